@@ -1,0 +1,1 @@
+"""Each performance figure, measured beside its peer in one run."""

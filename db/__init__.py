@@ -1,0 +1,1 @@
+"""The catalogue: the only package that knows SQL."""

@@ -1,0 +1,49 @@
+"""`lode db ...`: upgrade and check a database."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from db.accounting import refresh_all
+from db.checks import run_checks
+from db.connection import connect, database_url
+from db.settings import Settings
+from db.upgrade import upgrade
+
+
+@click.group()
+def database_group() -> None:
+    """Upgrade and check the database."""
+
+
+@database_group.command("upgrade")
+@click.option("--rebuild", is_flag=True, help="Rebuild lode_api even when nothing has changed.")
+def upgrade_command(rebuild: bool) -> None:
+    """Bring the database to this version: migrations and lode_api, in one transaction."""
+    upgrade(database_url(Settings()), click.echo, rebuild=rebuild)
+
+
+@database_group.command("check")
+def check_command() -> None:
+    """Check the database; each fault comes with a hint. Exit code 1 when there is any."""
+    with connect(Settings()) as conn:
+        results = run_checks(conn)
+    for result in results:
+        click.echo(f"{'ok  ' if not result.faults else 'FAIL'}  {result.title}")
+        for fault in result.faults:
+            click.echo(f"        {fault}")
+        if result.faults:
+            click.echo(f"        hint: {result.hint}")
+    if any(result.faults for result in results):
+        sys.exit(1)
+
+
+@database_group.command("refresh")
+def refresh_command() -> None:
+    """Derive all areas by mine and year again from the published polygons."""
+    with connect(Settings()) as conn:
+        refresh_all(conn)
+        conn.commit()
+    click.echo("areas and changes of all mines were derived again")

@@ -1,0 +1,94 @@
+"""Schema ``lode_api``: code, not state. Dropped by name and rebuilt from ``sql/`` at each upgrade.
+
+What was installed is recorded in ``lode.api_object``, so that a later version drops exactly what an
+earlier one made, and never by CASCADE: PostgreSQL then refuses when something of the user's stands
+on it, and says what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg import Cursor, errors
+from psycopg.sql import SQL, Identifier
+
+from db.errors import UsageError
+
+SQL_FOLDER = Path(__file__).resolve().parents[1] / "sql"
+"""Lies beside this package, in a checkout and in an installation alike."""
+
+
+@dataclass(frozen=True)
+class ApiFile:
+    """One file of ``sql/``: kind is ``view`` or ``function``; its stem is the object's name."""
+
+    kind: str
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file's text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def api_files() -> list[ApiFile]:
+    """The files named in ``sql/order.txt``, in that order."""
+    root = SQL_FOLDER
+    listed = [line.strip() for line in (root / "order.txt").read_text("utf-8").splitlines()]
+    found = []
+    for line in listed:
+        if line and not line.startswith("#"):
+            folder, stem = line.removesuffix(".sql").split("/")
+            text = (root / folder / f"{stem}.sql").read_text("utf-8")
+            found.append(ApiFile(folder.removesuffix("s"), stem, text))
+    return found
+
+
+def installed_api(cursor: Cursor[Any]) -> list[tuple[str, str, str]]:
+    """Kind, name and digest of what is installed, in the order it was made."""
+    cursor.execute("select to_regclass('lode.api_object') is not null")
+    row = cursor.fetchone()
+    if row is None or not row[0]:
+        return []
+    cursor.execute("select kind, name, sha256 from lode.api_object order by position")
+    return [(kind, name, digest) for kind, name, digest in cursor.fetchall()]
+
+
+def is_api_current(cursor: Cursor[Any]) -> bool:
+    """Whether what is installed equals the files of ``sql/``."""
+    return installed_api(cursor) == [(file.kind, file.name, file.sha256) for file in api_files()]
+
+
+def drop_api(cursor: Cursor[Any]) -> None:
+    """Drop what was installed, last first.
+
+    Raises:
+        UsageError: something that is not ours depends on it; the message names it.
+
+    """
+    for kind, name, _digest in reversed(installed_api(cursor)):
+        statement = SQL("drop {} if exists lode_api.{}").format(SQL(kind), Identifier(name))  # type: ignore[arg-type]
+        try:
+            cursor.execute(statement)
+        except errors.DependentObjectsStillExist as error:
+            detail = (error.diag.message_detail or str(error)).strip()
+            raise UsageError(
+                f"the upgrade would have to drop lode_api.{name}, but something of yours stands on it:\n"
+                f"{detail}\n"
+                "Nothing was changed. Keep its definition, drop it, upgrade, and create it again."
+            ) from error
+
+
+def rebuild_api(cursor: Cursor[Any]) -> None:
+    """Run the files of ``sql/`` and record what was made."""
+    cursor.execute("delete from lode.api_object")
+    for position, file in enumerate(api_files(), start=1):
+        cursor.execute(file.text.encode())
+        cursor.execute(
+            "insert into lode.api_object (position, kind, name, sha256) values (%s, %s, %s, %s)",
+            (position, file.kind, file.name, file.sha256),
+        )

@@ -1,0 +1,134 @@
+"""`lode db check`: a list of checks, each with what it found and a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg import Connection
+
+from db.api import api_files, installed_api
+from db.raster.health import raster_table_faults
+from db.upgrade import alembic_config
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Outcome of a check; ``faults`` is empty when all is well."""
+
+    title: str
+    faults: list[str]
+    hint: str
+
+
+def _extensions(conn: Connection[Any]) -> CheckResult:
+    rows = conn.execute(
+        "select name, installed_version, default_version from pg_available_extensions"
+        " where name in ('postgis', 'postgis_raster')"
+    ).fetchall()
+    installed = {name: version for name, version, _ in rows if version}
+    faults = [
+        f"extension {name} is missing" for name in ("postgis", "postgis_raster") if name not in installed
+    ]
+    faults += [
+        f"extension {name} is at {version}, the server has {newest}"
+        for name, version, newest in rows
+        if version and version != newest
+    ]
+    return CheckResult(
+        "PostGIS is installed and up to date", faults, "select postgis_extensions_upgrade(), as a superuser"
+    )
+
+
+def _migrations(conn: Connection[Any]) -> CheckResult:
+    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    row = conn.execute("select to_regclass('lode.alembic_version') is not null").fetchone()
+    found = None
+    if row and row[0]:
+        version = conn.execute("select version_num from lode.alembic_version").fetchone()
+        found = version[0] if version else None
+    faults = [] if found == newest else [f"the schema is at {found or 'nothing'}, this Lode needs {newest}"]
+    return CheckResult("The schema is at the newest migration", faults, "run `lode db upgrade`")
+
+
+def _api(conn: Connection[Any]) -> CheckResult:
+    with conn.cursor() as cursor:
+        installed = {(kind, name): digest for kind, name, digest in installed_api(cursor)}
+    wanted = {(file.kind, file.name): file.sha256 for file in api_files()}
+    faults = [
+        f"{kind} lode_api.{name} is missing or of another version"
+        for (kind, name), digest in wanted.items()
+        if installed.get((kind, name)) != digest
+    ]
+    present = {row[0] for row in conn.execute("select viewname from pg_views where schemaname = 'lode_api'")}
+    faults += [
+        f"view lode_api.{name} was dropped"
+        for kind, name in installed
+        if kind == "view" and name not in present
+    ]
+    return CheckResult("lode_api is complete", faults, "run `lode db upgrade`; after a drop, `--rebuild`")
+
+
+def _raster_tables(conn: Connection[Any]) -> CheckResult:
+    faults = [f"{fault.table}: {fault.reason}" for fault in raster_table_faults(conn)]
+    return CheckResult(
+        "Every raster table has its key, index and constraints",
+        faults,
+        "never VACUUM FULL, CLUSTER or reload a raster table: GIS clients lose its key; ingest it again",
+    )
+
+
+def _orphans(conn: Connection[Any]) -> CheckResult:
+    rows = conn.execute(
+        "select s.product, s.tile_table from lode.scene s"
+        " where to_regclass(format('lode_raster.%I', s.tile_table)) is null order by s.product"
+    ).fetchall()
+    faults = [f"scene {product}: its tile table lode_raster.{table} is gone" for product, table in rows]
+    return CheckResult(
+        "Every scene has its tiles", faults, "restore the table from a dump, or ingest it again"
+    )
+
+
+def _interrupted(conn: Connection[Any]) -> CheckResult:
+    rows = conn.execute(
+        "select r.run_id, r.started_at from lode.run r where r.status = 'running' and not exists ("
+        " select from pg_locks l where l.locktype = 'advisory' and l.objid = r.run_id and l.objsubid = 2)"
+    ).fetchall()
+    faults = [
+        f"run {run_id}, started {started:%Y-%m-%d %H:%M}, has no worker any more" for run_id, started in rows
+    ]
+    return CheckResult("No run was left half done", faults, "run `lode infer` for its scene and model again")
+
+
+def _derived(conn: Connection[Any]) -> CheckResult:
+    rows = conn.execute(
+        "select m.code, y.year from lode.mine_year y join lode.mine m on m.mine_id = y.mine_id"
+        " where abs(y.boundary_area_m2 - st_area(m.boundary::geography)) > 1e-6 * y.boundary_area_m2"
+    ).fetchall()
+    faults = [
+        f"mine {code}: its boundary changed after the areas of {year} were derived" for code, year in rows
+    ]
+    return CheckResult("Derived areas fit the mines' boundaries", faults, "run `lode db refresh`")
+
+
+CHECKS: tuple[Callable[[Connection[Any]], CheckResult], ...] = (
+    _extensions,
+    _migrations,
+    _api,
+    _raster_tables,
+    _orphans,
+    _interrupted,
+    _derived,
+)
+_FIRST_CHECKS = 2
+
+
+def run_checks(conn: Connection[Any]) -> list[CheckResult]:
+    """Run all checks; those that need the schema are left out while it is missing or old."""
+    results = [check(conn) for check in CHECKS[:_FIRST_CHECKS]]
+    if any(result.faults for result in results if "migration" in result.title):
+        return results
+    return results + [check(conn) for check in CHECKS[_FIRST_CHECKS:]]

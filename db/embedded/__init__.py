@@ -1,0 +1,6 @@
+"""The embedded default: a private PostgreSQL cluster with PostGIS that Lode makes, starts and stops."""
+
+from db.embedded.cluster import Cluster
+from db.embedded.status import ClusterStatus, DatabaseSize, ServerFacts
+
+__all__ = ["Cluster", "ClusterStatus", "DatabaseSize", "ServerFacts"]

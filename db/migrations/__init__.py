@@ -1,0 +1,1 @@
+"""Alembic migrations of schemas ``lode`` and ``lode_raster``; forward only."""

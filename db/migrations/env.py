@@ -1,0 +1,61 @@
+"""Runs the migrations and rebuilds ``lode_api``, all in one transaction.
+
+Alembic loads this file for ``alembic upgrade head`` and ``lode db upgrade`` alike.
+"""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import NullPool
+
+from db.api import drop_api, rebuild_api
+from db.connection import connect
+from db.migrations.compare import include_name, include_object
+from db.settings import Settings
+from db.tables import metadata
+from db.upgrade import UPGRADE_LOCK, dbapi_cursor, is_at_head, prepare
+
+
+def command_name() -> str:
+    """The Alembic command that runs; ``upgrade`` when ``db.upgrade`` called, not a command line."""
+    options = context.config.cmd_opts
+    return "upgrade" if options is None else str(options.cmd[0].__name__)
+
+
+def run(connection: Connection) -> None:
+    """Upgrade over a connection in which a transaction is already open."""
+    is_upgrade = command_name() == "upgrade"
+    if is_upgrade:
+        with dbapi_cursor(connection) as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
+            prepare(cursor)
+            drop_api(cursor)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_schemas=True,
+        include_name=include_name,
+        include_object=include_object,
+        version_table="alembic_version",
+        version_table_schema="lode",
+        transactional_ddl=True,
+    )
+    context.run_migrations()
+    if is_upgrade and is_at_head(connection):
+        with dbapi_cursor(connection) as cursor:
+            rebuild_api(cursor)
+
+
+def main() -> None:
+    """Take the caller's connection, or open one by the settings."""
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        run(connection)
+        return
+    engine = create_engine("postgresql+psycopg://", creator=lambda: connect(Settings()), poolclass=NullPool)
+    with engine.begin() as own:
+        run(own)
+
+
+main()

@@ -1,0 +1,10 @@
+"""The tables of schemas ``lode`` and ``lode_raster``, as SQLAlchemy knows them.
+
+Alembic compares this metadata with its migrations; everything else talks to the tables through the
+aggregates' modules (``db.scenes``, ``db.landcover``, ...).
+"""
+
+from db.tables import administration, ground, interpretation, rasters, scenes
+from db.tables.base import metadata
+
+__all__ = ["administration", "ground", "interpretation", "metadata", "rasters", "scenes"]

@@ -1,0 +1,233 @@
+"""Trained networks, their runs over scenes, and what was published from them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from db.tables.base import SCHEMA, geometry_column, key_column, metadata, moment_column, spatial_index
+from db.tables.ground import land_class, mine
+from db.tables.scenes import scene
+
+model = Table(
+    "model",
+    metadata,
+    key_column("model_id", "Key"),
+    Column("name", Text, nullable=False, unique=True, comment="Name"),
+    Column("task", Text, nullable=False, comment="segmentation, prospect, ..."),
+    Column("architecture", Text, nullable=False, comment="Network, as build_network knows it"),
+    Column("options", JSONB, nullable=False, comment="Options the network is built with (backbone, ...)"),
+    Column("class_codes", ARRAY(Integer), nullable=False, comment="Class code of each output, in order"),
+    Column(
+        "mapped_codes",
+        ARRAY(Integer),
+        nullable=False,
+        comment="Classes it had training labels for; it never answers another",
+    ),
+    Column("band_names", ARRAY(Text), nullable=False, comment="Input bands, in order"),
+    Column("resolution_m", Double, nullable=False, comment="Pixel size it was trained on, m"),
+    Column("tile_px", Integer, nullable=False, comment="Window edge it was trained on, pixels"),
+    Column(
+        "normalisation",
+        JSONB,
+        nullable=False,
+        comment="Mean and standard deviation of each band, in the "
+        "unit of the training scenes after offset and scale",
+    ),
+    Column("training", JSONB, nullable=False, comment="Settings, scenes, split and label counts"),
+    Column("history", JSONB, nullable=False, comment="Loss and validation figures of each epoch"),
+    Column("metrics", JSONB, nullable=False, comment="Figures on the test blocks, from one confusion matrix"),
+    Column("versions", JSONB, nullable=False, comment="Versions of the software it was trained with"),
+    moment_column("trained_at", "When it was stored", now=True),
+    schema=SCHEMA,
+    comment="Trained networks",
+)
+
+model_weights = Table(
+    "model_weights",
+    metadata,
+    Column(
+        "model_id",
+        ForeignKey(model.c.model_id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        comment="The network",
+    ),
+    Column("sha256", Text, nullable=False, comment="SHA-256 of weights"),
+    Column("weights", LargeBinary, nullable=False, comment="safetensors file"),
+    schema=SCHEMA,
+    comment="Weights of the trained networks",
+)
+
+run = Table(
+    "run",
+    metadata,
+    key_column("run_id", "Key"),
+    Column("scene_id", ForeignKey(scene.c.scene_id), nullable=False, comment="The scene"),
+    Column("model_id", ForeignKey(model.c.model_id), nullable=False, index=True, comment="The network"),
+    Column("parameters", JSONB, nullable=False, comment="Settings of the interpretation"),
+    Column("parameters_digest", Text, nullable=False, comment="SHA-256 of parameters"),
+    Column(
+        "status",
+        Text,
+        nullable=False,
+        server_default=text("'requested'"),
+        comment="requested, running, published, failed or withdrawn",
+    ),
+    Column(
+        "is_current",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Its polygons stand for the scene in maps and areas",
+    ),
+    Column("attempt", Integer, nullable=False, server_default=text("0"), comment="Times it was started"),
+    Column("token", UUID(as_uuid=True), comment="Right to publish; changes with every attempt"),
+    Column("requested_by", Text, nullable=False, server_default=text("session_user"), comment="Who asked"),
+    moment_column("requested_at", "When it was asked for", now=True),
+    moment_column("started_at", "Start of the last attempt"),
+    moment_column("finished_at", "When it was published or failed"),
+    Column("device", Text, comment="What computed it"),
+    Column("versions", JSONB, comment="Versions of the software that computed it"),
+    Column("figures", JSONB, comment="Pixels, patches, seconds of each stage"),
+    Column("error", Text, comment="Why the last attempt failed"),
+    CheckConstraint("status in ('requested', 'running', 'published', 'failed', 'withdrawn')", name="status"),
+    CheckConstraint("not is_current or status = 'published'", name="current"),
+    CheckConstraint("status <> 'running' or token is not null", name="token"),
+    Index("run_identity_idx", "scene_id", "model_id", "parameters_digest", unique=True),
+    Index("run_current_idx", "scene_id", unique=True, postgresql_where=text("is_current")),
+    schema=SCHEMA,
+    comment="Interpretations of a scene by a network",
+)
+
+landcover = Table(
+    "landcover",
+    metadata,
+    key_column("landcover_id", "Key", big=True),
+    Column("run_id", ForeignKey(run.c.run_id, ondelete="CASCADE"), nullable=False, comment="The run"),
+    Column("land_class_code", ForeignKey(land_class.c.land_class_code), nullable=False, comment="Class"),
+    geometry_column("geom", "MULTIPOLYGON", "Outline, EPSG:4326; neighbours share their vertices"),
+    Column("area_m2", Double, nullable=False, comment="Geodesic area on WGS 84, m2"),
+    Column("mean_probability", Double, comment="Mean probability of the class over the patch, 0..1"),
+    Column("start_date", Date, nullable=False, comment="First day of the year it stands for"),
+    Column("end_date", Date, nullable=False, comment="First day of the next year (excluded)"),
+    CheckConstraint("area_m2 > 0", name="area"),
+    CheckConstraint("start_date < end_date", name="dates"),
+    Index("landcover_run_id_idx", "run_id"),
+    spatial_index("landcover", "geom"),
+    schema=SCHEMA,
+    comment="Published polygons of land cover",
+)
+
+observation = Table(
+    "observation",
+    metadata,
+    Column(
+        "run_id",
+        ForeignKey(run.c.run_id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        comment="The run",
+    ),
+    Column("year", Integer, nullable=False, comment="Year of acquisition"),
+    geometry_column("geom", "MULTIPOLYGON", "What the run saw: valid pixels, EPSG:4326"),
+    Column("area_m2", Double, nullable=False, comment="Geodesic area of geom on WGS 84, m2"),
+    geometry_column(
+        "owned",
+        "MULTIPOLYGON",
+        "The part of geom that counts in the year map, EPSG:4326; null while the run is not current",
+        nullable=True,
+    ),
+    Column("owned_area_m2", Double, comment="Geodesic area of owned on WGS 84, m2"),
+    Index("observation_year_idx", "year"),
+    spatial_index("observation", "geom"),
+    schema=SCHEMA,
+    comment="What each run really observed, and which part of it counts in its year",
+)
+
+mine_year = Table(
+    "mine_year",
+    metadata,
+    key_column("mine_year_id", "Key"),
+    Column("mine_id", ForeignKey(mine.c.mine_id, ondelete="CASCADE"), nullable=False, comment="The mine"),
+    Column("year", Integer, nullable=False, comment="Year"),
+    Column("boundary_area_m2", Double, nullable=False, comment="Geodesic area of the mine, m2"),
+    Column("observed_area_m2", Double, nullable=False, comment="Part of it that current runs observed, m2"),
+    CheckConstraint("boundary_area_m2 > 0 and observed_area_m2 >= 0", name="areas"),
+    Index("mine_year_mine_year_idx", "mine_id", "year", unique=True),
+    schema=SCHEMA,
+    comment="How much of each mine was observed in each year; derived at publication",
+)
+
+mine_area = Table(
+    "mine_area",
+    metadata,
+    key_column("mine_area_id", "Key", big=True),
+    Column(
+        "mine_year_id",
+        ForeignKey(mine_year.c.mine_year_id, ondelete="CASCADE"),
+        nullable=False,
+        comment="The mine and year",
+    ),
+    Column("land_class_code", ForeignKey(land_class.c.land_class_code), nullable=False, comment="Class"),
+    Column("area_m2", Double, nullable=False, comment="Geodesic area of the class inside the mine, m2"),
+    Column(
+        "exclusive_area_m2",
+        Double,
+        nullable=False,
+        comment="The part of it outside every mine of "
+        "smaller code, m2; sums over mines count no ground twice",
+    ),
+    CheckConstraint("exclusive_area_m2 >= 0 and area_m2 >= 0", name="areas"),
+    Index("mine_area_mine_year_class_idx", "mine_year_id", "land_class_code", unique=True),
+    schema=SCHEMA,
+    comment="Area by mine, year and class; derived at publication from landcover",
+)
+
+mine_change = Table(
+    "mine_change",
+    metadata,
+    key_column("mine_change_id", "Key", big=True),
+    Column("mine_id", ForeignKey(mine.c.mine_id, ondelete="CASCADE"), nullable=False, comment="The mine"),
+    Column("from_year", Integer, nullable=False, comment="Earlier year"),
+    Column("to_year", Integer, nullable=False, comment="Later year"),
+    Column("damage_kind", Text, nullable=False, comment="excavated, occupied, subsided, or any of them"),
+    Column("new_area_m2", Double, nullable=False, comment="Damaged in the later year only, m2"),
+    Column("treated_area_m2", Double, nullable=False, comment="Damaged in the earlier year only, m2"),
+    Column("persisting_area_m2", Double, nullable=False, comment="Damaged in both years, m2"),
+    Column("unobserved_area_m2", Double, nullable=False, comment="Not observed in both years, m2"),
+    CheckConstraint("from_year < to_year", name="years"),
+    Index("mine_change_pair_idx", "mine_id", "from_year", "to_year", "damage_kind", unique=True),
+    schema=SCHEMA,
+    comment="Change by mine, pair of years and kind, over what both years observed",
+)
+
+prospect = Table(
+    "prospect",
+    metadata,
+    key_column("prospect_id", "Key", big=True),
+    Column(
+        "run_id", ForeignKey(run.c.run_id, ondelete="CASCADE"), nullable=False, index=True, comment="The run"
+    ),
+    geometry_column("geom", "POLYGON", "Patch or cell, EPSG:4326"),
+    Column("probability", Double, nullable=False, comment="Probability of ore, 0..1"),
+    Column("rank", Integer, nullable=False, comment="1 is the most probable of its run"),
+    CheckConstraint("probability between 0 and 1", name="probability"),
+    spatial_index("prospect", "geom"),
+    schema=SCHEMA,
+    comment="Where ore may lie: patches with their probability",
+)

@@ -1,0 +1,34 @@
+"""Parents of the tile tables. Each scene's and each run's tiles are a plain table attached to them."""
+
+from __future__ import annotations
+
+from geoalchemy2 import Raster
+from sqlalchemy import Column, Integer, Table
+
+from db.tables.base import RASTER_SCHEMA, metadata
+
+scene_tile = Table(
+    "scene_tile",
+    metadata,
+    Column("rid", Integer, nullable=False, comment="Tile number, counted along rows from 1"),
+    Column("scene_id", Integer, nullable=False, comment="The scene"),
+    Column("rast", Raster(spatial_index=False), comment="Pixels on the scene's own grid"),
+    schema=RASTER_SCHEMA,
+    comment="Tiles of all scenes; one partition a scene",
+    postgresql_partition_by="LIST (scene_id)",
+)
+
+probability = Table(
+    "probability",
+    metadata,
+    Column("rid", Integer, nullable=False, comment="Tile number, counted along rows from 1"),
+    Column("run_id", Integer, nullable=False, comment="The run"),
+    Column(
+        "rast",
+        Raster(spatial_index=False),
+        comment="One band a class of the model: probability * 200, nodata 255, on the scene's grid",
+    ),
+    schema=RASTER_SCHEMA,
+    comment="Class probabilities of published runs; one partition a run",
+    postgresql_partition_by="LIST (run_id)",
+)

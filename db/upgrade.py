@@ -1,0 +1,127 @@
+"""Bring a database to this version of Lode: extensions, schemas, migrations, ``lode_api``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg import Cursor, errors
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import NullPool
+
+from db.api import is_api_current
+from db.connection import connect, retrying
+from db.errors import UsageError
+
+UPGRADE_LOCK = 0x10DE0001
+"""Key of the advisory lock that lets one upgrade run at a time."""
+
+LOCK_TIMEOUT = "5s"
+"""How long a statement of the upgrade waits for clients before it gives way and is tried again."""
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration, found beside this package wherever it is installed."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+@contextmanager
+def dbapi_cursor(connection: Connection) -> Iterator[Cursor[Any]]:
+    """Psycopg's own cursor of a SQLAlchemy connection: SQL files pass through it unread."""
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor  # type: ignore[misc]
+    finally:
+        cursor.close()
+
+
+def prepare(cursor: Cursor[Any]) -> None:
+    """Create the extensions and schemas where they are missing.
+
+    Raises:
+        UsageError: an extension is not installed, or the role may not create it.
+
+    """
+    for extension in ("postgis", "postgis_raster"):
+        cursor.execute("select 1 from pg_extension where extname = %s", (extension,))
+        if cursor.fetchone():
+            continue
+        try:
+            cursor.execute(f"create extension {extension}")
+        except errors.InsufficientPrivilege as error:
+            raise UsageError(
+                f"extension {extension} is missing and this role may not create it; "
+                f"let a superuser run: create extension {extension}"
+            ) from error
+        except (errors.UndefinedFile, errors.FeatureNotSupported) as error:
+            raise UsageError(
+                f"PostGIS is not installed on the database server (extension {extension}); "
+                "on Debian and Ubuntu: apt-get install postgresql-postgis"
+            ) from error
+    for schema in ("lode", "lode_api", "lode_raster"):
+        cursor.execute(f"create schema if not exists {schema}")
+
+
+def is_at_head(connection: Connection) -> bool:
+    """Whether the newest migration has been applied."""
+    heads = set(ScriptDirectory.from_config(alembic_config()).get_heads())
+    context = MigrationContext.configure(
+        connection, opts={"version_table_schema": "lode", "version_table": "alembic_version"}
+    )
+    return set(context.get_current_heads()) == heads
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the schema is at the newest migration and ``lode_api`` equals ``sql/``."""
+    if not is_at_head(connection):
+        return False
+    with dbapi_cursor(connection) as cursor:
+        return is_api_current(cursor)
+
+
+def upgrade(
+    url: str,
+    report: Callable[[str], None] = lambda _line: None,
+    *,
+    revision: str = "head",
+    rebuild: bool = False,
+) -> None:
+    """Upgrade the database in one transaction; nothing is locked when nothing has to change.
+
+    Args:
+        url: libpq URL or connection string.
+        report: takes a line of progress.
+        revision: stop at an older revision (tests of the upgrade use it).
+        rebuild: drop and make ``lode_api`` again even when nothing has changed.
+
+    Raises:
+        UsageError: PostGIS is missing, or something of the user's depends on ``lode_api``.
+        RetryError: clients held their locks through all attempts.
+
+    """
+    engine = create_engine("postgresql+psycopg://", creator=lambda: connect(url), poolclass=NullPool)
+
+    def once() -> None:
+        with engine.begin() as connection:
+            if revision == "head" and not rebuild and is_current(connection):
+                report("the database is up to date")
+                return
+            with dbapi_cursor(connection) as cursor:
+                cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            report("the database was upgraded")
+
+    try:
+        retrying(once)
+    finally:
+        engine.dispose()

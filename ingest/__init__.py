@@ -1,0 +1,1 @@
+"""From files to scenes, tiles and features in the database."""

@@ -1,0 +1,133 @@
+"""The front door: one command ``lode``, whose subcommands are loaded when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from db.errors import UsageError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT."""
+
+READER_GONE = 141
+"""Exit code when whoever read our output has left: 128 and the number of SIGPIPE."""
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """Where a subcommand is found, and its line in ``lode --help``, which loads none of them."""
+
+    target: str
+    help: str
+
+
+SUBCOMMANDS = {
+    "up": Subcommand("db.commands:up", "Start the database, make it where it is missing, upgrade it."),
+    "down": Subcommand("db.commands:down", "Stop the private database."),
+    "status": Subcommand("db.commands:status", "Tell whether the database runs and how to connect."),
+    "psql": Subcommand("db.commands:psql", "Open psql on the database."),
+    "db": Subcommand("db.admin:database_group", "Upgrade and check the database."),
+    "ingest": Subcommand("ingest.commands:ingest_group", "Bring scenes, labels and maps into the database."),
+    "train": Subcommand("inference.commands:train_group", "Train a network on labels in the database."),
+    "model": Subcommand("inference.commands:model_group", "List, show, export and import trained networks."),
+    "infer": Subcommand("inference.commands:infer", "Classify a scene and publish what was found."),
+    "report": Subcommand("db.report_commands:report_group", "Print areas per mine and year."),
+    "demo": Subcommand("demo.commands:demo", "Run the whole of Lode on a simulated district."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the subcommands, in the order in which one meets them."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand."""
+        subcommand = SUBCOMMANDS.get(cmd_name)
+        if subcommand is None:
+            return None
+        module, _, attribute = subcommand.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{subcommand.target} is not a command but {type(command).__name__}")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.help) for name, each in SUBCOMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run a subcommand; what its function returns is no exit code."""
+        super().invoke(ctx)
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"lode {version('lode')}")
+        ctx.exit()
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Print the version and leave.",
+)
+def cli() -> None:
+    """Map what mines do to the land, in a PostGIS database.
+
+    The database is a private one that `lode up` makes and starts, or the one that LODE_DATABASE_URL names.
+    """
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: what follows the program's name; by default that of this process.
+
+    Returns:
+        The exit code. A ``UsageError`` is printed plainly and gives 1, a wrong command line 2; any other
+        exception is a bug and passes.
+
+    """
+    try:
+        code: Any = cli.main(arguments, prog_name="lode", standalone_mode=False)
+        sys.stdout.flush()
+    except UsageError as error:
+        click.echo(f"lode: error: {error}", err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("lode: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes once more at its end: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process and end it."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Fixtures: one private cluster per test run, one fresh database per test.
+
+cluster                a running cluster in a temporary home, removed at the end of the run
+postgis_template       name of a database with the extensions only
+template_database      name of a migrated database
+database_url           URL of a fresh copy of template_database, dropped after the test
+postgis_url            URL of a fresh copy of postgis_template, dropped after the test
+conn                   connection to database_url
+run_lode               calls the command line on database_url
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from db.connection import connect
+from db.embedded import Cluster
+from tests.support import REPOSITORY, throwaway_cluster
+
+_numbers = itertools.count(1)
+
+
+class RunLode(Protocol):
+    def __call__(
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 300
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@contextmanager
+def reaped_home() -> Iterator[Path]:
+    """A temporary home for a cluster, which is stopped and removed even when the run is killed."""
+    home = Path(tempfile.mkdtemp(prefix="lode-test-"))
+    reaper = subprocess.Popen(
+        [sys.executable, "-m", "tests.reaper", str(home)],
+        stdin=subprocess.PIPE,
+        cwd=REPOSITORY,
+        start_new_session=True,
+    )
+    with reaper:  # its end closes the pipe and waits
+        yield home
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with reaped_home() as home:
+        made = throwaway_cluster(home)
+        made.ensure_running()
+        yield made
+
+
+@pytest.fixture(scope="session")
+def postgis_template(cluster: Cluster) -> str:
+    cluster.create_database("lode_test_postgis")
+    with connect(cluster.url("lode_test_postgis"), autocommit=True) as connection:
+        connection.execute("create extension postgis")
+        connection.execute("create extension postgis_raster")
+    return "lode_test_postgis"
+
+
+@pytest.fixture(scope="session")
+def template_database(cluster: Cluster, postgis_template: str) -> str:
+    from db.upgrade import upgrade
+
+    cluster.create_database("lode_test_template", template=postgis_template)
+    upgrade(cluster.url("lode_test_template"), lambda _line: None)
+    return "lode_test_template"
+
+
+@contextmanager
+def copied_database(cluster: Cluster, template: str) -> Iterator[str]:
+    name = f"lode_test_{next(_numbers)}"
+    cluster.create_database(name, template=template)
+    try:
+        yield cluster.url(name)
+    finally:
+        cluster.drop_database(name)
+
+
+@pytest.fixture
+def database_url(cluster: Cluster, template_database: str) -> Iterator[str]:
+    with copied_database(cluster, template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def postgis_url(cluster: Cluster, postgis_template: str) -> Iterator[str]:
+    with copied_database(cluster, postgis_template) as url:
+        yield url
+
+
+@pytest.fixture
+def conn(database_url: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    with connect(database_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def run_lode(database_url: str) -> RunLode:
+    def run(
+        *arguments: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "lode", *map(str, arguments)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            env={**os.environ, "LODE_DATABASE_URL": database_url, **(env or {})},
+        )
+
+    return run
