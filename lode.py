@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
@@ -14,6 +13,9 @@ from db.errors import UsageError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT."""
+
+COMPLETION = "_LODE_COMPLETE"
+"""Set by the shell that asks for completions."""
 
 READER_GONE = 141
 """Exit code when whoever read our output has left: 128 and the number of SIGPIPE."""
@@ -45,11 +47,11 @@ SUBCOMMANDS = {
 class LazyGroup(click.Group):
     """A group that imports a subcommand only to run it or to show its own help."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Name the subcommands, in the order in which one meets them."""
         return list(SUBCOMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a subcommand."""
         subcommand = SUBCOMMANDS.get(cmd_name)
         if subcommand is None:
@@ -60,14 +62,10 @@ class LazyGroup(click.Group):
             raise TypeError(f"{subcommand.target} is not a command but {type(command).__name__}")
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the subcommands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, each.help) for name, each in SUBCOMMANDS.items()])
-
-    def invoke(self, ctx: click.Context) -> None:
-        """Run a subcommand; what its function returns is no exit code."""
-        super().invoke(ctx)
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -105,9 +103,15 @@ def run(arguments: list[str] | None = None) -> int:
         exception is a bug and passes.
 
     """
+    if COMPLETION in os.environ:
+        cli.main(arguments, prog_name="lode", complete_var=COMPLETION)
     try:
-        code: Any = cli.main(arguments, prog_name="lode", standalone_mode=False)
+        # Not Command.main(): it takes any EOFError and broken pipe of a bug for the user's doing.
+        with cli.make_context("lode", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
     except UsageError as error:
         click.echo(f"lode: error: {error}", err=True)
         return 1
@@ -121,7 +125,7 @@ def run(arguments: list[str] | None = None) -> int:
         # Python flushes once more at its end: let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def main() -> None:

@@ -178,8 +178,9 @@ def is_transient(error: BaseException) -> bool:
     cause = _driver_error(error)
     if isinstance(cause, (RetryError, *TRANSIENT)):
         return True
-    # libpq reports a lost connection without a state.
-    return isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None
+    # libpq reports a lost connection without a state. An aborted pipeline only follows another error.
+    is_lost = isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None
+    return is_lost and not isinstance(cause, errors.PipelineAborted)
 
 
 def describe(error: BaseException) -> str:

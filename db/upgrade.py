@@ -50,6 +50,8 @@ def prepare(cursor: Cursor[Any]) -> None:
         UsageError: an extension is not installed, or the role may not create it.
 
     """
+    # A role named like one of our schemas would otherwise create in it what belongs to public.
+    cursor.execute("set local search_path = public")
     for extension in ("postgis", "postgis_raster"):
         cursor.execute("select 1 from pg_extension where extname = %s", (extension,))
         if cursor.fetchone():

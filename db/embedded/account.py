@@ -183,7 +183,8 @@ def prepare_home(home: Path, account: Account) -> None:
             f"cannot make the folder {home}: {error.strerror}; set LODE_HOME to a folder that can be written"
         ) from error
     if account.run(["sh", "-c", 'test -w "$1" && test -x "$1"', "sh", home]).returncode != 0:
+        where = "" if account.is_self else " whose parents everyone may enter, such as /var/lib/lode"
         raise UsageError(
             f"the user {account.name}, who runs the private cluster, cannot write in {home}: "
-            "set LODE_HOME to an empty folder of its own whose parents everyone may enter (/var/lib/lode)"
+            f"set LODE_HOME to an empty folder of its own{where}"
         )

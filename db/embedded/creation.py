@@ -12,7 +12,7 @@ from db.embedded.installation import Installation
 from db.embedded.layout import MARKER, Layout
 from db.errors import UsageError
 
-SUPERUSER = "lode"
+SUPERUSER = "lode_admin"
 
 ACCESS_RULES = """\
 # The socket lies in a folder that only its owner may enter: whoever comes through it is the owner.
@@ -75,7 +75,10 @@ def _initdb(account: Account, installation: Installation, folder: Path, lock: in
             return
         if "invalid locale" not in done.stderr:
             break
-    raise UsageError(f"initdb failed in {folder.parent}:\n{done.stderr.strip()}")
+    advice = (
+        "\nfree some space, or set LODE_HOME to a folder on another disk" if "No space" in done.stderr else ""
+    )
+    raise UsageError(f"initdb failed in {folder.parent}:\n{done.stderr.strip()}{advice}")
 
 
 def _remove_unfinished(layout: Layout) -> None:

@@ -46,7 +46,7 @@ def find_postmaster(data: Path, account: Account) -> Postmaster | None:
     return Postmaster(pid, state)
 
 
-def sweep_after_crash(data: Path, sockets: Path, account: Account, *, patience_s: float = 10.0) -> None:
+def sweep_after_crash(data: Path, sockets: Path, account: Account, *, patience_s: float = 3.0) -> None:
     """Remove what a killed server left: processes still at work, its pid file, its socket.
 
     To be called under the home's lock, when ``find_postmaster`` finds none. PostgreSQL itself refuses to

@@ -65,6 +65,7 @@ def start_server(
     if layout.log.exists() and layout.log.stat().st_size > LARGEST_LOG_BYTES:
         account.run(["mv", "-f", "--", layout.log, layout.log.with_suffix(".log.1")])
     report(f"starting PostgreSQL {installation.version}")
+    logged_before = layout.log.stat().st_size if layout.log.exists() else 0
     waiting = ["-w", "-t", str(timeout_s), "-s"]
     program = installation.program("pg_ctl")
     done = account.run([program, "start", "-D", layout.data, "-l", layout.log, *waiting])
@@ -74,7 +75,7 @@ def start_server(
                 f"the server has not been ready for {timeout_s} s; after a crash it may still be recovering: "
                 f"see {layout.log}, and run `lode up` again later"
             )
-        raise UsageError(_why_not_started(layout, done.stderr))
+        raise UsageError(_why_not_started(layout, done.stderr, logged_before))
 
 
 def stop_server(layout: Layout, installation: Installation) -> bool:
@@ -119,12 +120,13 @@ def _wait_for_postmaster(layout: Layout, timeout_s: float, report: Callable[[str
     return False
 
 
-def _why_not_started(layout: Layout, said: str) -> str:
-    tail = layout.account.run(["tail", "-n", "15", "--", layout.log]).stdout.rstrip()
-    hint = next((advice for sign, advice in START_HINTS.items() if sign in tail), None)
+def _why_not_started(layout: Layout, said: str, logged_before: int) -> str:
+    """Put the end of the log, from this start on, beside what to do."""
+    log = layout.account.run(["tail", "-c", f"+{logged_before + 1}", "--", layout.log]).stdout
+    hint = next((advice for sign, advice in START_HINTS.items() if sign in log), None)
     if layout.free_bytes() < FULL_DISK_BYTES:
         hint = START_HINTS["No space left on device"]
     lines = [f"the private cluster in {layout.home} did not start ({last_line(said)})"]
-    if tail:
-        lines += [f"the end of {layout.log}:", *(f"  {line}" for line in tail.splitlines())]
+    lines += [f"  {line}" for line in log.splitlines()[-15:]]
+    lines.append(f"the log is {layout.log}")
     return "\n".join([*lines, hint] if hint else lines)

@@ -128,7 +128,7 @@ scene = Table(
     ),
     CheckConstraint("value_scale > 0", name="scale"),
     CheckConstraint(
-        "valid_fraction between 0 and 1 and (cloud_fraction is null or cloud_fraction between 0 and 1)",
+        "valid_fraction >= 0 and valid_fraction <= 1 and cloud_fraction >= 0 and cloud_fraction <= 1",
         name="fractions",
     ),
     CheckConstraint(

@@ -87,7 +87,7 @@ class DeepLabV3Plus(nn.Module):
         last_channels = head.decoder_channels if self.refine is None else self.refine.out_channels
         self.classifier = nn.Conv2d(last_channels, classes, 1)
         # nearly even odds at the start: the first loss is about the logarithm of the number of classes
-        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.normal_(self.classifier.weight, std=last_channels**-0.5)
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, tiles: Tensor) -> Tensor:

@@ -1,17 +1,16 @@
 """Polygons that share one table of vertices, and their way to WGS 84, EWKB and shapely."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from pyproj import Transformer
 
 from db.errors import UsageError
 from inference.polygonise.jit import compiled, read_only
-
-if TYPE_CHECKING:
-    import shapely
 
 WGS84_SRID = 4326
 
@@ -33,8 +32,8 @@ class Ewkb:
 
     def to_list(self) -> list[bytes]:
         """Return one ``bytes`` per geometry."""
-        whole, ends = self.buffer.tobytes(), self.offsets.tolist()
-        return [whole[begin:end] for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+        whole, ends = self.buffer.data, self.offsets.tolist()
+        return [bytes(whole[begin:end]) for begin, end in pairwise(ends)]
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,8 @@ class Polygons:
         """Return the same polygons over moved vertices ``(v, 2)``."""
         return replace(self, vertices=vertices)
 
-    def to_shapely(self) -> "npt.NDArray[Any]":
+    def to_shapely(self) -> npt.NDArray[Any]:
         """Return an object array ``(n,)`` of ``shapely.Polygon``."""
-        import shapely
-
         offsets = (self.ring_offsets, self.polygon_offsets)
         polygons: npt.NDArray[Any] = shapely.from_ragged_array(
             shapely.GeometryType.POLYGON, self.coords, offsets

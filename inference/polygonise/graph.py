@@ -67,27 +67,14 @@ def build_graph(runs: Runs, *, max_segment_rows: int, max_segment_cols: int) -> 
         max_segment_cols,
         region,
     )
-    vertices = _visit_corners(*scan, True, *_tables(0))
+    vertices = _visit_corners(*scan, True, *np.empty((4, 0), np.int32), *np.empty((4, 0), np.uint8))
     if vertices > MAX_INDEX:
-        raise ValueError(f"the class map needs {vertices} vertices, more than can be numbered: split the scene")
-    row, col, north, south, mask, start, observed_mask, observed_start = tables = _tables(vertices)
-    _visit_corners(*scan, False, *tables)
-    return Graph(
-        row,
-        col,
-        north,
-        south,
-        Outlines(mask, start),
-        Outlines(observed_mask, observed_start),
-        region,
-        region_count,
-    )
-
-
-def _tables(vertices: int) -> tuple[npt.NDArray[np.int32], ...]:
-    indices = [np.empty(vertices, np.int32) for _ in range(4)]
-    masks = [np.empty(vertices, np.uint8) for _ in range(4)]
-    return (*indices, *masks)
+        raise ValueError(f"the class map needs {vertices} vertices, more than can be numbered: split it")
+    row, col, north, south = indices = np.empty((4, vertices), np.int32)
+    mask, start, observed_mask, observed_start = masks = np.empty((4, vertices), np.uint8)
+    _visit_corners(*scan, False, *indices, *masks)
+    patches, observation = Outlines(mask, start), Outlines(observed_mask, observed_start)
+    return Graph(row, col, north, south, patches, observation, region, region_count)
 
 
 @compiled

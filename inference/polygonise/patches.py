@@ -64,8 +64,13 @@ def polygonise(
         raise ValueError(f"resolutions are positive (north-up grid), got {resolution_x} and {resolution_y}")
     if not max_segment_m >= max(resolution_x, resolution_y):
         raise ValueError(f"longest segment {max_segment_m} m is shorter than a pixel: give at least its size")
-    if confidence is not None and confidence.shape != class_map.shape:
-        raise ValueError(f"confidence is {confidence.shape}, the class map {class_map.shape}: give equal shapes")
+    if confidence is not None and (
+        confidence.shape != class_map.shape or confidence.dtype not in (np.uint8, np.float32)
+    ):
+        raise ValueError(
+            f"confidence is uint8 or float32 of the class map's shape {class_map.shape}, "
+            f"got {confidence.dtype} of {confidence.shape}"
+        )
     runs = encode_runs(class_map)
     graph = build_graph(
         runs,

@@ -60,9 +60,8 @@ def encode_runs(class_map: npt.NDArray[np.uint8]) -> Runs:
     height_px, width_px = pixels.shape
     row_offsets = np.zeros(height_px + 1, np.int64)
     _count_runs(pixels, row_offsets)
-    # Vertices are numbered by int32 too; each change of class makes two at most, and so does each row's end.
-    if 2 * (int(row_offsets[-1]) + height_px) > MAX_INDEX:
-        raise ValueError(f"the class map has {row_offsets[-1]} runs, more than can be numbered: split the scene")
+    if row_offsets[-1] > MAX_INDEX:
+        raise ValueError(f"the class map has {row_offsets[-1]} runs, more than can be numbered: split it")
     column = np.empty(row_offsets[-1], np.int32)
     run_class = np.empty(row_offsets[-1], np.uint8)
     _fill_runs(pixels, row_offsets, column, run_class)
@@ -75,7 +74,7 @@ def encode_runs(class_map: npt.NDArray[np.uint8]) -> Runs:
 
 
 def paint_runs(runs: Runs, value: npt.NDArray[np.generic], out: npt.NDArray[np.generic]) -> None:
-    """Write ``value[label]`` of each run to its pixels of ``out (height, width)``, which may be a memory map."""
+    """Write ``value[label]`` of each run to its pixels of ``out (height, width)``, perhaps a memory map."""
     _paint_runs(runs.row_offsets, runs.column, runs.label, value, np.asarray(out))
 
 
@@ -116,7 +115,7 @@ def _label_runs(
     width: int,
     label: npt.NDArray[np.int32],
 ) -> int:
-    """Join runs that touch along a pixel edge (union-find in ``label``); number patches by their first run."""
+    """Join runs that touch along a pixel edge (union-find in ``label``); number patches by first run."""
     for run in range(len(label)):
         label[run] = run
     for row in range(1, len(row_offsets) - 1):

@@ -46,7 +46,9 @@ def sieve(
     least = np.zeros(256, np.int64)
     for code, pixels in min_patch_px.items():
         if not 0 <= code < NOT_OBSERVED or pixels < 0:
-            raise ValueError(f"smallest patch of class {code} given as {pixels} px: classes are 0-254, sizes >= 0")
+            raise ValueError(
+                f"smallest patch of class {code} given as {pixels} px: classes are 0-254, sizes >= 0"
+            )
         least[code] = pixels
     if out is None:
         out = np.empty(class_map.shape, np.uint8)
@@ -168,7 +170,7 @@ def _merge(
     queue = [np.int64(0) for _ in range(0)]
     for patch in range(1, labels):
         if pixel_count[patch] < least[class_code[patch]]:
-            queue.append((pixel_count[patch] << 32) | patch)
+            queue.append((pixel_count[patch] << 32) | patch)  # noqa: PERF401 (numba has no generators)
     heapify(queue)
     merged, remaining = 0, 0
     while len(queue) > 0:
@@ -177,7 +179,7 @@ def _merge(
         if parent[patch] != patch or pixel_count[patch] != key >> 32:
             continue  # has been merged since it was queued
         touching = 0
-        member = patch
+        member = np.int64(patch)
         while member != 0:
             for stretch in range(offsets[member], offsets[member + 1]):
                 other = _find(parent, neighbour[stretch])

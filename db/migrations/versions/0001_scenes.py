@@ -212,7 +212,7 @@ def upgrade() -> None:
             name=op.f("scene_level_check"),
         ),
         sa.CheckConstraint(
-            "valid_fraction between 0 and 1 and (cloud_fraction is null or cloud_fraction between 0 and 1)",
+            "valid_fraction >= 0 and valid_fraction <= 1 and cloud_fraction >= 0 and cloud_fraction <= 1",
             name=op.f("scene_fractions_check"),
         ),
         sa.CheckConstraint("value_scale > 0", name=op.f("scene_scale_check")),
