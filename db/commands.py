@@ -11,7 +11,7 @@ import psycopg
 from psycopg import pq
 
 from db.connection import connect, database_url, describe, is_transient, safe_url
-from db.embedded import Cluster, ClusterStatus
+from db.embedded import PORT, SUPERUSER, Cluster, ClusterStatus
 from db.errors import RetryError, UsageError
 from db.settings import Settings
 
@@ -154,9 +154,9 @@ def _status_lines(found: ClusterStatus, database: str) -> list[tuple[str, str]]:
         ("user of the OS", f"{found.account} (only it and root can connect)"),
         (
             "QGIS, GDAL",
-            f"host {found.sockets}, port 5432, database {database}, user lode, no password, no SSL",
+            f"host {found.sockets}, port {PORT}, database {database}, user {SUPERUSER}, no password, no SSL",
         ),
-        ("psql", f"lode psql, or psql -h {found.sockets} -U lode {database}"),
+        ("psql", f"lode psql, or psql -h {found.sockets} -U {SUPERUSER} {database}"),
     ]
 
 

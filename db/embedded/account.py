@@ -174,6 +174,7 @@ def prepare_home(home: Path, account: Account) -> None:
         UsageError: the home cannot be made or the account cannot reach it.
 
     """
+    is_new = not home.exists()
     try:
         home.mkdir(parents=True, mode=0o700, exist_ok=True)
         if os.geteuid() == 0 and home.stat().st_uid == 0 and not any(home.iterdir()):
@@ -183,6 +184,8 @@ def prepare_home(home: Path, account: Account) -> None:
             f"cannot make the folder {home}: {error.strerror}; set LODE_HOME to a folder that can be written"
         ) from error
     if account.run(["sh", "-c", 'test -w "$1" && test -x "$1"', "sh", home]).returncode != 0:
+        if is_new:
+            home.rmdir()
         where = "" if account.is_self else " whose parents everyone may enter, such as /var/lib/lode"
         raise UsageError(
             f"the user {account.name}, who runs the private cluster, cannot write in {home}: "

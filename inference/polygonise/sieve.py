@@ -168,9 +168,9 @@ def _merge(
     touched = np.empty(labels, np.int32)
     # Keys sort by size, then by label.
     queue = [np.int64(0) for _ in range(0)]
-    for patch in range(1, labels):
-        if pixel_count[patch] < least[class_code[patch]]:
-            queue.append((pixel_count[patch] << 32) | patch)  # noqa: PERF401 (numba has no generators)
+    for label in range(1, labels):
+        if pixel_count[label] < least[class_code[label]]:
+            queue.append((pixel_count[label] << 32) | label)  # noqa: PERF401 (numba has no such generators)
     heapify(queue)
     merged, remaining = 0, 0
     while len(queue) > 0:
@@ -217,6 +217,6 @@ def _merge(
         merged += 1
         if pixel_count[root] < least[code]:
             heappush(queue, (pixel_count[root] << 32) | root)
-    for patch in range(1, labels):
-        class_code[patch] = class_code[_find(parent, patch)]
+    for label in range(1, labels):
+        class_code[label] = class_code[_find(parent, label)]
     return merged, remaining
