@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass

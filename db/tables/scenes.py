@@ -74,6 +74,9 @@ scene = Table(
     Column("acquired_on", Date, nullable=False, comment="Day of acquisition (UTC)"),
     moment_column("acquired_at", "Moment of acquisition (UTC), where known"),
     geometry_column("footprint", "MULTIPOLYGON", "Outline of the valid pixels, EPSG:4326"),
+    geometry_column(
+        "clouded", "MULTIPOLYGON", "Cloud and shadow, which count as not observed, EPSG:4326", nullable=True
+    ),
     Column("srid", Integer, nullable=False, comment="EPSG code of the pixel grid"),
     Column("origin_x", Double, nullable=False, comment="West edge of the grid, units of srid"),
     Column("origin_y", Double, nullable=False, comment="North edge of the grid, units of srid"),

@@ -1,0 +1,185 @@
+"""The registry of trained networks: all SQL about models and their weights."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.rows import TupleRow, class_row
+from psycopg.types.json import Jsonb
+
+from db.errors import UsageError
+
+NAME_BYTES = 200
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A row of ``lode.model``: a trained network without its weights; see the table for the columns."""
+
+    model_id: int
+    name: str
+    task: str
+    architecture: str
+    options: dict[str, Any]
+    class_codes: list[int]
+    band_names: list[str]
+    resolution_m: float
+    tile_px: int
+    normalisation: dict[str, Any]
+    training: dict[str, Any]
+    history: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    versions: dict[str, str]
+    trained_at: datetime.datetime
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model with its weights (a safetensors file) and their SHA-256, which was verified."""
+
+    record: ModelRecord
+    weights: bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """What `store_model` stores; attributes as in ``lode.model``."""
+
+    name: str
+    task: str
+    architecture: str
+    options: Mapping[str, Any]
+    class_codes: tuple[int, ...]
+    band_names: tuple[str, ...]
+    resolution_m: float
+    tile_px: int
+    normalisation: Mapping[str, Any]
+    training: Mapping[str, Any]
+    history: list[dict[str, Any]]
+    metrics: Mapping[str, Any]
+    versions: Mapping[str, str]
+    weights: bytes
+
+
+def require_free_name(conn: psycopg.Connection[TupleRow], name: str) -> None:
+    """Check that a model may be called ``name``.
+
+    Raises:
+        UsageError: empty, too long, not printable, or taken.
+
+    """
+    if not name.strip() or len(name.encode()) > NAME_BYTES or not name.isprintable():
+        raise UsageError(
+            f"model name {name!r}: give 1 to {NAME_BYTES} bytes of printable characters, not only spaces"
+        )
+    row = conn.execute("select trained_at from lode.model where name = %s", (name,)).fetchone()
+    if row is not None:
+        raise UsageError(_taken(name, row[0]))
+
+
+def store_model(conn: psycopg.Connection[TupleRow], model: NewModel) -> int:
+    """Insert a model and its weights in the caller's transaction; returns model_id.
+
+    Raises:
+        UsageError: the name is taken.
+
+    """
+    try:
+        with conn.transaction():
+            row = conn.execute(
+                """
+                insert into lode.model (name, task, architecture, options, class_codes, band_names,
+                  resolution_m, tile_px, normalisation, training, history, metrics, versions)
+                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                returning model_id
+                """,
+                (
+                    model.name,
+                    model.task,
+                    model.architecture,
+                    Jsonb(dict(model.options)),
+                    list(model.class_codes),
+                    list(model.band_names),
+                    model.resolution_m,
+                    model.tile_px,
+                    Jsonb(dict(model.normalisation)),
+                    Jsonb(dict(model.training)),
+                    Jsonb(model.history),
+                    Jsonb(dict(model.metrics)),
+                    Jsonb(dict(model.versions)),
+                ),
+            ).fetchone()
+            if row is None:
+                raise RuntimeError("insert into lode.model returned no key")
+            model_id = int(row[0])
+            conn.execute(
+                "insert into lode.model_weights (model_id, sha256, weights) values (%s, %s, %s)",
+                (model_id, hashlib.sha256(model.weights).hexdigest(), model.weights),
+            )
+    except errors.UniqueViolation as error:
+        raise UsageError(_taken(model.name, None)) from error
+    return model_id
+
+
+def list_models(conn: psycopg.Connection[TupleRow]) -> list[ModelRecord]:
+    """All models, by name."""
+    with conn.cursor(row_factory=class_row(ModelRecord)) as cursor:
+        return cursor.execute(_SELECT + " order by name").fetchall()
+
+
+def model_by_name(conn: psycopg.Connection[TupleRow], name: str) -> ModelRecord:
+    """The model called ``name``.
+
+    Raises:
+        UsageError: there is none; lists those there are.
+
+    """
+    with conn.cursor(row_factory=class_row(ModelRecord)) as cursor:
+        record = cursor.execute(_SELECT + " where name = %s", (name,)).fetchone()
+    if record is not None:
+        return record
+    names = [row[0] for row in conn.execute("select name from lode.model order by name")]
+    known = "there are " + ", ".join(names) if names else "there is none yet, see lode train"
+    raise UsageError(f"no model is called {name!r}: {known}")
+
+
+def load_model(conn: psycopg.Connection[TupleRow], name: str) -> StoredModel:
+    """The model called ``name`` with its weights.
+
+    Raises:
+        UsageError: there is none, its weights are missing or differ from their SHA-256.
+
+    """
+    record = model_by_name(conn, name)
+    row = conn.execute(
+        "select sha256, weights from lode.model_weights where model_id = %s", (record.model_id,), binary=True
+    ).fetchone()
+    if row is None:
+        raise UsageError(f"model {name} has no weights in lode.model_weights: train it again")
+    sha256, weights = str(row[0]), bytes(row[1])
+    found = hashlib.sha256(weights).hexdigest()
+    if found != sha256:
+        raise UsageError(
+            f"the weights of model {name} are damaged: their SHA-256 is {found}, recorded is {sha256}; "
+            "restore them from a backup or train it again"
+        )
+    return StoredModel(record, weights, sha256)
+
+
+_SELECT = """
+    select model_id, name, task, architecture, options, class_codes, band_names, resolution_m, tile_px,
+      normalisation, training, history, metrics, versions, trained_at
+    from lode.model
+"""
+
+
+def _taken(name: str, trained_at: datetime.datetime | None) -> str:
+    when = "" if trained_at is None else f" (trained {trained_at:%Y-%m-%d %H:%M})"
+    return f"a model called {name!r} exists{when}: choose another name; runs refer to it, so none is replaced"

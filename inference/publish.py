@@ -1,0 +1,154 @@
+"""From a class map to published rows: polygons, probability tiles, observation, areas - one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import Connection
+
+from db import accounting, landcover, runs
+from db.raster import Grid, RasterWriter
+from db.runs import Claim
+from inference.polygonise import NOT_OBSERVED, Patches, polygonise, sieve
+
+PROBABILITY_STEPS = 200
+"""Stored probability is probability * 200 as 8-bit integer."""
+
+PROBABILITY_NODATA = 255
+
+STRIP_PX = 256
+"""Rows handled at a time where a scene is walked through."""
+
+
+@dataclass(frozen=True)
+class Interpretation:
+    """What a network said of a whole scene, after small patches were merged.
+
+    ``class_map (height, width)`` uint8, 255 not observed; ``probability (classes, height, width)`` uint8 in
+    steps of 1/200, 255 not observed; ``patches`` in EPSG:4326.
+    """
+
+    class_map: npt.NDArray[np.uint8]
+    probability: npt.NDArray[np.uint8]
+    patches: Patches
+    figures: dict[str, int | float]
+
+
+def outline(
+    class_map: npt.NDArray[np.uint8],
+    probability: npt.NDArray[np.uint8],
+    class_codes: list[int],
+    grid: Grid,
+    min_patch_px: Mapping[int, int],
+    max_segment_m: float,
+    confidence: npt.NDArray[np.uint8],
+) -> Interpretation:
+    """Merge small patches in place and outline the rest.
+
+    Args:
+        class_map: ``(height, width)`` uint8 class codes, 255 not observed; may be a memory map; overwritten.
+        probability: ``(classes, height, width)`` uint8 in steps of 1/200.
+        class_codes: class code of each band of ``probability``.
+        grid: the scene's grid.
+        min_patch_px: smallest patch of each class, pixels.
+        max_segment_m: longest stretch of outline without a vertex, m.
+        confidence: ``(height, width)`` uint8 to be filled with the probability of the final class.
+    """
+    sieved = sieve(class_map, min_patch_px, out=class_map)
+    band_of_code = np.zeros(256, np.intp)
+    band_of_code[class_codes] = np.arange(len(class_codes))
+    for top in range(0, grid.height_px, STRIP_PX):
+        rows = slice(top, min(top + STRIP_PX, grid.height_px))
+        band = band_of_code[class_map[rows]]
+        confidence[rows] = np.take_along_axis(probability[:, rows], band[np.newaxis], axis=0)[0]
+    patches = polygonise(
+        class_map,
+        origin_x=grid.origin_x,
+        origin_y=grid.origin_y,
+        resolution_x=grid.resolution_x,
+        resolution_y=grid.resolution_y,
+        max_segment_m=max_segment_m,
+        confidence=confidence,
+    ).to_wgs84(grid.srid)
+    figures: dict[str, int | float] = {
+        "observed_px": int(patches.pixel_count.sum()),
+        "patches": len(patches),
+        "merged_patches": sieved.merged_patches,
+        "changed_px": sieved.changed_px,
+    }
+    return Interpretation(class_map, probability, patches, figures)
+
+
+def publish(
+    conn: Connection[Any],
+    claim: Claim,
+    *,
+    scene_id: int,
+    year: int,
+    grid: Grid,
+    tile_px: int,
+    interpretation: Interpretation,
+    become_current: bool,
+    progress: Callable[[str], None] = lambda _stage: None,
+) -> dict[str, int | float]:
+    """Make everything of a run visible at once; the caller commits, and until then nobody sees anything.
+
+    Args:
+        conn: connection in a transaction of its own.
+        claim: the attempt that computed it; publication is refused when it is no longer the newest.
+        scene_id: the scene.
+        year: calendar year of acquisition.
+        grid: the scene's grid.
+        tile_px: edge of the probability tiles, pixels.
+        interpretation: what to publish.
+        become_current: stand for the scene even if another run does; the scene's first run always does.
+        progress: takes the name of each stage.
+
+    Returns:
+        Figures of the run, as stored with it.
+    """
+    runs.hold_for_publication(conn, claim)
+    progress("storing polygons")
+    stored = landcover.insert_landcover(conn, claim.run_id, year, _rows(interpretation.patches))
+    outline_ewkb = interpretation.patches.observation.to_ewkb(4326, as_one=True).to_list()[0]
+    area_m2 = landcover.insert_observation(conn, claim.run_id, year, outline_ewkb)
+    progress("storing probabilities")
+    writer = RasterWriter(
+        conn,
+        parent="probability",
+        owner_id=claim.run_id,
+        table=f"probability_{claim.run_id}",
+        grid=grid,
+        dtype=np.dtype(np.uint8),
+        band_count=len(interpretation.probability),
+        nodata=PROBABILITY_NODATA,
+        tile_px=tile_px,
+    )
+    for top in range(0, grid.height_px, STRIP_PX):
+        writer.write_rows(np.ascontiguousarray(interpretation.probability[:, top : top + STRIP_PX]))
+    writer.finish()
+    progress("deriving areas")
+    figures = {**interpretation.figures, "polygons": stored, "observed_area_m2": area_m2}
+    runs.mark_published(conn, claim, figures=figures)
+    if become_current or not runs.has_current_run(conn, scene_id):
+        runs.make_current(conn, claim.run_id)
+    accounting.refresh_scenes(conn, [scene_id])
+    return figures
+
+
+def _rows(patches: Patches) -> Iterator[tuple[int, bytes, float]]:
+    ewkb = patches.polygons.to_ewkb(4326)
+    probability = patches.mean_confidence / PROBABILITY_STEPS
+    yield from zip(patches.class_code.tolist(), ewkb.to_list(), probability.tolist(), strict=True)
+
+
+def observed(class_map: npt.NDArray[np.uint8]) -> bool:
+    """Whether any pixel of the map was observed."""
+    return any(
+        bool((class_map[top : top + STRIP_PX] != NOT_OBSERVED).any())
+        for top in range(0, len(class_map), STRIP_PX)
+    )
