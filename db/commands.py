@@ -75,7 +75,13 @@ def status(ctx: click.Context) -> None:
     ctx.exit(0 if found.is_running else NOT_RUNNING)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+        "help_option_names": ["--help"],  # -h is psql's
+    }
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(arguments: tuple[str, ...]) -> None:
     """Open psql on the database.

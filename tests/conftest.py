@@ -1,5 +1,6 @@
 """Fixtures: one private cluster per test run, one fresh database per test.
 
+home                   an empty folder for a test's own cluster
 cluster                a running cluster in a temporary home, removed at the end of the run
 postgis_template       name of a database with the extensions only
 template_database      name of a migrated database
@@ -15,7 +16,6 @@ import itertools
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +27,7 @@ from psycopg.rows import TupleRow
 
 from db.connection import connect
 from db.embedded import Cluster
-from tests.support import REPOSITORY, throwaway_cluster
+from tests.support import reaped_home, throwaway_cluster
 
 _numbers = itertools.count(1)
 
@@ -38,18 +38,10 @@ class RunLode(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
-@contextmanager
-def reaped_home() -> Iterator[Path]:
-    """A temporary home for a cluster, which is stopped and removed even when the run is killed."""
-    home = Path(tempfile.mkdtemp(prefix="lode-test-"))
-    reaper = subprocess.Popen(
-        [sys.executable, "-m", "tests.reaper", str(home)],
-        stdin=subprocess.PIPE,
-        cwd=REPOSITORY,
-        start_new_session=True,
-    )
-    with reaper:  # its end closes the pipe and waits
-        yield home
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with reaped_home() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Remove a test run's cluster when the run ends, however it ends.
+"""Stop and remove a test run's clusters when the run ends, however it ends.
 
 Standard input is a pipe whose other end the test run holds: it closes when the run ends, be it by kill -9.
 """
@@ -10,17 +10,21 @@ import signal
 import sys
 from pathlib import Path
 
+from db.embedded.layout import MARKER
 from tests.support import throwaway_cluster
 
 
-def main(home: Path) -> None:
+def main(folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # meant for the test run
     sys.stdin.read()
     try:
-        throwaway_cluster(home).stop()
+        for marker in folder.rglob(f"data/{MARKER}"):
+            cluster = throwaway_cluster(marker.parents[1])
+            cluster.stop()
+            shutil.rmtree(cluster.layout.sockets, ignore_errors=True)  # outside the folder where it is long
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

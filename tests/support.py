@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,3 +43,17 @@ test_data.__test__ = False  # type: ignore[attr-defined]  # a helper, whatever i
 def throwaway_cluster(home: Path) -> Cluster:
     """A cluster for tests: quick, small, and not safe at a power cut."""
     return Cluster(home, durable=False, memory_bytes=1024**3)
+
+
+@contextmanager
+def reaped_home() -> Iterator[Path]:
+    """A temporary folder for clusters, which are stopped and removed even when the run is killed."""
+    home = Path(tempfile.mkdtemp(prefix="lode-test-"))
+    reaper = subprocess.Popen(
+        [sys.executable, "-m", "tests.reaper", str(home)],
+        stdin=subprocess.PIPE,
+        cwd=REPOSITORY,
+        start_new_session=True,
+    )
+    with reaper:  # its end closes the pipe and waits
+        yield home

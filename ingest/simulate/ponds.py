@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ingest.simulate.fields import Mask
+from ingest.simulate.fields import Mask, ring_noise
 from ingest.simulate.ground import TAILINGS_POND, WATER, Frame, Ground, blob
 from ingest.simulate.materials import Material
 from ingest.simulate.pits import Season

@@ -80,10 +80,10 @@ def test_any_map_comes_out_as_the_rule_says(class_map, min_patch_px):
         pytest.param("001222", "002222", {1: 2}, id="equal boundary: the larger"),
         # The 1 between two patches of class 0 joins them; together they are large enough.
         pytest.param("00100", "00000", {0: 4, 1: 2}, id="joins what it separated"),
-        # 3 (one pixel) joins 2, which is then large enough to stay.
-        pytest.param("111111\n122231\n111111", "111111\n122221\n111111", {2: 4, 3: 2}, id="grows in time"),
-        # Both are small: the smaller goes first, into the other, which then joins the rest.
-        pytest.param("11111\n12231\n11111", "11111\n11111\n11111", {2: 4, 3: 2}, id="not in time"),
+        # The 3 goes first and joins the five pixels of class 2, which are then large enough to stay.
+        pytest.param("11111\n12321\n12221", "11111\n12221\n12221", {2: 6, 3: 2}, id="grows in time"),
+        # With it they are six, still too small.
+        pytest.param("11111\n12321\n12221", "11111\n11111\n11111", {2: 7, 3: 2}, id="grows too little"),
     ],
 )
 def test_drawn_cases(before, after, min_patch_px):

@@ -1,0 +1,1 @@
+"""The main job on a simulated district, from files to areas and pictures."""

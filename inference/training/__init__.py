@@ -1,0 +1,1 @@
+"""Training of networks from the scenes and labels of a database."""
