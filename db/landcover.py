@@ -84,3 +84,19 @@ def smallest_patches_m2(conn: Connection[Any]) -> dict[int, float]:
     """Smallest mapped patch of each class that networks map, m2."""
     rows = conn.execute("select land_class_code, min_patch_m2 from lode.land_class where is_mapped")
     return {int(code): float(area) for code, area in rows}
+
+
+def landcover_of_year(conn: Connection[Any], year: int) -> list[tuple[int, bytes]]:
+    """Class code and WKB (EPSG:4326) of the polygons that stand for a year; what counts last comes last.
+
+    Where scenes overlap, drawing the polygons in this order gives the year map.
+    """
+    rows = conn.execute(
+        "select l.land_class_code, st_asbinary(l.geom)"
+        " from lode.landcover l join lode.run r on r.run_id = l.run_id and r.is_current"
+        " join lode.scene s on s.scene_id = r.scene_id and s.superseded_by is null"
+        " where l.start_date = make_date(%s, 1, 1) order by s.acquired_on, s.scene_id, l.landcover_id",
+        (year,),
+        binary=True,
+    )
+    return [(int(code), bytes(wkb)) for code, wkb in rows]

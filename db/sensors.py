@@ -40,7 +40,10 @@ def list_sensors(conn: Connection[Any]) -> list[Sensor]:
     ):
         bands.setdefault(sensor_id, []).append(SensorBand(*band))
     rows = conn.execute("select sensor_id, key, name, resolution_m from lode.sensor order by key").fetchall()
-    return [Sensor(*row, tuple(bands.get(row[0], ()))) for row in rows]
+    return [
+        Sensor(sensor_id, key, name, resolution_m, tuple(bands.get(sensor_id, ())))
+        for sensor_id, key, name, resolution_m in rows
+    ]
 
 
 def sensor_by_key(conn: Connection[Any], key: str) -> Sensor:

@@ -234,5 +234,3 @@ def _predict(
         if strip.probabilities is None:
             raise TypeError("the prediction came without probabilities")
         maps.probability[:, rows] = strip.probabilities
-
-

@@ -12,7 +12,9 @@ from db.settings import Settings
 
 @click.command()
 @click.option("--scene", "product", required=True, metavar="PRODUCT", help="Product name of the scene.")
-@click.option("--model", "model_name", required=True, metavar="NAME", help="Network, as `lode model list` shows.")
+@click.option(
+    "--model", "model_name", required=True, metavar="NAME", help="Network, as `lode model list` shows."
+)
 @click.option("--make-current", is_flag=True, help="Let this run stand for the scene even if another does.")
 @click.option("--overlap-px", type=click.IntRange(min=0), help="Overlap of windows [default: a quarter].")
 @click.option("--batch", "batch_size", type=click.IntRange(min=1), help="Windows at once; same result.")
@@ -52,9 +54,13 @@ def infer(
             become_current=make_current,
             progress=show,
         )
-    standing = "stands for its scene" if outcome.is_current else "is kept beside the current run (--make-current)"
+    standing = (
+        "stands for its scene" if outcome.is_current else "is kept beside the current run (--make-current)"
+    )
     if outcome.was_published_before:
-        click.echo(f"{product}: run {outcome.run_id} was published before, nothing was computed; it {standing}")
+        click.echo(
+            f"{product}: run {outcome.run_id} was published before, nothing was computed; it {standing}"
+        )
         return
     figures = outcome.figures
     click.echo(

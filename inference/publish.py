@@ -57,6 +57,7 @@ def outline(
         min_patch_px: smallest patch of each class, pixels.
         max_segment_m: longest stretch of outline without a vertex, m.
         confidence: ``(height, width)`` uint8 to be filled with the probability of the final class.
+
     """
     sieved = sieve(class_map, min_patch_px, out=class_map)
     band_of_code = np.zeros(256, np.intp)
@@ -110,6 +111,7 @@ def publish(
 
     Returns:
         Figures of the run, as stored with it.
+
     """
     runs.hold_for_publication(conn, claim)
     progress("storing polygons")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.errors import UsageError
-from db.raster.grid import Grid
+from db.raster import Grid
 from inference.normalisation import Normalisation
 
 CACHE_BYTES = 1 << 30
@@ -56,7 +56,7 @@ class ArrayReader:
         inside = 0 <= row <= self._pixels.shape[1] - height and 0 <= col <= self._pixels.shape[2] - width
         if not inside:
             raise ValueError(f"window {height} x {width} at ({row}, {col}) leaves the array")
-        chosen = self._pixels if bands is None else self._pixels[list(bands)]
+        chosen = self._pixels if bands is None else self._pixels[[band - 1 for band in bands]]
         return chosen[:, row : row + height, col : col + width]
 
 
@@ -67,7 +67,7 @@ class SceneSource:
     Attributes:
         name: the product, for messages.
         reader: gives the stored values; a lock keeps two threads from reading at once.
-        bands: places of the wanted bands in the stored order, from 0.
+        bands: numbers of the wanted bands in the stored order, from 1.
         value_offset: added to a stored value before scaling.
         value_scale: value = (stored + value_offset) * value_scale.
 
@@ -120,7 +120,7 @@ class SceneSource:
         pixels = self.read_stored(0, 0, grid.height_px, grid.width_px)
         reader = ArrayReader(pixels, grid, self.reader.nodata)
         return SceneSource(
-            self.name, reader, tuple(range(len(self.bands))), self.value_offset, self.value_scale
+            self.name, reader, tuple(range(1, len(self.bands) + 1)), self.value_offset, self.value_scale
         )
 
 
@@ -139,7 +139,7 @@ def observed(stored: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
 
 
 def choose_bands(scene: str, has: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
-    """Places of the wanted bands among those a scene has, from 0.
+    """Numbers of the wanted bands among those a scene has, from 1.
 
     Raises:
         UsageError: lists what is missing and what there is.
@@ -151,4 +151,4 @@ def choose_bands(scene: str, has: Sequence[str], wanted: Sequence[str]) -> tuple
             f"scene {scene} lacks the bands {', '.join(missing)}; it has {', '.join(has)}, "
             f"the model needs {', '.join(wanted)}: use a model trained on this sensor's bands"
         )
-    return tuple(list(has).index(name) for name in wanted)
+    return tuple(list(has).index(name) + 1 for name in wanted)

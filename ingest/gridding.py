@@ -51,11 +51,10 @@ class GridPlan:
     source: FileCrs
     notes: tuple[str, ...]
 
-    @property
-    def transform(self) -> Affine:
-        """Affine transform of the grid."""
-        grid = self.grid
-        return Affine(grid.resolution_x, 0.0, grid.origin_x, 0.0, -grid.resolution_y, grid.origin_y)
+
+def affine_of(grid: Grid) -> Affine:
+    """Affine transform of a grid, as rasterio takes it."""
+    return Affine(grid.resolution_x, 0.0, grid.origin_x, 0.0, -grid.resolution_y, grid.origin_y)
 
 
 def plan_grid(

@@ -141,7 +141,8 @@ def account_for(data: Path) -> Account:
     if owner == 0:
         raise UsageError(
             f"{data} belongs to root, and PostgreSQL refuses to run as root: "
-            f"give it to another user (chown -R {SERVER_USER} {data}) or set LODE_HOME to another folder"
+            f"if Lode made it, give it back to its user (chown -R {SERVER_USER} {data}); "
+            "else set LODE_HOME to another folder"
         )
     if owner != os.geteuid() and os.geteuid() != 0:
         raise UsageError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from db.errors import UsageError
-from db.raster.codec import HEADER_BYTES, band_prefixes, bands_all_nodata, encode_header, tile_bytes
+from db.raster.codec import HEADER_BYTES, band_prefixes, bands_all_nodata, encode_header, encode_tile, tile_bytes
 from db.raster.grid import Grid
 from db.raster.overviews import Resampling, halve
 from db.raster.pixels import Dtype, Nodata, Pixels
@@ -33,7 +33,7 @@ class TileBatch:
 class Tiler:
     """Cuts strips, given from top to bottom, into tiles, and halves them for the overviews as it goes.
 
-    At most one row of tiles is held per level. Tiles without a single valid pixel are left out.
+    At most one row of tiles is held per level. Tiles without a single valid pixel are left out, except that a level whose every tile is empty keeps its first.
     """
 
     def __init__(
@@ -92,9 +92,30 @@ class Tiler:
         for tile_row, strip in level.strips(pixels):
             if factor in self._kept:
                 tiles = encode_strip(strip, level.grid, tile_row, self.tile_px, self.nodata)
+                level.has_tiles = level.has_tiles or bool(tiles)
+                is_last = level.rows_left == 0 and tile_row + 1 == level.grid.tiles_down(self.tile_px)
+                if is_last and not level.has_tiles:
+                    tiles = [self._first_tile(level.grid)]
                 batches.append(TileBatch(factor, tuple(tiles)))
             if factor < self._last_factor:
                 self._push_level(2 * factor, halve(strip, self.nodata, self.resampling), batches)
+
+    def _first_tile(self, grid: Grid) -> EncodedTile:
+        """The first tile, all nodata: GDAL reads band types from any tile and cannot open a table without one."""
+        box = grid.tile_box(1, self.tile_px)
+        pixels = np.empty((len(self.nodata), box.height_px, box.width_px), self.dtype)
+        for band, value in zip(pixels, self.nodata, strict=True):
+            band[...] = value
+        wkb = encode_tile(
+            pixels,
+            srid=grid.srid,
+            origin_x=grid.origin_x,
+            origin_y=grid.origin_y,
+            resolution_x=grid.resolution_x,
+            resolution_y=grid.resolution_y,
+            nodata=self.nodata,
+        )
+        return EncodedTile(1, memoryview(wkb))
 
 
 class _Level:
@@ -108,10 +129,12 @@ class _Level:
         self._buffer: Pixels | None = None
         self._buffered = 0
         self._tile_row = 0
+        self._rows_done = 0
+        self.has_tiles = False
 
     @property
     def rows_left(self) -> int:
-        return self.grid.height_px - self._tile_row * self._tile_px - self._buffered
+        return self.grid.height_px - self._rows_done
 
     def strips(self, pixels: Pixels) -> list[tuple[int, Pixels]]:
         """Rows of tiles completed by these rows, with their numbers; each is valid until the next call."""
@@ -134,6 +157,7 @@ class _Level:
                     self._buffered = 0
                     self._tile_row += 1
             start += rows
+        self._rows_done += start
         return complete
 
 
@@ -157,7 +181,11 @@ def encode_strip(
     item = strip.dtype.itemsize
     prefixes: dict[tuple[bool, ...], Pixels] = {}
     rows_as_bytes = np.ascontiguousarray(strip, strip.dtype.newbyteorder("<")).view(np.uint8)
-    for tile_col in range(grid.tiles_across(tile_px)):
+    # One buffer for the strip: the allocator then gets large pages, and first use of memory is the main cost here.
+    across = grid.tiles_across(tile_px)
+    buffer = np.empty(across * tile_bytes(band_count, rows, min(width, tile_px), strip.dtype), np.uint8)
+    used = 0
+    for tile_col in range(across):
         left, right = tile_col * tile_px, min(width, (tile_col + 1) * tile_px)
         all_nodata = bands_all_nodata(strip[:, :, left:right], nodata)
         if all(all_nodata):
@@ -174,7 +202,8 @@ def encode_strip(
             resolution_x=grid.resolution_x,
             resolution_y=grid.resolution_y,
         )
-        stored = np.empty(tile_bytes(band_count, rows, right - left, strip.dtype), np.uint8)
+        stored = buffer[used : used + tile_bytes(band_count, rows, right - left, strip.dtype)]
+        used += stored.size
         stored[:HEADER_BYTES] = np.frombuffer(header, np.uint8)
         bands = stored[HEADER_BYTES:].reshape(band_count, -1)
         bands[:, : 1 + item] = prefixes[all_nodata]

@@ -86,7 +86,7 @@ class DeepLabV3Plus(nn.Module):
         self.refine = _refine(backbone, head, options)
         last_channels = head.decoder_channels if self.refine is None else self.refine.out_channels
         self.classifier = nn.Conv2d(last_channels, classes, 1)
-        # nearly even odds at the start: the first loss is about the logarithm of the number of classes
+        # logits of about 1: from much smaller weights the network behind it learns late, for want of gradient
         nn.init.normal_(self.classifier.weight, std=last_channels**-0.5)
         nn.init.zeros_(self.classifier.bias)
 

@@ -59,7 +59,8 @@ class SmallBackbone(Backbone):
         super().__init__(in_channels, output_stride)
         fine, low_level, middle, deep = WIDTHS
         last_stride, dilation = (2, 1) if output_stride == 16 else (1, 2)
-        self.stem = ConvBnRelu(in_channels, fine, 3, stride=2)
+        # the second 3x3 is what makes the stride-2 feature worth keeping
+        self.stem = nn.Sequential(ConvBnRelu(in_channels, fine, 3, stride=2), ConvBnRelu(fine, fine, 3))
         self.stage4 = BasicBlock(fine, low_level, stride=2)
         self.stage8 = nn.Sequential(BasicBlock(low_level, middle, stride=2), BasicBlock(middle, middle))
         self.stage16 = nn.Sequential(

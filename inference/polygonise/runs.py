@@ -124,7 +124,7 @@ def _label_runs(
         while run < run_end and above < above_end:
             end = column[run + 1] if run + 1 < run_end else width
             end_above = column[above + 1] if above + 1 < above_end else width
-            if run_class[run] == run_class[above] and run_class[run] != NOT_OBSERVED:
+            if run_class[run] == run_class[above]:
                 root, root_above = run, above
                 while label[root] != root:
                     label[root] = label[label[root]]

@@ -46,7 +46,7 @@ def trace_rings(
     northernmost, then westernmost vertex.
     """
     to_walk = outlines.start.copy()
-    edges = int(np.bitwise_count(to_walk).sum())
+    edges = sum(int(np.count_nonzero(to_walk & (1 << direction))) for direction in range(4))
     vertex = np.empty(edges, np.int32)
     # A ring has at least four edges.
     ring_end = np.empty(edges // 4, np.int64)

@@ -16,7 +16,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from db.errors import UsageError
-from db.raster.grid import Grid
+from db.raster import Grid
 from inference.segmentation_model import IGNORED
 from inference.training.label_maps import UNLABELLED, LabelMap
 
@@ -119,8 +119,8 @@ class Split:
 
         No polygon is divided between parts: what of it reaches into a block of another part is not used.
         """
-        part = self._lookup(pixels.blocks)
-        return np.where(part == self._lookup(pixels.homes), part, np.uint8(IGNORED))
+        part = self.part_of_blocks(pixels.blocks)
+        return np.where(part == self.part_of_blocks(pixels.homes), part, np.uint8(IGNORED))
 
     def mask(self, pixels: LabelledPixels, grid: Grid) -> NDArray[np.uint8]:
         """(height, width): part of each labelled pixel, 255 where unlabelled or not used."""
@@ -128,7 +128,8 @@ class Split:
         mask[pixels.rows, pixels.cols] = self.part_of_pixels(pixels)
         return mask
 
-    def _lookup(self, keys: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def part_of_blocks(self, keys: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Part of each block (same shape), 255 for blocks that held no label."""
         known = np.array(sorted(self.parts), np.int64)
         if known.size == 0:
             return np.full(keys.shape, IGNORED, np.uint8)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 
-from db.raster.grid import Grid
+from db.raster import Grid
 from inference.segmentation_model import CLASS_CODES, IGNORED
 
 LABEL_SRID = 4326

@@ -84,6 +84,7 @@ def simulate_district(
 
     Raises:
         UsageError: If a size or the seed is out of range.
+
     """
     for name, size in (("width_px", width_px), ("height_px", height_px)):
         if not SMALLEST_PX <= size <= LARGEST_PX:

@@ -28,7 +28,7 @@ def stream(seed: int, *key: str | int) -> np.random.Generator:
 def smoothstep(values: FloatMap, low: float, high: float) -> FloatMap:
     """Hermite ramp from 0 at `low` to 1 at `high`."""
     ramp = np.clip((values - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
-    return (ramp * ramp * (3.0 - 2.0 * ramp)).astype(np.float32)
+    return np.asarray(ramp * ramp * (3.0 - 2.0 * ramp), dtype=np.float32)
 
 
 def _basis(length: int, spacing: float, knots: int) -> sparse.csr_matrix:
@@ -86,7 +86,7 @@ def texture_tile(rng: np.random.Generator, sigma_px: float, size_px: int = 512) 
     tile = ndimage.gaussian_filter(
         rng.standard_normal((size_px, size_px), dtype=np.float32), sigma_px, mode="wrap"
     )
-    return (tile / tile.std()).astype(np.float32)
+    return np.asarray(tile / tile.std(), dtype=np.float32)
 
 
 def tiled(tile: FloatMap, rows: tuple[int, int], columns: tuple[int, int]) -> FloatMap:
@@ -119,7 +119,7 @@ def without_specks(mask: Mask, smallest_px: int) -> Mask:
 
 
 def coarse_distance(mask: Mask, stride: int = 4) -> FloatMap:
-    """Distance in pixels to the nearest set pixel, from a grid `stride` times coarser (error about stride)."""
+    """Distance in pixels to the nearest set pixel, from a grid `stride` times coarser (error: one stride)."""
     height, width = mask.shape
     rows, columns = -(-height // stride), -(-width // stride)
     padded = np.zeros((rows * stride, columns * stride), np.bool_)

@@ -58,7 +58,9 @@ def make_geology(seed: int, height_m: FloatMap, sites: list[Site]) -> Geology:
     rows = np.arange(shape[0], dtype=np.float32)[:, None]
     columns = np.arange(shape[1], dtype=np.float32)[None, :]
     size = float(np.sqrt(shape[0] * shape[1] / len(sites)))
-    strata = (columns * np.float32(np.sin(strike)) + rows * np.float32(np.cos(strike))) / np.float32(0.17 * size)
+    strata = (columns * np.float32(np.sin(strike)) + rows * np.float32(np.cos(strike))) / np.float32(
+        0.17 * size
+    )
     strata = strata + height_m / 45 + 0.55 * fractal_noise(rng, shape, 0.7 * size, 4)
     faults = []
     for number in range(2 + len(sites) // 12):
@@ -92,7 +94,9 @@ def _fault(
     off = rows * np.float32(cos) - columns * np.float32(sin)
     bend = np.interp(along.ravel(), knots, wiggle).reshape(shape).astype(np.float32)
     side = 0.5 * np.tanh((off - bend) / 4.0)
-    course = np.stack([middle[0] + knots * cos - wiggle * sin, middle[1] + knots * sin + wiggle * cos], axis=1)
+    course = np.stack(
+        [middle[0] + knots * cos - wiggle * sin, middle[1] + knots * sin + wiggle * cos], axis=1
+    )
     kept = course[np.all((course > 0) & (course < np.array(shape)[::-1]), axis=1)]
     kind = ("thrust", "strike_slip", "normal")[number % 3]
     line = LineString(kept if len(kept) > 1 else course[79:82])
@@ -128,7 +132,8 @@ def _deposits(
 ) -> list[Deposit]:
     """The mines' own deposits, and occurrences nobody mines near faults and contacts."""
     found = [
-        Deposit(site.name, site.plan.mineral, "medium", Point(site.centre[1], site.centre[0])) for site in sites
+        Deposit(site.name, site.plan.mineral, "medium", Point(site.centre[1], site.centre[0]))
+        for site in sites
     ]
     hosts = [fault.line for fault in faults] + [pluton.outline.exterior for pluton in plutons]
     for number in range(2 * len(sites)):

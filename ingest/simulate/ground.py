@@ -111,13 +111,20 @@ def blob(
 
     Returns:
         rho, 1 on the outline and 0 at the centre, and the angle round the centre in 0..2 pi.
+
     """
     angle = np.arctan2(part.v / b_px, part.u / a_px) % np.float32(2 * np.pi)
     radius = np.hypot(part.u / a_px, part.v / b_px)
-    bumps = 1 + rough * (0.07 * ring_noise(rng, angle, 5) + 0.035 * ring_noise(rng, angle, 13))
-    wobble = 0.045 * rough * part.noise(rng, min(a_px, b_px) / 2.5)
+    bumps = 1 + rough * (0.10 * ring_noise(rng, angle, 5) + 0.045 * ring_noise(rng, angle, 13))
+    wobble = 0.06 * rough * part.noise(rng, min(a_px, b_px) / 2.5)
     fine = 0.012 * rough * part.noise(rng, 5)
     return (radius / bumps + (wobble + fine) * np.minimum(radius * 2, 1)).astype(np.float32), angle
+
+
+def levelled(height_m: FloatMap, mask: Mask, sigma_px: float, edge_px: float) -> FloatMap:
+    """Broad form of the land where `mask` is set, easing into the land as it is over `edge_px` pixels."""
+    ease = np.clip(ndimage.distance_transform_edt(mask).astype(np.float32) / np.float32(edge_px), 0, 1)
+    return np.asarray(height_m + (smoothed(height_m, sigma_px) - height_m) * ease, dtype=np.float32)
 
 
 def smoothed(height_m: FloatMap, sigma_px: float) -> FloatMap:

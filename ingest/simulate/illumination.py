@@ -48,7 +48,7 @@ def irradiance(height_m: FloatMap, sun: Sun, resolution_m: float) -> FloatMap:
     sky = 1.0 / (1.0 + 0.25 * (right * right + down * down))
     lit = 1.0 - _shadow(height_m, sun, resolution_m)
     direct = np.clip(cosine / flat, 0.0, 1.7) * lit
-    return ((1 - DIFFUSE_SHARE) * direct + DIFFUSE_SHARE * sky).astype(np.float32)
+    return np.asarray((1 - DIFFUSE_SHARE) * direct + DIFFUSE_SHARE * sky, dtype=np.float32)
 
 
 def _shadow(height_m: FloatMap, sun: Sun, resolution_m: float) -> FloatMap:

@@ -29,7 +29,9 @@ class Label:
     swath: Swath
 
 
-def draw_labels(seed: int, class_map: ByteMap, sites: list[Site], swaths: list[Swath], year: int) -> list[Label]:
+def draw_labels(
+    seed: int, class_map: ByteMap, sites: list[Site], swaths: list[Swath], year: int
+) -> list[Label]:
     """Labels of one year: exact classes, outlines generalised by about a pixel.
 
     Where two acquisitions overlap the later one is drawn on; clouds and their shadows are left out.
@@ -71,7 +73,10 @@ def _working_areas(seed: int, shape: tuple[int, int], sites: list[Site], year: i
     down, across = (int(np.ceil(length / size)) for length in shape)
     jitter = rng.uniform(-0.26, 0.26, (down + 1, across + 1, 2)) * size
     jitter[[0, -1], :, 0] = jitter[:, [0, -1], 1] = 0
-    corner = np.stack(np.meshgrid(np.arange(down + 1), np.arange(across + 1), indexing="ij"), axis=-1) * size + jitter
+    corner = (
+        np.stack(np.meshgrid(np.arange(down + 1), np.arange(across + 1), indexing="ij"), axis=-1) * size
+        + jitter
+    )
     middle = (corner[:-1, :-1] + corner[1:, 1:]).reshape(-1, 2) / 2
     distance = np.stack([np.hypot(*(middle - site.centre).T) / site.radius_px for site in sites])
     owner = np.where(distance.min(axis=0) < 1.0, distance.argmin(axis=0), len(sites))
@@ -81,6 +86,11 @@ def _working_areas(seed: int, shape: tuple[int, int], sites: list[Site], year: i
         members = np.flatnonzero(owner == group)
         taken = members[np.argsort(rank[members])][: int(np.ceil(_LABELLED_SHARE * len(members)))]
         for row, column in zip(*np.divmod(taken, across), strict=True):
-            ring = [corner[row, column], corner[row, column + 1], corner[row + 1, column + 1], corner[row + 1, column]]
+            ring = [
+                corner[row, column],
+                corner[row, column + 1],
+                corner[row + 1, column + 1],
+                corner[row + 1, column],
+            ]
             cells.append(Polygon([(point[1], point[0]) for point in ring]))
     return np.asarray(features.rasterize(cells, out_shape=shape, dtype="uint8"), dtype=np.bool_)

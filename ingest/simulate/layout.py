@@ -1,15 +1,18 @@
 """Where mines and villages stand: apart from each other, off the rivers, off the district's edge."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from ingest.simulate.fields import FloatMap, stream
 from ingest.simulate.ground import Frame
 from ingest.simulate.plans import PLANS, Element, MinePlan
 
 _MINE_PX = 330_000
+Position = TypeVar("Position", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Site:
     mirror: float
     others: tuple[tuple[float, float], ...]
 
-    def place(self, at: tuple[float, float]) -> tuple[float, float]:
-        """Pixel (row, column) of a position in the plan."""
+    def place(self, at: tuple[Position, Position]) -> tuple[Position, Position]:
+        """Pixel (row, column) of a position in the plan, or of many."""
         u, v = at[0] * self.radius_px, at[1] * self.radius_px * self.mirror
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return self.centre[0] + u * sin + v * cos, self.centre[1] + u * cos - v * sin
@@ -61,20 +64,16 @@ def place_mines(seed: int, river_px: FloatMap) -> list[Site]:
     shape = river_px.shape[0], river_px.shape[1]
     rng = stream(seed, "sites")
     count = mine_count(shape)
-    radius = 0.435 * float(np.sqrt(shape[0] * shape[1] / count))
-    edge = 0.86 * radius + 0.02 * min(shape)
-    edges = [min(edge, 0.3 * length) for length in shape]
-    spots = np.stack(
-        [rng.uniform(edge_px, length - edge_px, 400 * count) for edge_px, length in zip(edges, shape, strict=True)],
-        axis=1,
-    )
+    radius = 0.425 * float(np.sqrt(shape[0] * shape[1] / count))
+    radius = min(radius, 0.36 * min(shape))
+    edges = np.array([min(1.05 * radius + 0.02 * min(shape), 0.42 * length) for length in shape])
+    spots = np.stack([rng.uniform(0.02 * length, 0.98 * length, 400 * count) for length in shape], axis=1)
     clearance = river_px[spots[:, 0].astype(int), spots[:, 1].astype(int)]
     dry = spots[rng.random(len(spots)) < 0.08 + np.clip(clearance / (0.8 * radius), 0, 1) ** 2]
-    start = dry[_spread(dry, count)]
-    centres, _ = kmeans2(dry, start, minit="matrix", iter=12)
+    centres = _middles(dry, count)
     centres = centres[np.argsort(centres[:, 1], kind="stable")]
+    centres = np.array([_nudged(rng, centre, radius, edges, river_px) for centre in centres])
     sites = []
-    turn = float(rng.uniform(0, np.pi))
     for index, (row, column) in enumerate(centres.tolist()):
         plan = PLANS[index % len(PLANS)]
         near = np.argsort(np.hypot(centres[:, 0] - row, centres[:, 1] - column), kind="stable")[1:9]
@@ -87,12 +86,74 @@ def place_mines(seed: int, river_px: FloatMap) -> list[Site]:
                 plan=plan,
                 centre=(row, column),
                 radius_px=radius * float(rng.uniform(0.95, 1.05)),
-                angle=turn + float(rng.uniform(-1.2, 1.2)) + np.pi * float(rng.integers(2)),
-                mirror=float(rng.choice([-1.0, 1.0])),
+                angle=0.0,
+                mirror=1.0,
                 others=tuple((float(centres[i, 0]), float(centres[i, 1])) for i in near),
             )
         )
-    return sites
+    return [_turned(rng, site, river_px) for site in sites]
+
+
+def _nudged(
+    rng: np.random.Generator, centre: np.ndarray, radius_px: float, edges: np.ndarray, river_px: FloatMap
+) -> np.ndarray:
+    """Centre moved by up to a third of the radius to where least river crosses the mine's circle."""
+    shape = np.array(river_px.shape)
+    turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    disc = np.concatenate(
+        [r * radius_px * np.stack([np.sin(turn), np.cos(turn)], axis=1) for r in (0.3, 0.6, 0.9)]
+    )
+    best, most = centre, -np.inf
+    for move in np.concatenate([np.zeros((1, 2)), rng.uniform(-0.33, 0.33, (40, 2)) * radius_px]):
+        moved = np.clip(centre + move, edges, shape - edges)
+        row, column = np.clip(moved + disc, 0, shape - 1).astype(int).T
+        dry = (
+            float((river_px[row, column] > 9).mean()) - 0.15 * float(np.hypot(*(moved - centre))) / radius_px
+        )
+        if dry > most:
+            best, most = moved, dry
+    return best
+
+
+def _turned(rng: np.random.Generator, site: Site, river_px: FloatMap) -> Site:
+    """Site turned and mirrored so that least of its plan lies in rivers, other mines or beyond the edge."""
+    rim = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    u = np.concatenate(
+        [e.at[0] + max(e.size) * r * np.cos(rim) for e in site.plan.elements for r in (0.55, 1.05)]
+    )
+    v = np.concatenate(
+        [e.at[1] + max(e.size) * r * np.sin(rim) for e in site.plan.elements for r in (0.55, 1.05)]
+    )
+    others = np.array(site.others)
+    best, least = site, np.inf
+    for angle in rng.uniform(0, 2 * np.pi, 16).tolist():
+        for mirror in (-1.0, 1.0):
+            turned = replace(site, angle=angle, mirror=mirror)
+            row, column = turned.place((u, v))
+            inside = (
+                (row > 8) & (row < river_px.shape[0] - 8) & (column > 8) & (column < river_px.shape[1] - 8)
+            )
+            river = river_px[
+                np.clip(row, 0, river_px.shape[0] - 1).astype(int),
+                np.clip(column, 0, river_px.shape[1] - 1).astype(int),
+            ]
+            own = np.hypot(row - site.centre[0], column - site.centre[1])
+            foreign = np.hypot(row[:, None] - others[:, 0], column[:, None] - others[:, 1]).min(axis=1)
+            bad = float((~inside * 1.5 + (river < 9) + (foreign - own < 8)).mean())
+            if bad < least:
+                best, least = turned, bad
+    return best
+
+
+def _middles(spots: np.ndarray, count: int) -> np.ndarray:
+    """Centres (count, 2) of k-means over spots (n, 2)."""
+    centres = spots[_spread(spots, count)]
+    for _ in range(12):
+        nearest = cKDTree(centres).query(spots)[1]
+        size = np.bincount(nearest, minlength=count)
+        sums = np.stack([np.bincount(nearest, axis, count) for axis in spots.T], axis=1)
+        centres = np.where(size[:, None] > 0, sums / np.maximum(size, 1)[:, None], centres)
+    return np.asarray(centres)
 
 
 def _spread(spots: np.ndarray, count: int) -> np.ndarray:
@@ -126,7 +187,9 @@ def place_villages(seed: int, sites: list[Site], river_px: FloatMap, slope: Floa
         if any(np.hypot(here[0] - v.centre[0], here[1] - v.centre[1]) < 1.3 * radius for v in villages):
             continue
         half = float(rng.uniform(0.24, 0.32)) * radius
-        villages.append(Village(here, (half, half * float(rng.uniform(0.6, 0.8))), float(rng.uniform(0, np.pi))))
+        villages.append(
+            Village(here, (half, half * float(rng.uniform(0.6, 0.8))), float(rng.uniform(0, np.pi)))
+        )
         if len(villages) == count:
             break
     return villages

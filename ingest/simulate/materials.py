@@ -74,7 +74,7 @@ class Surface:
 
 
 SURFACES: dict[Material, Surface] = {
-    Material.SOIL: Surface((0.10, 0.14, 0.18, 0.24), 0.045, 0.06),
+    Material.SOIL: Surface((0.10, 0.14, 0.18, 0.24), 0.05, 0.035),
     Material.RIVER: Surface((0.065, 0.088, 0.074, 0.040), 0.04, 0.05),
     Material.GRAVEL: Surface((0.155, 0.185, 0.21, 0.25), 0.06, 0.09),
     Material.ASPHALT: Surface((0.088, 0.098, 0.108, 0.125), 0.04, 0.05),
@@ -86,14 +86,14 @@ SURFACES: dict[Material, Surface] = {
     Material.MUDSTONE: Surface((0.10, 0.122, 0.15, 0.178), 0.07, 0.09),
     Material.IRON_ORE: Surface((0.075, 0.079, 0.104, 0.128), 0.09, 0.12),
     Material.IRON_WASTE: Surface((0.098, 0.108, 0.142, 0.165), 0.08, 0.10),
-    Material.GRANITE_FRESH: Surface((0.215, 0.243, 0.268, 0.292), 0.07, 0.09),
+    Material.GRANITE_FRESH: Surface((0.192, 0.218, 0.242, 0.266), 0.07, 0.09),
     Material.GRANITE_WASTE: Surface((0.165, 0.192, 0.218, 0.248), 0.09, 0.10),
-    Material.LIMESTONE: Surface((0.225, 0.262, 0.282, 0.298), 0.06, 0.09),
+    Material.LIMESTONE: Surface((0.202, 0.236, 0.255, 0.272), 0.06, 0.09),
     Material.LIMESTONE_WASTE: Surface((0.175, 0.209, 0.232, 0.256), 0.08, 0.10),
-    Material.COPPER_OXIDE: Surface((0.118, 0.156, 0.152, 0.188), 0.08, 0.12),
+    Material.COPPER_OXIDE: Surface((0.122, 0.150, 0.158, 0.190), 0.08, 0.12),
     Material.COPPER_WASTE: Surface((0.122, 0.142, 0.162, 0.196), 0.08, 0.10),
     Material.PIT_LAKE: Surface((0.062, 0.092, 0.070, 0.032), 0.03, 0.04),
-    Material.TAILINGS_DRY: Surface((0.225, 0.262, 0.288, 0.318), 0.02, 0.05),
+    Material.TAILINGS_DRY: Surface((0.198, 0.232, 0.256, 0.284), 0.02, 0.05),
     Material.TAILINGS_WET: Surface((0.142, 0.166, 0.176, 0.168), 0.025, 0.06),
     Material.TAILINGS_WATER: Surface((0.088, 0.128, 0.112, 0.052), 0.03, 0.05),
     Material.DAM: Surface((0.142, 0.172, 0.206, 0.248), 0.05, 0.06),

@@ -46,7 +46,7 @@ def mine_window(site: Site, shape: tuple[int, int]) -> tuple[slice, slice]:
 
 
 def boundary(site: Site, footprint: Mask, shape: tuple[int, int]) -> MultiPolygon:
-    """Outline of a mine in pixel coordinates (column, row): its facilities of all years, closed and smoothed."""
+    """Outline of a mine in pixels (column, row): its facilities of all years, closed and smoothed."""
     rows, columns = mine_window(site, shape)
     part = frame(site.centre, 1.75 * site.radius_px, 0.0, shape)
     close_px = 0.16 * site.radius_px
@@ -98,7 +98,13 @@ def _paint_mine(
 
 
 def _paint_element(
-    seed: int, ground: Ground, rivers: Rivers, site: Site, number: int, element: Element, turn: int,
+    seed: int,
+    ground: Ground,
+    rivers: Rivers,
+    site: Site,
+    number: int,
+    element: Element,
+    turn: int,
     downhill: float,
 ) -> None:
     """Paint one facility as it is in the year of index `turn`."""
@@ -113,8 +119,10 @@ def _paint_element(
     if part.is_empty:
         return
     window = ground.view(part.rows, part.columns)
-    allowed = site.belongs(part) > _NEIGHBOUR_MARGIN_PX
+    wobble = part.noise(stream(seed, "margin", site.code, number), 0.12 * site.radius_px)
+    allowed = site.belongs(part) > _NEIGHBOUR_MARGIN_PX + np.clip(5.0 * (wobble + 1.0), 0, 14)
     allowed &= rivers.distance_px[part.rows, part.columns] > _RIVER_MARGIN_PX
+    allowed = _same_bank(allowed, np.hypot(part.u / half_px[0], part.v / half_px[1]) < 0.9)
     season = Season(element.growth[turn], element.treated[turn])
     if element.kind == "pit":
         paint_pit(rng, window, part, allowed, site.plan, element, half_px, season)
@@ -126,6 +134,16 @@ def _paint_element(
         paint_square(rng, window, part, allowed, site.plan, half_px)
     else:
         paint_settlement(rng, window, part, allowed, half_px)
+
+
+def _same_bank(allowed: Mask, wanted: Mask) -> Mask:
+    """Connected part of `allowed` that holds most of what is wanted: no facility straddles a river."""
+    parts, count = ndimage.label(allowed)
+    if count < 2:
+        return allowed
+    inside = np.bincount(parts[wanted & allowed], minlength=count + 1)
+    inside[0] = 0
+    return np.asarray(parts == int(inside.argmax()))
 
 
 def _downhill(height_m: FloatMap, centre: tuple[float, float]) -> float:

@@ -44,7 +44,7 @@ def grow(seed: int, terrain: Terrain, slope: FloatMap, rivers: Rivers, villages:
     north = np.clip(np.gradient(terrain.height_m, axis=0) * 1.2, -1, 1).astype(np.float32)
     patches = fractal_noise(rng, shape, 150 * size, 5, 0.62)
     want = patches + 1.5 * near_river + 1.1 * north * smoothstep(slope, 0.05, 0.3) - 0.35 * terrain.plain
-    want += 0.25 * rivers.gully
+    want += 0.25 * rivers.gully + 0.55 * terrain.wash
     limit = float(np.quantile(want[::3, ::3], 1 - _VEGETATED_SHARE))
     cover = 0.04 + 0.86 * smoothstep(want, limit - 0.95, limit + 1.05)
     spots = fractal_noise(rng, shape, 9, 3, 0.8)
@@ -62,16 +62,27 @@ def grow(seed: int, terrain: Terrain, slope: FloatMap, rivers: Rivers, villages:
         treated=np.zeros(shape, np.uint8),
         height_m=terrain.height_m.copy(),
         cover=cover,
-        tone=np.ones(shape, np.float32),
+        tone=_weathering(rng, terrain, size),
     )
     _crowns(rng, ground)
     _fields(seed, ground, terrain, slope, rivers, villages, size)
     vegetated = without_specks(want > limit, _SMALLEST_PX) | (ground.land_class == VEGETATION)
     vegetated &= ground.material == Material.SOIL
-    ground.cover[:] = np.where(vegetated, np.maximum(ground.cover, COVER_OF_CLASS), np.minimum(ground.cover, 0.38))
+    ground.cover[:] = np.where(
+        vegetated, np.maximum(ground.cover, COVER_OF_CLASS), np.minimum(ground.cover, 0.38)
+    )
     ground.land_class[:] = np.where(vegetated, VEGETATION, BACKGROUND)
     _channels(ground, rivers, spots)
     return ground
+
+
+def _weathering(rng: np.random.Generator, terrain: Terrain, size: float) -> FloatMap:
+    """Tone of bare ground: broad stains, pale washes where water gathers, darker desert varnish between."""
+    shape = terrain.wash.shape[0], terrain.wash.shape[1]
+    stains = fractal_noise(rng, shape, 220 * size, 5, 0.6)
+    washed = terrain.wash * (0.6 + 0.4 * terrain.plain) * (1 + 0.5 * smooth_noise(rng, shape, 60 * size))
+    tone = np.clip(0.95 + 0.075 * stains + 0.20 * (washed - 0.25), 0.7, 1.35)
+    return np.asarray(tone, dtype=np.float32)
 
 
 def _crowns(rng: np.random.Generator, ground: Ground) -> None:

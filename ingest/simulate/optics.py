@@ -1,4 +1,4 @@
-"""From ground to digital numbers: reflectance, light, cloud, haze, blur of the optics, noise of the sensor."""
+"""From ground to digital numbers: reflectance, light, cloud, haze, blur of optics, noise of sensor."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,6 +65,7 @@ def digital_numbers(
 
     Yields:
         First row within the scene, and pixels (4, rows, width): blue, green, red, near infrared.
+
     """
     rows, columns = scene_window(swath)
     rng = stream(seed, "sensor", swath.acquired_on.isoformat())
@@ -94,7 +95,9 @@ def digital_numbers(
         noise = rng.standard_normal(numbers.shape, dtype=np.float32)
         numbers += noise * np.sqrt(2.2**2 + 0.055 * numbers)
         pixels = np.clip(np.rint(numbers), 1, LARGEST_NUMBER).astype(np.uint16)
-        where = covered(swath.footprint, (rows.start + top, rows.start + top + count), (columns.start, columns.stop))
+        where = covered(
+            swath.footprint, (rows.start + top, rows.start + top + count), (columns.start, columns.stop)
+        )
         pixels *= where
         yield top, pixels
 
@@ -125,7 +128,7 @@ def _reflectance(
     phase = np.clip(greenness(day, swath.wetness)[plant] * (1 + 0.10 * broad), 0.03, 1.0)
     natural = material == Material.SOIL
     tone = ground.tone[cut] * (1 + rough[:, 0][material] * fine + rough[:, 1][material] * middle)
-    tone *= 1 + 0.04 * broad
+    tone *= 1 + 0.02 * broad
     np.clip(tone, 0.25, 2.2, out=tone)
     phase_of_rock = geology.strata[cut]
     layer = np.floor(phase_of_rock).astype(np.int64) % 4
@@ -156,8 +159,12 @@ def _overcast(surface: FloatMap, cloud: Cloud, first_row: int, first_column: int
         column0, column1 = max(columns.start, first_column), min(columns.stop, right)
         if row0 >= row1 or column0 >= column1:
             continue
-        part = opacity[row0 - rows.start : row1 - rows.start, column0 - columns.start : column1 - columns.start]
-        under = surface[:, row0 - first_row : row1 - first_row, column0 - first_column : column1 - first_column]
+        part = opacity[
+            row0 - rows.start : row1 - rows.start, column0 - columns.start : column1 - columns.start
+        ]
+        under = surface[
+            :, row0 - first_row : row1 - first_row, column0 - first_column : column1 - first_column
+        ]
         if is_shadow:
             dim = np.array((0.52, 0.58, 0.62, 0.66), np.float32)[:, None, None]
             under *= 1 - dim * part

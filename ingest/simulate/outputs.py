@@ -16,7 +16,14 @@ from ingest.simulate.layout import Site
 from ingest.simulate.optics import BANDS, SUN_IRRADIANCE, Textures, digital_numbers, scene_window
 from ingest.simulate.swaths import Swath
 from ingest.simulate.truth import TREATED_KEYS, treated_outlines
-from ingest.simulate.write import RESOLUTION_M, Placement, write_class_map, write_features, write_scene
+from ingest.simulate.write import (
+    RESOLUTION_M,
+    Column,
+    Placement,
+    write_class_map,
+    write_features,
+    write_scene,
+)
 
 SENSOR = "gf2_pms"
 _SURVEYED_ON = date(2020, 10, 31)
@@ -70,7 +77,7 @@ class Writer:
         """Write the scene of a swath as GeoTIFF."""
         day = f"{swath.acquired_on:%Y%m%d}"
         longitude = "87.0" if swath.side == 0 else "87.1"
-        product = f"GF2_{swath.camera}_E{longitude}_N43.9_{day}_L1A{len(self.scenes) + 1:010d}"
+        product = f"GF2_{swath.camera}_E{longitude}_N43.9_{day}_L1A{len(self.scenes) + 1:07d}"
         path = self.folder / "scenes" / f"{product}.tif"
         rows, columns = scene_window(swath)
         tags = {
@@ -139,7 +146,7 @@ class Writer:
 
     def mines(self, sites: list[Site], boundaries: list[MultiPolygon]) -> tuple[Path, Path]:
         """Write the mines' boundaries, and their licence boundaries (simpler, and not always kept to)."""
-        columns: dict[str, list[object]] = {
+        columns: dict[str, Column] = {
             "code": [site.code for site in sites],
             "name": [site.name for site in sites],
             "mineral": [site.plan.mineral for site in sites],
@@ -159,10 +166,15 @@ class Writer:
         """Write faults, plutons and deposits."""
         on_map = self.placement.on_map
 
-        def source(count: int) -> dict[str, object]:
-            return {"source": ["simulated geological map 1:10,000"] * count, "mapped_on": _days([_SURVEYED_ON] * count)}
+        def source(count: int) -> dict[str, Column]:
+            return {
+                "source": ["simulated geological map 1:10,000"] * count,
+                "mapped_on": _days([_SURVEYED_ON] * count),
+            }
 
-        faults, plutons, deposits = (self.folder / f"{name}.gpkg" for name in ("faults", "plutons", "deposits"))
+        faults, plutons, deposits = (
+            self.folder / f"{name}.gpkg" for name in ("faults", "plutons", "deposits")
+        )
         write_features(
             faults,
             "fault",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ingest.simulate.fields import FloatMap, Mask, smoothstep
-from ingest.simulate.ground import OPEN_PIT, VEGETATION, WATER, Frame, Ground, blob, smoothed
+from ingest.simulate.ground import OPEN_PIT, VEGETATION, WATER, Frame, Ground, blob, levelled
 from ingest.simulate.materials import Material, Plant
 from ingest.simulate.plans import Element, MinePlan
 
@@ -43,8 +43,10 @@ def paint_pit(
         return
     bench_px = float(np.clip(b_px / 8, 4.5, 10.5))
     bench_m = 1.25 * bench_px
-    land = smoothed(ground.height_m, b_px / 5)
-    turn = ((angle + seam) / (2 * np.pi) % 1.0 * bench_m).astype(np.float32)
+    land = levelled(ground.height_m, dug, b_px / 5, 8.0)
+    turn = ((angle + seam) / (2 * np.pi) % 1.0 * bench_m).astype(np.float32) * smoothstep(
+        t_px, 0, 2 * bench_px
+    )
     cone = land - t_px * (bench_m / bench_px) + 0.8 * warp + turn
     level, face = _terraces(cone, bench_m)
     depth = 0.60 * b_px * season.growth * bench_m / bench_px
@@ -60,8 +62,10 @@ def paint_pit(
     ground.tone[dug] = tone[dug]
     if element.lake > 0:
         reach = element.lake * (0.7 + 0.3 * season.growth)
-        lake_rho = np.hypot((part.u - lake_at[0]) / (a_px * reach * 1.2), (part.v - lake_at[1]) / (b_px * reach))
-        lake = dug & bottom & (lake_rho + 0.16 * warp < 1.0)
+        lake_rho = np.hypot(
+            (part.u - lake_at[0]) / (a_px * reach * 1.2), (part.v - lake_at[1]) / (b_px * reach)
+        )
+        lake = dug & bottom & (lake_rho + 0.22 * warp + 0.04 * fine < 1.0)
         ground.put(lake, land_class=WATER, material=Material.PIT_LAKE)
         ground.height_m[lake] = floor_m - 0.5
     if season.treated > 0:
@@ -80,7 +84,7 @@ def _terraces(cone: FloatMap, bench_m: float) -> tuple[FloatMap, Mask]:
 def _strata(level_m: FloatMap, bench_m: float, plan: MinePlan, wobble: FloatMap) -> np.ndarray:
     """Rock met at a height: layers about one bench thick, in the order of the plan."""
     layer = np.floor(level_m / (1.15 * bench_m) + wobble).astype(np.int64)
-    return np.array(plan.rock, np.uint8)[layer % len(plan.rock)]
+    return np.asarray(np.array(plan.rock, np.uint8)[layer % len(plan.rock)])
 
 
 def _backfill(

@@ -137,7 +137,7 @@ COPPER = MinePlan(
     "copper",
     "open_cast",
     ("土屋铜矿", "Tuwu copper mine", "玉海铜矿"),
-    (Material.COPPER_OXIDE, Material.COPPER_WASTE, Material.IRON_WASTE),
+    (Material.COPPER_OXIDE, Material.COPPER_WASTE, Material.MUDSTONE),
     Material.COPPER_OXIDE,
     (Material.COPPER_WASTE, Material.SANDSTONE),
     Material.TAILINGS_DRY,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ingest.simulate.fields import Mask, ring_noise
-from ingest.simulate.ground import TAILINGS_POND, WATER, Frame, Ground, blob
+from ingest.simulate.ground import TAILINGS_POND, WATER, Frame, Ground, blob, levelled
 from ingest.simulate.materials import Material
 from ingest.simulate.pits import Season
 from ingest.simulate.plans import MinePlan
@@ -39,10 +39,15 @@ def paint_pond(
     streak = _spigot_fans(rng, part, a_px, b_px, season.growth)
     lines = np.sin(t_px * np.float32(2 * np.pi / 4.0))
     height = level_m + 0.012 * part.u + 0.04 * streak
-    height = np.where(dam, level_m + 3.0 + 0.6 * lines - np.clip(dam_px * downhill - t_px, 0, None) * 0.9, height)
+    height = np.where(
+        dam, level_m + 3.0 + 0.6 * lines - np.clip(dam_px * downhill - t_px, 0, None) * 0.9, height
+    )
     tone = np.where(dam, 1.0 + 0.05 * lines, 1.0 + 0.045 * streak + 0.03 * warp + 0.015 * fine)
     material = np.where(dam, Material.DAM, np.where(wet, Material.TAILINGS_WET, plan.sand)).astype(np.uint8)
     ground.put(flooded, land_class=TAILINGS_POND, material=material)
+    land = levelled(ground.height_m, flooded, 0.5 * b_px, 5.0)
+    # Away from the dam the pond laps against the valley's slopes.
+    height = np.where(dam, height, np.where(t_px < 4.0, land, height))
     ground.height_m[flooded] = height.astype(np.float32)[flooded]
     ground.tone[flooded] = tone.astype(np.float32)[flooded]
     pool = water & flooded

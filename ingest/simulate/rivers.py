@@ -29,13 +29,16 @@ def make_rivers(seed: int, terrain: Terrain) -> Rivers:
     total = terrain.drained_cells.size
     scale = float(np.clip(np.sqrt(shape[0] * shape[1]) / 1400, 0.55, 1.8))
     count = max(2, round(shape[1] / 900))
-    courses = _trace(terrain, threshold=min(0.028 * total, 2600.0 * count), keep=3 * count)
+    courses = _trace(terrain, threshold=0.05 * total / (count / 2), keep=count + 1)
     water: list[BaseGeometry] = []
     bed: list[BaseGeometry] = []
     for course, drained in courses:
+        if np.hypot(*np.diff(course, axis=0).T).sum() < 0.3 * min(shape):
+            continue  # a stub of a tributary would look like a moat
         points = _meander(rng, _smooth(course, 5.0), 5.0 * scale)
         share = np.sqrt(np.interp(np.linspace(0, 1, len(points)), np.linspace(0, 1, len(drained)), drained))
-        half = scale * (1.2 + 4.6 * share / np.sqrt(0.5 * total))
+        taper = np.minimum(1.0, 0.25 + np.arange(len(points)) / (0.25 * len(points)))
+        half = scale * (1.2 + 4.6 * share / np.sqrt(0.5 * total)) * taper
         swell = 1.0 + 0.25 * ndimage.gaussian_filter1d(rng.standard_normal(len(points)), 6) * 4
         water += _ribbon(points, half * np.clip(swell, 0.7, 1.5))
         side = _meander(rng, points, 3.5 * scale)
@@ -54,13 +57,12 @@ def make_rivers(seed: int, terrain: Terrain) -> Rivers:
     )
 
 
-def _trace(
-    terrain: Terrain, *, threshold: float, keep: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _trace(terrain: Terrain, *, threshold: float, keep: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Courses with more drained nodes than `threshold`, from head to mouth or to a course traced before.
 
     Returns:
         For each, points (n, 2) as (column, row) in pixels, and drained nodes (n,); the longest first.
+
     """
     receiver, drained = terrain.receiver, terrain.drained_cells
     channel = drained > threshold
@@ -105,8 +107,10 @@ def _smooth(points: np.ndarray, sigma: float) -> np.ndarray:
     """Course without the stair of the coarse grid; ends stay where they are."""
     if len(points) < 4:
         return points
-    fine = np.stack([np.interp(np.arange(0, len(points) - 0.99, 0.5), np.arange(len(points)), c)
-                     for c in points.T], axis=1)
+    fine = np.stack(
+        [np.interp(np.arange(0, len(points) - 0.99, 0.5), np.arange(len(points)), c) for c in points.T],
+        axis=1,
+    )
     smooth = ndimage.gaussian_filter1d(fine, min(sigma, len(fine) / 6), axis=0, mode="nearest")
     smooth[0], smooth[-1] = points[0], points[-1]
     return np.asarray(smooth)

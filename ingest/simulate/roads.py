@@ -44,7 +44,11 @@ def pave_roads(
 
 def _cost(slope: FloatMap, rivers: Rivers, sites: list[Site]) -> np.ndarray:
     """Cost of crossing each coarse cell: slopes, rivers and mines are dear."""
-    cost = 1.0 + 60.0 * slope[::_CELL_PX, ::_CELL_PX] ** 2 + 9.0 * (rivers.distance_px[::_CELL_PX, ::_CELL_PX] < 12)
+    cost = (
+        1.0
+        + 60.0 * slope[::_CELL_PX, ::_CELL_PX] ** 2
+        + 9.0 * (rivers.distance_px[::_CELL_PX, ::_CELL_PX] < 12)
+    )
     rows = np.arange(cost.shape[0])[:, None] * _CELL_PX
     columns = np.arange(cost.shape[1])[None, :] * _CELL_PX
     for site in sites:
@@ -64,12 +68,17 @@ def _route(cost: np.ndarray, start: tuple[float, ...], end: tuple[float, ...]) -
     low = np.maximum(cells.min(axis=0) - margin, 0)
     high = np.minimum(cells.max(axis=0) + margin + 1, cost.shape)
     part = cost[low[0] : high[0], low[1] : high[1]]
-    way, _ = route_through_array(part, cells[0] - low, cells[1] - low, fully_connected=True, geometric=True)
+    way, _ = route_through_array(  # type: ignore[no-untyped-call]
+        part, cells[0] - low, cells[1] - low, fully_connected=True, geometric=True
+    )
     points = (np.array(way) + low + 0.5) * _CELL_PX
     if len(points) < 2:
         points = np.array([start, end])
     fine = np.stack(
-        [np.interp(np.linspace(0, len(points) - 1, 3 * len(points)), np.arange(len(points)), c) for c in points.T]
+        [
+            np.interp(np.linspace(0, len(points) - 1, 3 * len(points)), np.arange(len(points)), c)
+            for c in points.T
+        ]
     )
     smooth = ndimage.gaussian_filter1d(fine, min(9.0, fine.shape[1] / 8), axis=1, mode="nearest")
     smooth[:, 0], smooth[:, -1] = fine[:, 0], fine[:, -1]

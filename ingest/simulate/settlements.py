@@ -3,7 +3,7 @@
 import numpy as np
 
 from ingest.simulate.fields import Mask
-from ingest.simulate.ground import LIVING_AREA, Frame, Ground, smoothed
+from ingest.simulate.ground import LIVING_AREA, Frame, Ground, levelled
 from ingest.simulate.materials import Material, Plant
 
 _ROOFS = (
@@ -43,7 +43,7 @@ def paint_settlement(
     v = part.v - row * np.float32(plot_v)
     warp = part.noise(rng, 7)
     ground.put(town, land_class=LIVING_AREA, material=Material.HOUSE_YARD)
-    ground.height_m[town] = smoothed(ground.height_m, 12)[town]
+    ground.height_m[town] = levelled(ground.height_m, town, 12, 9.0)[town]
     ground.tone[town] = (1.0 + 0.06 * warp)[town]
     trees = town & (warp + 0.6 * part.noise(rng, 3) > 1.0)
     ground.cover[trees] = 0.75

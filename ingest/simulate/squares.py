@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ingest.simulate.fields import FloatMap, Mask
-from ingest.simulate.ground import INDUSTRIAL_SQUARE, Frame, Ground, smoothed
+from ingest.simulate.fields import FloatMap, Mask, ring_noise
+from ingest.simulate.ground import INDUSTRIAL_SQUARE, Frame, Ground, levelled
 from ingest.simulate.materials import Material
 from ingest.simulate.plans import MinePlan
 
@@ -33,10 +33,10 @@ def paint_square(
         land_class=INDUSTRIAL_SQUARE,
         material=np.where(dark, Material.YARD_DARK, Material.YARD).astype(np.uint8),
     )
-    ground.height_m[yard] = smoothed(ground.height_m, b_px / 1.5)[yard]
+    ground.height_m[yard] = levelled(ground.height_m, yard, b_px / 1.5, 9.0)[yard]
     ground.tone[yard] = (1.0 + 0.05 * warp)[yard]
     stock_at = (-side * 0.68 * a_px, np.float32(0.3 * b_px))
-    _stockpile(ground, part, yard, plan, stock_at, 0.42 * b_px)
+    _stockpile(rng, ground, part, yard, plan, stock_at, 0.42 * b_px)
     scale = float(np.clip(b_px / 30, 0.42, 1.0))
     v0 = -0.74 * b_px
     while v0 < 0.66 * b_px:
@@ -45,12 +45,15 @@ def paint_square(
         while u0 < 0.86 * a_px:
             wide = float(rng.uniform(14, 46)) * scale
             centre = (u0 + wide / 2, v0 + deep / 2)
-            free = abs(centre[0] - stock_at[0]) > 0.45 * b_px + wide / 2 or abs(centre[1] - stock_at[1]) > 0.5 * b_px
+            free = (
+                abs(centre[0] - stock_at[0]) > 0.45 * b_px + wide / 2
+                or abs(centre[1] - stock_at[1]) > 0.5 * b_px
+            )
             if free and u0 + wide < 0.95 * a_px and rng.random() < 0.86:
                 _hall(rng, ground, part, yard, centre, (wide / 2, deep / 2))
             u0 += wide + float(rng.uniform(4, 9)) * scale
         v0 += deep + float(rng.uniform(5, 10)) * scale
-    _silos(rng, ground, part, yard, (side * 0.5 * a_px, 0.88 * b_px), scale)
+    _silos(rng, ground, part, yard, (float(side) * 0.5 * a_px, 0.88 * b_px), scale)
     _conveyor(ground, part, yard, (float(stock_at[0]), float(stock_at[1])), (float(side) * 0.4 * a_px, 0.0))
 
 
@@ -84,10 +87,18 @@ def _silos(
 
 
 def _stockpile(
-    ground: Ground, part: Frame, yard: Mask, plan: MinePlan, at: tuple[np.float32, np.float32], radius: float
+    rng: np.random.Generator,
+    ground: Ground,
+    part: Frame,
+    yard: Mask,
+    plan: MinePlan,
+    at: tuple[np.float32, np.float32],
+    radius: float,
 ) -> None:
     """A heap of what the mine sells, with its dust around it."""
-    distance: FloatMap = np.hypot(part.u - at[0], part.v - at[1]).astype(np.float32)
+    u, v = part.u - at[0], part.v - at[1]
+    lumpy = 1 + 0.13 * ring_noise(rng, np.arctan2(v, u) % np.float32(2 * np.pi), 7)
+    distance: FloatMap = (np.hypot(0.86 * u, v) * lumpy).astype(np.float32)
     heap = yard & (distance < radius)
     ground.material[heap] = plan.stock
     ground.height_m[heap] += (1.1 * (radius - distance))[heap]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+from rasterio import features
 from shapely import MultiPolygon, Polygon, affinity, box, unary_union
 from shapely.geometry import shape as as_geometry
-from rasterio import features
 
 from ingest.simulate.fields import FloatMap, Mask, fractal_noise, smoothstep, stream
 from ingest.simulate.ground import frame
@@ -130,8 +130,10 @@ def _cloud(rng: np.random.Generator, shape: tuple[int, int], sun: Sun, size: flo
     column = 0.5 * width + (0.5 * height - row) * slant + 0.04 * width
     part = frame((row, column), 1.7 * reach, 0.0, shape)
     shape_noise = part.cut(fractal_noise(rng, part.full, reach / 1.4, 6, 0.58))
-    body = 1.05 - np.hypot(part.u / (1.25 * reach), part.v / (0.8 * reach)) + 0.30 * shape_noise
-    rim = smoothstep(1.65 - np.hypot(part.u, part.v) / reach, 0.0, 0.25)
+    radius = np.hypot(part.u / np.float32(1.25 * reach), part.v / np.float32(0.8 * reach))
+    body = np.asarray(1.05 - radius + 0.30 * shape_noise, dtype=np.float32)
+    far = np.asarray(1.65 - np.hypot(part.u, part.v) / reach, dtype=np.float32)
+    rim = smoothstep(far, 0.0, 0.25)
     opacity = smoothstep(body, 0.16, 0.62) * rim
     throw = min(0.9 * reach / np.cos(sun.elevation), 320.0) / np.tan(sun.elevation)
     down, right = (round(c * throw) for c in sun.shadow_px)

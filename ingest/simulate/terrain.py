@@ -13,7 +13,6 @@ from scipy import ndimage
 
 from ingest.simulate.fields import (
     FloatMap,
-    Mask,
     fractal_noise,
     knots_for,
     smooth_noise,
@@ -35,7 +34,8 @@ class Terrain:
 
     Heights are in metres, (height, width) at 2 m pixels. The coarse grid's node (i, j) lies at pixel
     ((i - 1) * cell_px, (j - 1) * cell_px); `receiver` is the flat index each node drains into (itself at an
-    outlet), `drained_cells` how many nodes drain through it.
+    outlet), `drained_cells` how many nodes drain through it. `wash` is where water gathers after rain
+    (height, width), from 0 on ridges to about 1 in valleys.
     """
 
     height_m: FloatMap
@@ -44,11 +44,12 @@ class Terrain:
     coarse_m: FloatMap
     receiver: IndexMap
     drained_cells: NDArray[np.float64]
+    wash: FloatMap
 
 
 def make_terrain(seed: int, shape: tuple[int, int], resolution_m: float) -> Terrain:
     """Terrain of a district of `shape` (height, width) pixels; the plain lies along the southern edge."""
-    cell_px = max(6, int(np.ceil(np.sqrt(shape[0] * shape[1] / _COARSE_CELLS))))
+    cell_px = max(5, int(np.ceil(np.sqrt(shape[0] * shape[1] / _COARSE_CELLS))))
     coarse_shape = (knots_for(shape[0], cell_px), knots_for(shape[1], cell_px))
     rng = stream(seed, "terrain")
     south = np.linspace(0.0, 1.0, coarse_shape[0], dtype=np.float32)[:, None]
@@ -56,10 +57,12 @@ def make_terrain(seed: int, shape: tuple[int, int], resolution_m: float) -> Terr
     plain = smoothstep(south + wander, 0.42, 0.86)
     uplift = (1.0 - 0.88 * plain) * (1.0 + 0.25 * smooth_noise(rng, coarse_shape, coarse_shape[1] / 4))
     coarse_m = _erode(rng, np.clip(uplift, 0.05, None).astype(np.float32))
-    relief_m = 0.11 * resolution_m * float(np.hypot(*shape)) ** 0.9
+    relief_m = 0.125 * resolution_m * float(np.hypot(*shape)) ** 0.9
     coarse_m *= np.float32(relief_m / np.percentile(coarse_m, 99.5))
     receiver = _flood_receivers(coarse_m)
-    height_m = spline_surface(ndimage.gaussian_filter(coarse_m, 0.6), shape, cell_px)
+    drained = _accumulate(receiver)
+    wash = np.log(drained).reshape(coarse_shape) / np.log(0.02 * drained.size)
+    height_m = spline_surface(coarse_m, shape, cell_px)
     plain_px = spline_surface(plain, shape, cell_px)
     rough = fractal_noise(rng, shape, 4.0 * cell_px, 4, 0.55)
     height_m += rough * (2.0 - 1.5 * plain_px)
@@ -69,7 +72,8 @@ def make_terrain(seed: int, shape: tuple[int, int], resolution_m: float) -> Terr
         cell_px=cell_px,
         coarse_m=coarse_m,
         receiver=receiver,
-        drained_cells=_accumulate(receiver),
+        drained_cells=drained,
+        wash=np.clip(spline_surface(wash.astype(np.float32), shape, cell_px), 0, None),
     )
 
 
@@ -77,7 +81,7 @@ def slope(height_m: FloatMap, resolution_m: float) -> FloatMap:
     """Tangent of the slope (metres per metre), broad forms only (about 12 pixels)."""
     smooth = ndimage.gaussian_filter(height_m, 4.0)
     down, right = np.gradient(smooth, np.float32(resolution_m))
-    return np.hypot(down, right).astype(np.float32)
+    return np.asarray(np.hypot(down, right), dtype=np.float32)
 
 
 def _erode(rng: np.random.Generator, uplift: FloatMap) -> FloatMap:
@@ -89,7 +93,7 @@ def _erode(rng: np.random.Generator, uplift: FloatMap) -> FloatMap:
     small = (knots_for(shape[0], 4.0), knots_for(shape[1], 4.0))
     ramp = np.linspace(1.0, 0.0, small[0], dtype=np.float32)[:, None]
     start = 0.6 * ramp + 0.35 * fractal_noise(rng, small, small[1] / 4, 5, 0.65)
-    coarse = _cut(rng, start, ndimage.zoom(uplift, np.divide(small, shape), order=1), _COARSE_STEPS, 1)
+    coarse = _cut(rng, start, ndimage.zoom(uplift, np.divide(small, shape), order=1), _COARSE_STEPS, 3)
     fine = spline_surface(coarse, shape, 4.0)
     fine += np.float32(0.035 * fine.std()) * fractal_noise(rng, shape, 6, 3, 0.8)
     return _cut(rng, fine, uplift, _FINE_STEPS, 5)
@@ -118,7 +122,7 @@ def _cut(
             below = flat[receiver[level]]
             flat[level] = (flat[level] + factor[level] * below) / (1.0 + factor[level])
         height = ndimage.gaussian_filter(flat.reshape(shape), 0.4)
-    return height.astype(np.float32)
+    return np.asarray(height, dtype=np.float32)
 
 
 def _steepest(height: NDArray[np.float64]) -> tuple[IndexMap, NDArray[np.float64]]:
@@ -189,8 +193,3 @@ def _flood_receivers(height: NDArray[np.floating]) -> IndexMap:
                     receiver[other] = node
                     heapq.heappush(heap, (max(spill, level[other]), other))
     return np.asarray(receiver, dtype=np.int64)
-
-
-def inside(shape: tuple[int, int], rows: IndexMap, columns: IndexMap) -> Mask:
-    """Which (row, column) pairs lie inside an array of `shape`."""
-    return np.asarray((rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1]))

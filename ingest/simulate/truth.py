@@ -47,7 +47,9 @@ def count_areas(
     """Area per mine and class of one year; classes a mine does not have are left out."""
     table = np.bincount(mine.ravel() * 8 + class_map.ravel(), minlength=8 * (len(codes) + 1)).reshape(-1, 8)
     return [
-        MineArea(year, code, key, value, KIND_OF_CLASS.get(value, "none"), int(pixels), int(pixels) * pixel_m2)
+        MineArea(
+            year, code, key, value, KIND_OF_CLASS.get(value, "none"), int(pixels), int(pixels) * pixel_m2
+        )
         for code, counts in zip(codes, table[1:], strict=True)
         for value, (key, pixels) in enumerate(zip(CLASS_KEYS, counts, strict=True))
         if pixels

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyogrio
@@ -23,6 +24,9 @@ RESOLUTION_M = 2.0
 _CENTRE_M = (508_000.0, 4_860_800.0)
 # GeoPackage stores when it was written; a fixed date makes the same district the same file.
 _WRITTEN_AT = "2024-01-01T00:00:00.000Z"
+
+
+Column = Sequence[object] | NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def write_features(
     layer: str,
     geometry_type: str,
     geometries: Sequence[BaseGeometry],
-    columns: Mapping[str, Sequence[object]],
+    columns: Mapping[str, Column],
 ) -> None:
     """Write one layer of features in EPSG:32645; dates go in as numpy datetime64[D] columns."""
     path.unlink(missing_ok=True)

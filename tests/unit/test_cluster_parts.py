@@ -136,7 +136,7 @@ def test_newest_postgresql_with_postgis_is_chosen():
 
 def test_data_of_a_postgresql_that_is_gone(capfd):
     with pytest.raises(
-        UsageError, match=r"made by PostgreSQL 9, .* apt-get install postgresql-9 postgresql-9-postgis-3"
+        UsageError, match=r"made by PostgreSQL 9, .*apt-get install postgresql-9 postgresql-9-postgis-3"
     ):
         choose_installation(9)
 

@@ -40,16 +40,7 @@ def sieve_step(class_map: np.ndarray, min_patch_px: dict[int, int]) -> bool:
     return False
 
 
-@settings(deadline=None, max_examples=300)
-@given(
-    arrays(
-        np.uint8,
-        array_shapes(min_dims=2, max_dims=2, max_side=10),
-        elements=st.sampled_from([0, 1, 2, 3, NOT_OBSERVED]),
-    ),
-    st.dictionaries(st.sampled_from([0, 1, 2, 3]), st.integers(0, 30)),
-)
-def test_any_map_comes_out_as_the_rule_says(class_map, min_patch_px):
+def check_against_the_rule(class_map: np.ndarray, min_patch_px: dict[int, int]) -> None:
     before = class_map.copy()
     sieved = sieve(class_map, min_patch_px)
     np.testing.assert_array_equal(class_map, before)
@@ -65,6 +56,31 @@ def test_any_map_comes_out_as_the_rule_says(class_map, min_patch_px):
     after = label_components(sieved.class_map)
     least = np.array([min_patch_px.get(int(code), 0) for code in after.class_code])
     assert (after.pixel_count < least).sum() == sieved.remaining_patches
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    arrays(
+        np.uint8,
+        array_shapes(min_dims=2, max_dims=2, max_side=10),
+        elements=st.sampled_from([0, 1, 2, 3, NOT_OBSERVED]),
+    ),
+    st.dictionaries(st.sampled_from([0, 1, 2, 3]), st.integers(0, 30)),
+)
+def test_any_map_comes_out_as_the_rule_says(class_map, min_patch_px):
+    check_against_the_rule(class_map, min_patch_px)
+
+
+@pytest.mark.parametrize("cell_px", [1, 2, 3])
+def test_long_chains_of_merging_follow_the_rule(cell_px):
+    """Patches grow out of many, on boundaries of many lengths, with ties everywhere."""
+    rng = np.random.default_rng(cell_px)
+    for _ in range(3):
+        cells = rng.integers(0, 4, (24, 24)).astype(np.uint8)
+        class_map = np.kron(cells, np.ones((cell_px, cell_px), np.uint8))[: 24 * 2, : 24 * 2]
+        class_map[rng.random(class_map.shape) < 0.02] = 4
+        class_map[rng.random(class_map.shape) < 0.02] = NOT_OBSERVED
+        check_against_the_rule(class_map, {0: 9 * cell_px, 1: 40, 2: 25 * cell_px, 3: 12, 4: 3})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Advisory locks by name, held to the end of the transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from psycopg import Connection, errors
+
+from db.errors import RetryError
+
+WAIT_S = 1800
+"""How long one waits for another process's transaction, seconds: loading a scene takes minutes."""
+
+
+def advisory_key(name: str) -> int:
+    """Key of a lock: the first 63 bits of the name's SHA-256."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+
+
+def hold(conn: Connection[Any], name: str, report: Callable[[str], None], *, wait_s: int = WAIT_S) -> None:
+    """Take an advisory lock, waiting for whoever holds it.
+
+    Args:
+        conn: connection inside a transaction; its end releases the lock.
+        name: what is locked, for instance ``scene product X``.
+        report: takes a line when one has to wait.
+        wait_s: longest wait, seconds.
+
+    Raises:
+        RetryError: it was not to be had in time.
+
+    """
+    key = advisory_key(name)
+    row = conn.execute("select pg_try_advisory_xact_lock(%s)", (key,)).fetchone()
+    if row is not None and row[0]:
+        return
+    report(f"another process works on {name}: waiting for it")
+    before = conn.execute(
+        "select current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", (f"{wait_s}s",)
+    ).fetchone()
+    try:
+        conn.execute("select pg_advisory_xact_lock(%s)", (key,))
+    except errors.LockNotAvailable as error:
+        raise RetryError(f"another process has worked on {name} for {wait_s} s; try again later") from error
+    if before is not None:
+        conn.execute("select set_config('lock_timeout', %s, true)", (before[0],))
+
+
+def allow_long_transaction(conn: Connection[Any]) -> None:
+    """Keep the server from ending this transaction while a file is read between two statements."""
+    conn.execute("select set_config('idle_in_transaction_session_timeout', '0', true)")

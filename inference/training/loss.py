@@ -1,0 +1,73 @@
+"""Class-weighted cross entropy plus Dice, over labelled pixels only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from inference.segmentation_model import IGNORED
+
+WEIGHT_RANGE = (0.5, 2.0)
+
+
+class SegmentationLoss(nn.Module):
+    """Mean cross entropy, weighted by class, plus 1 - mean soft Dice of the classes in the batch.
+
+    Outputs of classes that were never labelled take no part: no pixel tells what they should be.
+
+    Args:
+        outputs: places of the trained classes among the logits.
+        codes: their class codes, in the same order.
+        weights: (trained classes,) weight of each in the cross entropy.
+
+    Shapes:
+        logits (n, classes, h, w), labels (n, h, w) class codes with 255 ignored -> scalar
+
+    """
+
+    place_of_code: Tensor
+    weights: Tensor
+    outputs: Tensor
+
+    def __init__(self, outputs: Sequence[int], codes: Sequence[int], weights: Sequence[float]) -> None:
+        super().__init__()
+        place = torch.full((256,), IGNORED, dtype=torch.long)
+        place[list(codes)] = torch.arange(len(codes))
+        self.register_buffer("place_of_code", place)
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+        self.register_buffer("outputs", torch.tensor(list(outputs), dtype=torch.long))
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch; 0 where nothing is labelled."""
+        target = self.place_of_code[labels.long()]
+        is_labelled = target != IGNORED
+        # only labelled pixels: with sparse labels they are a small part of the batch
+        chosen = logits.permute(0, 2, 3, 1)[is_labelled].index_select(1, self.outputs).float()
+        target = target[is_labelled]
+        if target.numel() == 0:
+            return logits.sum() * 0.0
+        cross_entropy = F.cross_entropy(chosen, target, weight=self.weights)
+        truth = F.one_hot(target, chosen.shape[1]).to(chosen.dtype)
+        shares = torch.softmax(chosen, dim=1)
+        sizes = truth.sum(dim=0)
+        dice = (2 * (shares * truth).sum(dim=0) + 1) / (shares.sum(dim=0) + sizes + 1)
+        return cross_entropy + 1 - dice[sizes > 0].mean()
+
+
+def class_weights(pixels: NDArray[np.int64]) -> list[float]:
+    """Weights that lift rare classes: the inverse root of their share, between 0.5 and 2 times the mean.
+
+    The root, because the windows are drawn evenly by class already.
+
+    Args:
+        pixels: (classes,) labelled training pixels, all positive.
+
+    """
+    raw = 1 / np.sqrt(pixels / pixels.sum())
+    limited: list[float] = np.clip(raw / raw.mean(), *WEIGHT_RANGE).tolist()
+    return limited

@@ -1,0 +1,21 @@
+"""The commands that bring files into the database: ``lode ingest``."""
+
+from __future__ import annotations
+
+import click
+
+from ingest.feature_commands import deposits, faults, labels, mines, plutons
+from ingest.scene_command import scene
+
+
+@click.group(name="ingest")
+def ingest_group() -> None:
+    """Bring scenes, labels and maps into the database.
+
+    Only files on this machine are read. A file goes in whole or not at all; the same file again changes
+    nothing.
+    """
+
+
+for _command in (scene, labels, mines, faults, plutons, deposits):
+    ingest_group.add_command(_command)

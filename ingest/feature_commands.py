@@ -1,0 +1,2 @@
+import click
+labels=mines=faults=plutons=deposits=click.Command('x')

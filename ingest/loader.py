@@ -1,0 +1,160 @@
+"""Raster files into the database: blocks are read and encoded in one thread while another sends them."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import rasterio
+from psycopg import Connection
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from db.errors import UsageError
+from db.raster import Grid, RasterWriter, TileBatch, check_pixel_type
+
+# Rows of tiles that wait to be sent: enough to smooth out a slow block, few enough to stay small in memory.
+_QUEUED_STRIPS = 2
+
+# Every block is read once: GDAL's usual cache, a twentieth of the memory, would only fill up.
+_BLOCK_CACHE_BYTES = 64 << 20
+
+Progress = Callable[[int, int], None]
+
+
+def grid_of_dataset(dataset: DatasetReader) -> Grid:
+    """The grid of an open raster file.
+
+    Raises:
+        UsageError: no CRS, one without EPSG code, or a rotated or south-up grid.
+
+    """
+    if dataset.crs is None:
+        raise UsageError(
+            f"{dataset.name} has no CRS: assign one, for example with gdal_edit.py -a_srs EPSG:32650"
+        )
+    srid = dataset.crs.to_epsg()
+    if srid is None:
+        raise UsageError(f"the CRS of {dataset.name} has no EPSG code: warp it to its UTM zone first")
+    transform = dataset.transform
+    numbers = tuple(transform)[:6]
+    if not all(math.isfinite(number) for number in numbers):
+        raise UsageError(f"the grid of {dataset.name} is not finite: {numbers}")
+    if transform.b != 0 or transform.d != 0 or transform.a <= 0 or transform.e >= 0:
+        raise UsageError(
+            f"the grid of {dataset.name} is rotated or south-up: warp it to a north-up grid first"
+        )
+    return Grid(srid, transform.c, transform.f, transform.a, -transform.e, dataset.width, dataset.height)
+
+
+def load_raster(
+    conn: Connection[Any],
+    dataset: DatasetReader,
+    *,
+    parent: str,
+    owner_id: int,
+    table: str,
+    bands: Sequence[int] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> RasterWriter:
+    """Load an open raster file into a table, inside the caller's transaction.
+
+    Args:
+        conn: connection in a transaction; the caller commits, or rolls back after an exception.
+        dataset: open file with a north-up grid.
+        parent, owner_id, table: see ``RasterWriter``.
+        bands: band numbers from 1 in the order wanted; by default all.
+        progress: called with rows done and rows in all, after each row of tiles.
+        options: further options of ``RasterWriter``; ``nodata`` here overrides the file's.
+
+    Returns:
+        The finished writer.
+
+    Raises:
+        UsageError: the file's grid, bands or pixel types cannot be stored.
+
+    """
+    chosen = tuple(bands) if bands is not None else tuple(dataset.indexes)
+    types = {dataset.dtypes[band - 1] for band in chosen}
+    if len(types) != 1:
+        raise UsageError(f"bands of {dataset.name} have different types: {', '.join(sorted(types))}")
+    options.setdefault("nodata", tuple(dataset.nodatavals[band - 1] for band in chosen))
+    writer = RasterWriter(
+        conn,
+        parent=parent,
+        owner_id=owner_id,
+        table=table,
+        grid=grid_of_dataset(dataset),
+        dtype=check_pixel_type(types.pop()),
+        band_count=len(chosen),
+        **options,
+    )
+    producer = _Producer(dataset, chosen, writer, rows=options.get("tile_px", 256))
+    producer.start()
+    try:
+        for rows_done, batches in producer:
+            writer.send(batches)
+            if progress is not None:
+                progress(rows_done, writer.grid.height_px)
+    finally:
+        producer.stop()
+    writer.finish()
+    return writer
+
+
+class _Producer(threading.Thread):
+    """Reads and encodes strips ahead of the sender; iterating yields (rows done, encoded tiles)."""
+
+    def __init__(
+        self, dataset: DatasetReader, bands: Sequence[int], writer: RasterWriter, *, rows: int
+    ) -> None:
+        super().__init__(name="raster-reader", daemon=True)
+        self._dataset = dataset
+        self._bands = list(bands)
+        self._writer = writer
+        self._rows = rows
+        self._strips: queue.Queue[tuple[int, list[TileBatch]] | BaseException | None] = queue.Queue(
+            _QUEUED_STRIPS
+        )
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        try:
+            height, width = self._dataset.height, self._dataset.width
+            with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE_BYTES):
+                for top in range(0, height, self._rows):
+                    rows = min(self._rows, height - top)
+                    pixels = self._dataset.read(self._bands, window=Window(0, top, width, rows))
+                    if not self._put((top + rows, self._writer.encode_rows(np.asarray(pixels)))):
+                        return
+            self._put(None)
+        except BaseException as error:
+            self._put(error)
+
+    def _put(self, item: tuple[int, list[TileBatch]] | BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._strips.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def __iter__(self) -> Any:
+        while True:
+            item = self._strips.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def stop(self) -> None:
+        """End the thread, wherever it is; the dataset is the caller's again afterwards."""
+        self._stopped.set()
+        self.join()
