@@ -39,7 +39,7 @@ SUBCOMMANDS = {
     "train": Subcommand("inference.commands:train_group", "Train a network on labels in the database."),
     "model": Subcommand("inference.commands:model_group", "List, show, export and import trained networks."),
     "infer": Subcommand("inference.interpret_commands:infer", "Classify a scene and publish what was found."),
-    "report": Subcommand("db.report_commands:report_group", "Print areas per mine and year."),
+    "report": Subcommand("db.report_commands:report_group", "Print reports from the views."),
     "demo": Subcommand("demo.commands:demo", "Run the whole of Lode on a simulated district."),
 }
 

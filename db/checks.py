@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from psycopg import Connection
 
 from db.api import api_files, installed_api
-from db.raster.health import raster_table_faults
+from db.raster.faults import raster_table_faults
 from db.upgrade import alembic_config
 
 
@@ -73,7 +73,7 @@ def _api(conn: Connection[Any]) -> CheckResult:
 
 
 def _raster_tables(conn: Connection[Any]) -> CheckResult:
-    faults = [f"{fault.table}: {fault.reason}" for fault in raster_table_faults(conn)]
+    faults = [f"{fault.table}: {fault.fault}; {fault.hint}" for fault in raster_table_faults(conn)]
     return CheckResult(
         "Every raster table has its key, index and constraints",
         faults,

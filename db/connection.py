@@ -73,7 +73,7 @@ def checked_url(url: str) -> str:
         )
     try:
         conninfo_to_dict(cleaned)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeError):
         raise UsageError(
             "the database URL cannot be understood: it looks like postgresql://user:password@host:5432/database"
         ) from None

@@ -32,9 +32,9 @@ class Settings(BaseSettings):
 
     """
 
-    model_config = SettingsConfigDict(env_prefix="LODE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="LODE_", env_ignore_empty=True, extra="ignore")
 
-    database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)  # may hold a password
     home: Path = Field(default_factory=default_home)
     database: str = "lode"
     allowed_roots: str = ""

@@ -129,16 +129,18 @@ def publish(
         band_count=len(interpretation.probability),
         nodata=PROBABILITY_NODATA,
         tile_px=tile_px,
+        storage="lz4",
+        comment=f"Probability of each class, times {PROBABILITY_STEPS}, of run {claim.run_id}",
     )
     for top in range(0, grid.height_px, STRIP_PX):
         writer.write_rows(np.ascontiguousarray(interpretation.probability[:, top : top + STRIP_PX]))
-    writer.finish()
     progress("deriving areas")
     figures = {**interpretation.figures, "polygons": stored, "observed_area_m2": area_m2}
     runs.mark_published(conn, claim, figures=figures)
     if become_current or not runs.has_current_run(conn, scene_id):
         runs.make_current(conn, claim.run_id)
     accounting.refresh_scenes(conn, [scene_id])
+    writer.finish()  # last: until the commit it keeps other publications from finishing
     return figures
 
 

@@ -23,6 +23,9 @@ _QUEUED_STRIPS = 2
 # Every block is read once: GDAL's usual cache, a twentieth of the memory, would only fill up.
 _BLOCK_CACHE_BYTES = 64 << 20
 
+# Files in one piece (a strip as high as the scene) are read a row of tiles at a time.
+_MAX_BLOCK_ROWS = 2048
+
 Progress = Callable[[int, int], None]
 
 
@@ -67,7 +70,9 @@ def load_raster(
     Args:
         conn: connection in a transaction; the caller commits, or rolls back after an exception.
         dataset: open file with a north-up grid.
-        parent, owner_id, table: see ``RasterWriter``.
+        parent: see ``RasterWriter``.
+        owner_id: see ``RasterWriter``.
+        table: see ``RasterWriter``.
         bands: band numbers from 1 in the order wanted; by default all.
         progress: called with rows done and rows in all, after each row of tiles.
         options: further options of ``RasterWriter``; ``nodata`` here overrides the file's.
@@ -94,7 +99,7 @@ def load_raster(
         band_count=len(chosen),
         **options,
     )
-    producer = _Producer(dataset, chosen, writer, rows=options.get("tile_px", 256))
+    producer = _Producer(dataset, chosen, writer, rows=_rows_at_a_time(dataset, options.get("tile_px", 256)))
     producer.start()
     try:
         for rows_done, batches in producer:
@@ -105,6 +110,14 @@ def load_raster(
         producer.stop()
     writer.finish()
     return writer
+
+
+def _rows_at_a_time(dataset: DatasetReader, tile_px: int) -> int:
+    """Rows to read together: whole rows of tiles, and of the file's blocks so that none is decoded twice."""
+    block_rows = max(int(height) for height, _ in dataset.block_shapes)
+    if block_rows > _MAX_BLOCK_ROWS:
+        return tile_px
+    return tile_px * -(-block_rows // tile_px)
 
 
 class _Producer(threading.Thread):

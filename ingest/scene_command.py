@@ -133,7 +133,7 @@ def _print(outcome: SceneOutcome) -> None:
         f"stored scene {scene.product} version {scene.version}: {grid.width_px} x {grid.height_px} pixels, "
         f"{len(scene.band_names)} bands ({' '.join(scene.band_names[:20])}), EPSG:{grid.srid}, "
         f"{scene.valid_fraction:.1%} valid; {scene.processing_level} = "
-        f"(stored + {scene.value_offset:g}) * {scene.value_scale:g}; table lode_raster.{scene.tile_table}"
+        f"(stored {scene.value_offset:+g}) * {scene.value_scale:g}; table lode_raster.{scene.tile_table}"
     )
     if outcome.replaced_version is not None:
         moved = f"; {outcome.moved_labels} labels moved to it" if outcome.moved_labels else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,9 @@ def main(folder: Path) -> None:
                     cluster.layout.sockets, ignore_errors=True
                 )  # outside the folder where it is long
     finally:
+        for place in folder.glob("*"):
+            if place.is_mount():
+                subprocess.run(["umount", "-l", place], check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.rows import TupleRow
 
 from db.embedded.account import prepare_home
@@ -22,7 +22,7 @@ from db.embedded.postmaster import find_postmaster
 from db.embedded.server import start_server, stop_server
 from db.embedded.socket_folder import verify_socket_folder
 from db.embedded.status import ClusterStatus, DatabaseSize, ServerFacts
-from db.errors import UsageError
+from db.errors import RetryError, UsageError
 
 LONGEST_NAME_BYTES = 63
 """PostgreSQL cuts longer names off without a word."""
@@ -176,7 +176,7 @@ class Cluster:
                 return False
             try:
                 conn.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-            except psycopg.errors.DuplicateDatabase:  # another shell was quicker
+            except (errors.DuplicateDatabase, errors.UniqueViolation):  # another shell was quicker
                 return False
         return True
 
@@ -231,5 +231,9 @@ class Cluster:
 
     @contextmanager
     def _maintenance(self) -> Iterator[psycopg.Connection[TupleRow]]:
-        with psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=30) as conn:
+        try:
+            conn = psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=30)
+        except psycopg.OperationalError as error:  # it recovers from a crash of one of its processes
+            raise RetryError(f"the private server takes no connection now: {error}") from error
+        with conn:
             yield conn

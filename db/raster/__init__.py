@@ -8,8 +8,9 @@ from db.raster.faults import RasterFault, raster_table_faults
 from db.raster.grid import Grid, TileBox
 from db.raster.pixels import check_pixel_type
 from db.raster.reader import RasterReader
-from db.raster.store import RasterWriter, TileBatch
+from db.raster.store import RasterWriter
 from db.raster.tables import RASTER_SCHEMA, attach_partition
+from db.raster.tiler import TileBatch
 
 __all__ = [
     "RASTER_SCHEMA",

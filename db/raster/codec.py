@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,7 @@ class Tile:
         origin_x, origin_y: upper left corner of the upper left pixel, in units of the CRS.
         resolution_x, resolution_y: pixel size in units of the CRS, both positive (north-up).
         nodata: nodata value of each band, None where the band has none.
+
     """
 
     pixels: Pixels
@@ -78,7 +80,7 @@ def encode_header(
     resolution_x: float,
     resolution_y: float,
 ) -> bytes:
-    """The 61 bytes before the first band; with ``band_count`` 0 a whole empty raster (for alignment checks)."""
+    """The 61 bytes before the first band; with ``band_count`` 0 a whole raster without bands."""
     if not (0 < height <= MAX_SIDE_PX and 0 < width <= MAX_SIDE_PX):
         raise UsageError(f"a tile of {height} x {width} px cannot be stored: sides are 1 to {MAX_SIDE_PX} px")
     return _HEADER_LITTLE.pack(
@@ -86,7 +88,9 @@ def encode_header(
     )
 
 
-def band_prefixes(nodata: Sequence[Nodata], all_nodata: Sequence[bool], dtype: Dtype) -> npt.NDArray[np.uint8]:
+def band_prefixes(
+    nodata: Sequence[Nodata], all_nodata: Sequence[bool], dtype: Dtype
+) -> npt.NDArray[np.uint8]:
     """Flags, pixel type and nodata value of each band: uint8 array (bands, 1 + bytes per pixel)."""
     prefixes = np.zeros((len(nodata), 1 + dtype.itemsize), dtype=np.uint8)
     prefixes[:, 0] = pixel_code(dtype)
@@ -99,9 +103,11 @@ def band_prefixes(nodata: Sequence[Nodata], all_nodata: Sequence[bool], dtype: D
 
 def bands_all_nodata(pixels: Pixels, nodata: Sequence[Nodata]) -> tuple[bool, ...]:
     """For each band whether every pixel is nodata; pixels (bands, height, width)."""
-    # The first pixel decides nearly always: a full comparison of every tile would cost as much as encoding it.
+    # The first pixel decides nearly always: comparing every tile would cost as much as encoding it.
     return tuple(
-        value is not None and bool(is_nodata(band[:1, :1], value)[0, 0]) and bool(is_nodata(band, value).all())
+        value is not None
+        and bool(is_nodata(band[:1, :1], value)[0, 0])
+        and bool(is_nodata(band, value).all())
         for band, value in zip(pixels, nodata, strict=True)
     )
 
@@ -121,15 +127,20 @@ def encode_tile(
     Args:
         pixels: array (bands, height, width), sides 1 to 65535 px.
         srid: EPSG code of the CRS.
-        origin_x, origin_y: upper left corner, in units of the CRS.
-        resolution_x, resolution_y: pixel size, positive, in units of the CRS.
+        origin_x: x of the upper left corner, in units of the CRS.
+        origin_y: y of the upper left corner, in units of the CRS.
+        resolution_x: width of a pixel, positive, in units of the CRS.
+        resolution_y: height of a pixel, positive, in units of the CRS.
         nodata: one value for all bands, one per band, or None.
 
     Raises:
         UsageError: a pixel type, size or nodata value that cannot be stored.
+
     """
     if pixels.ndim != 3 or pixels.shape[0] == 0:
-        raise UsageError(f"a tile is an array (bands, height, width) with a band or more, got shape {pixels.shape}")
+        raise UsageError(
+            f"a tile is an array (bands, height, width) with a band or more, got shape {pixels.shape}"
+        )
     dtype = check_pixel_type(pixels.dtype)
     band_count, height, width = pixels.shape
     values = nodata_per_band(nodata, band_count, dtype)
@@ -161,13 +172,14 @@ def decode_tile(wkb: bytes | bytearray | memoryview) -> Tile:
     Raises:
         ValueError: truncated or surplus bytes, an unknown version or pixel type, bands of different types,
             no bands, a band stored outside the database, a rotated or south-up grid.
+
     """
     header = _HEADER_LITTLE if len(wkb) > 0 and wkb[0] == 1 else _HEADER_BIG
     if len(wkb) < HEADER_BYTES:
         raise ValueError(f"raster WKB is truncated: {len(wkb)} bytes, the header alone has {HEADER_BYTES}")
     if wkb[0] not in (0, 1):
         raise ValueError(f"raster WKB begins with endianness {wkb[0]}, expected 0 or 1")
-    order = "<" if wkb[0] == 1 else ">"
+    order: Literal["<", ">"] = "<" if wkb[0] == 1 else ">"
     (_, version, band_count, scale_x, scale_y, origin_x, origin_y, skew_x, skew_y, srid, width, height) = (
         header.unpack_from(wkb)
     )
@@ -194,7 +206,7 @@ def decode_tile(wkb: bytes | bytearray | memoryview) -> Tile:
 
 
 def _read_bands(
-    wkb: bytes | bytearray | memoryview, band_count: int, height: int, width: int, order: str
+    wkb: bytes | bytearray | memoryview, band_count: int, height: int, width: int, order: Literal["<", ">"]
 ) -> tuple[Dtype, tuple[Nodata, ...]]:
     """Pixel type and nodata values of all bands, after checking that every band is there and alike."""
     if len(wkb) == HEADER_BYTES:
@@ -208,9 +220,13 @@ def _read_bands(
             raise ValueError(f"raster WKB is truncated: band {band + 1} of {band_count} is missing")
         flags = wkb[start]
         if flags & _OUT_DB:
-            raise ValueError(f"band {band + 1} is stored outside the database (out-db), which is not supported")
+            raise ValueError(
+                f"band {band + 1} is stored outside the database (out-db), which is not supported"
+            )
         if dtype_of_code(flags & _TYPE_BITS) != dtype:
-            raise ValueError(f"band {band + 1} has another pixel type than band 1: one array cannot hold both")
+            raise ValueError(
+                f"band {band + 1} has another pixel type than band 1: one array cannot hold both"
+            )
         value = np.frombuffer(wkb, dtype.newbyteorder(order), 1, start + 1)[0]
         nodata.append(float(value) if flags & _HAS_NODATA else None)
     expected = HEADER_BYTES + band_count * band_bytes

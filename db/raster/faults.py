@@ -18,6 +18,7 @@ class RasterFault:
         table: name inside ``lode_raster``.
         fault: what is wrong.
         hint: what to do.
+
     """
 
     table: str
@@ -26,7 +27,17 @@ class RasterFault:
 
 
 _EXPECTED = (
-    "srid scalex scaley width height same_alignment num_bands nodata_values pixel_types out_db max_extent".split()
+    "srid",
+    "scalex",
+    "scaley",
+    "width",
+    "height",
+    "same_alignment",
+    "num_bands",
+    "nodata_values",
+    "pixel_types",
+    "out_db",
+    "max_extent",
 )
 
 # Usage: one row per plain table with a raster column; everything from pg_catalog, no tile is read.
@@ -46,13 +57,16 @@ select
   array(select k.conname::text from pg_constraint k where k.conrelid = c.oid and k.contype = 'c') as checks,
   exists (
     select from pg_index i
-    where i.indrelid = c.oid and i.indisvalid and pg_get_indexdef(i.indexrelid) like '%%USING gist (st_convexhull(rast))%%'
+    where i.indrelid = c.oid and i.indisvalid
+      and pg_get_indexdef(i.indexrelid) like '%%USING gist (st_convexhull(rast))%%'
   ) as has_index,
   (
     select p.relname::text from pg_inherits h join pg_class p on p.oid = h.inhparent where h.inhrelid = c.oid
   ) as parent,
-  exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = any (%(keys)s) and not a.attisdropped)
-    as has_owner,
+  exists (
+    select from pg_attribute a
+    where a.attrelid = c.oid and a.attname = any (%(keys)s) and not a.attisdropped
+  ) as has_owner,
   o.r_table_name::text as overview_of,
   to_regclass(format('%%I.%%I', o.r_table_schema, o.r_table_name)) is not null as has_base
 from pg_class c
@@ -71,9 +85,10 @@ order by c.relname
 def raster_table_faults(conn: Connection[Any]) -> list[RasterFault]:
     """Check all tables of ``lode_raster`` for what GDAL and QGIS depend on.
 
-    Finds tables without the key ``rid``, tables rewritten by VACUUM FULL or CLUSTER (GDAL then loses the key and
-    may show wrong pixels), UNIQUE constraints (GDAL may take them for the key), missing constraints or index,
-    scene and probability tables that no parent has, and overviews that are not registered or lost their table.
+    Finds tables without the key ``rid``, tables rewritten by VACUUM FULL or CLUSTER (GDAL then loses the key
+    and may show wrong pixels), UNIQUE constraints (GDAL may take them for the key), missing constraints or
+    index, scene and probability tables that no parent has, and overviews that are not registered or have lost
+    their table.
     """
     faults: list[RasterFault] = []
     reload = "load the raster again and drop this table"
@@ -90,7 +105,9 @@ def raster_table_faults(conn: Connection[Any]) -> list[RasterFault]:
                 )
             )
         faults += [
-            RasterFault(table, f"GDAL may take constraint {name} for its key", "make it a unique index instead")
+            RasterFault(
+                table, f"GDAL may take constraint {name} for its key", "make it a unique index instead"
+            )
             for name in unique
         ]
         missing = [name for name in _EXPECTED if f"enforce_{name}_rast" not in checks]

@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 
 from db.errors import UsageError
 
+MAX_FACTOR = 1024
+"""Coarsest overview: of a scene 260,000 px wide it fits in one tile of 256 px."""
+
 
 @dataclass(frozen=True)
 class TileBox:
@@ -33,6 +36,7 @@ class Grid:
         origin_x, origin_y: upper left corner of the upper left pixel, in units of the CRS.
         resolution_x, resolution_y: pixel size, both positive, in units of the CRS (metres for UTM).
         width_px, height_px: size of the whole grid.
+
     """
 
     srid: int
@@ -104,8 +108,8 @@ class Grid:
     def bounds(self, tile_px: int) -> tuple[float, float, float, float]:
         """West, south, east, north as PostGIS computes them from the outermost tiles.
 
-        The tile size matters in the last bit only: PostGIS adds the tile's own size to its rounded corner, and
-        the extent constraint must contain exactly that.
+        The tile size matters in the last bit only: PostGIS adds the tile's own size to its rounded corner,
+        and the extent constraint must contain exactly that.
         """
         last = self.tile_box(self.tiles_across(tile_px) * self.tiles_down(tile_px), tile_px)
         east = self.resolution_x * last.width_px + self.x_of_col(last.col_px)
@@ -123,10 +127,11 @@ class Grid:
         )
 
     def overview_factors(self, tile_px: int) -> tuple[int, ...]:
-        """2, 4, 8, ... until the whole overview fits in one tile; none when the grid itself does."""
+        """2, 4, 8, ... 1024 until the whole overview fits in one tile; none when the grid itself does."""
         factors: list[int] = []
         factor = 1
-        while max(-(-self.width_px // factor), -(-self.height_px // factor)) > tile_px:
+        side_px = max(self.width_px, self.height_px)
+        while -(-side_px // factor) > tile_px and factor < MAX_FACTOR:
             factor *= 2
             factors.append(factor)
         return tuple(factors)

@@ -3,8 +3,8 @@
 ``average`` is for imagery: the mean of the valid pixels among each four, rounded half up for integers; nodata
 and NaN are left out, and a pixel without any valid one is nodata. ``mode`` is for class maps: the most
 frequent valid value of the four, the first in reading order among equals. ``nearest`` takes the upper left
-pixel. Overviews of factor 4 and more are halves of halves, as gdaladdo makes them: with nodata in a block that
-is close to, but not the same as, the mean over the block.
+pixel. Overviews of factor 4 and more are halves of halves, as gdaladdo makes them: with nodata in a block
+that is close to, but not the same as, the mean over the block.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from db.errors import UsageError
-from db.raster.pixels import Nodata, Pixels, is_nodata
+from db.raster.pixels import Dtype, Nodata, Pixels, is_nodata
 
 Resampling = Literal["average", "mode", "nearest"]
 
-# Columns handled at a time: a block then stays in the processor's cache, and only blocks that hold nodata take
-# the slower way.
+# Columns handled at a time: a block then stays in the processor's cache, and only blocks that hold nodata
+# take the slower way.
 _BLOCK_PX = 2048
 
 
 def check_resampling(resampling: str) -> None:
     """Raise UsageError unless ``resampling`` is one of the three ways."""
     if resampling not in get_args(Resampling):
-        raise UsageError(f"overviews by {resampling!r} are not known: use one of {', '.join(get_args(Resampling))}")
+        raise UsageError(
+            f"overviews by {resampling!r} are not known: use one of {', '.join(get_args(Resampling))}"
+        )
 
 
 def halve(pixels: Pixels, nodata: Sequence[Nodata], resampling: Resampling) -> Pixels:
@@ -42,6 +43,7 @@ def halve(pixels: Pixels, nodata: Sequence[Nodata], resampling: Resampling) -> P
 
     Returns:
         Array (bands, ceil(height / 2), ceil(width / 2)) of the same type.
+
     """
     if resampling == "nearest":
         return np.ascontiguousarray(pixels[:, ::2, ::2])
@@ -99,30 +101,30 @@ def _mean_of_valid(target: Pixels, block: Pixels, nodata: Nodata, *, is_float: b
     empty = math.nan if nodata is None else nodata
     result = np.where(count > 0, mean, 0).astype(block.dtype)
     if nodata is not None and not math.isnan(nodata):
-        result[result == block.dtype.type(nodata)] = _neighbour(nodata, block.dtype.type)
+        result[result == block.dtype.type(nodata)] = _neighbour(nodata, block.dtype)
     result[count == 0] = empty
     target[...] = result
 
 
-def _sum_of_four(values: npt.NDArray[np.generic]) -> Pixels:
-    rows = values[0::2] + values[1::2]  # type: ignore[operator]
+def _sum_of_four(values: Pixels) -> Pixels:
+    rows = values[0::2] + values[1::2]
     total: Pixels = rows[:, 0::2] + rows[:, 1::2]
     return total
 
 
-def _sum_dtype(block: Pixels) -> type[np.number[npt.NBitBase]]:
+def _sum_dtype(block: Pixels) -> type[np.float64 | np.int32 | np.int64]:
     """A type that holds the sum of four pixels and half a divisor."""
     if np.issubdtype(block.dtype, np.floating):
         return np.float64
     return np.int32 if block.dtype.itemsize <= 2 else np.int64
 
 
-def _neighbour(nodata: float, pixel_type: type[np.generic]) -> float:
+def _neighbour(nodata: float, dtype: Dtype) -> float:
     """The nearest value that is not nodata: a mean of valid pixels must not read as missing."""
-    if np.issubdtype(pixel_type, np.floating):
-        held = np.array(nodata, pixel_type)
-        return float(np.nextafter(held, np.array(0 if nodata else 1, pixel_type)))
-    return nodata - 1 if nodata == np.iinfo(pixel_type).max else nodata + 1  # type: ignore[type-var]
+    if np.issubdtype(dtype, np.floating):
+        held = np.array(nodata, dtype)
+        return float(np.nextafter(held, np.array(0 if nodata else 1, dtype)))
+    return nodata - 1 if nodata == np.iinfo(dtype).max else nodata + 1
 
 
 def _mode(block: Pixels, nodata: Nodata) -> Pixels:

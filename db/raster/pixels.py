@@ -54,6 +54,7 @@ def check_pixel_type(dtype: npt.DTypeLike) -> Dtype:
 
     Raises:
         UsageError: the type has no counterpart that QGIS can show; the message names the type to convert to.
+
     """
     native = np.dtype(dtype).newbyteorder("=")
     if native.name in _CODES:
@@ -93,10 +94,13 @@ def nodata_per_band(nodata: Nodata | Sequence[Nodata], band_count: int, dtype: D
 
     Raises:
         UsageError: a wrong number of values, or a value that no pixel of this type can have.
+
     """
     values = (nodata,) * band_count if nodata is None or isinstance(nodata, (int, float)) else tuple(nodata)
     if len(values) != band_count:
-        raise UsageError(f"{len(values)} nodata values were given for {band_count} bands: give one or {band_count}")
+        raise UsageError(
+            f"{len(values)} nodata values were given for {band_count} bands: give one or {band_count}"
+        )
     return tuple(None if value is None else _nodata_of_type(float(value), dtype) for value in values)
 
 

@@ -19,6 +19,7 @@ from db.raster.grid import Grid
 from db.raster.overviews import Resampling, check_resampling
 from db.raster.pixels import Nodata, Pixels, check_pixel_type, nodata_per_band
 from db.raster.tables import (
+    OVERVIEW_FACTORS,
     PARENT_KEYS,
     Storage,
     TableLayout,
@@ -42,8 +43,8 @@ class RasterWriter:
     which nothing is left. ``finish`` attaches the table to its parent and so keeps other loads from finishing
     until the commit: do everything else before it.
 
-    ``write_rows(pixels)`` is ``send(encode_rows(pixels))``; the two halves are there for callers that encode in
-    one thread (which needs no connection) while another sends.
+    ``write_rows(pixels)`` is ``send(encode_rows(pixels))``; the two halves are there for callers that encode
+    in one thread (which needs no connection) while another sends.
 
     Args:
         conn: connection that is not in autocommit mode, or is inside a transaction block.
@@ -62,6 +63,7 @@ class RasterWriter:
 
     Raises:
         UsageError: something that cannot be stored, or a table that exists already.
+
     """
 
     def __init__(
@@ -87,11 +89,15 @@ class RasterWriter:
         if parent not in PARENT_KEYS:
             raise UsageError(f"{parent!r} has no raster tables: choose one of {', '.join(PARENT_KEYS)}")
         if storage not in get_args(Storage):
-            raise UsageError(f"storage {storage!r} is not known: choose one of {', '.join(get_args(Storage))}")
+            raise UsageError(
+                f"storage {storage!r} is not known: choose one of {', '.join(get_args(Storage))}"
+            )
         if not 1 <= band_count <= 65535:
             raise UsageError(f"a raster has 1 to 65535 bands, got {band_count}")
         if tile_px % 2 or not _TILE_PX_LIMITS[0] <= tile_px <= _TILE_PX_LIMITS[1]:
-            raise UsageError(f"tiles of {tile_px} px cannot be written: choose an even side from 16 to 4096 px")
+            raise UsageError(
+                f"tiles of {tile_px} px cannot be written: choose an even side from 16 to 4096 px"
+            )
         factors = grid.overview_factors(tile_px) if overview_factors is None else tuple(overview_factors)
         _check_factors(factors)
         self.grid = grid
@@ -109,7 +115,8 @@ class RasterWriter:
             resampling=resampling,
         )
         about = comment or (
-            f"Tiles of {PARENT_KEYS[parent].removesuffix('_id')} {owner_id}: {band_count} bands of {pixel_type.name}, "
+            f"Tiles of {PARENT_KEYS[parent].removesuffix('_id')} {owner_id}: "
+            f"{band_count} bands of {pixel_type.name}, "
             f"{grid.width_px} x {grid.height_px} px, EPSG:{grid.srid}"
         )
         self._layouts: dict[int, TableLayout] = {}
@@ -152,12 +159,14 @@ class RasterWriter:
         Raises:
             UsageError: rows are missing.
             RetryError: the parent was locked by others for five minutes.
+
         """
         if self._is_finished:
             raise UsageError("the raster has been finished already")
         if self._tiler.rows_left:
             raise UsageError(
-                f"{self._tiler.rows_left} of {self.grid.height_px} rows were not written: write them, or roll back"
+                f"{self._tiler.rows_left} of {self.grid.height_px} rows were not written: "
+                "write them, or roll back"
             )
         self._is_finished = True
         base = self._layouts[1].table
@@ -169,6 +178,5 @@ class RasterWriter:
 
 
 def _check_factors(factors: Sequence[int]) -> None:
-    is_power = all(factor >= 2 and factor & (factor - 1) == 0 for factor in factors)
-    if not is_power or list(factors) != sorted(set(factors)) or max(factors, default=2) > 1024:
+    if list(factors) != [factor for factor in OVERVIEW_FACTORS if factor in factors]:
         raise UsageError(f"overview factors are rising powers of two from 2 to 1024, got {tuple(factors)}")

@@ -1,10 +1,10 @@
 """The tables that hold tiles: their DDL, constraints, registration and attachment.
 
-The layout is the one GIS clients need: a plain table per raster, whose only key is ``rid``; the constraints of
-``AddRasterConstraints`` under their own names, so that ``raster_columns`` knows everything without a scan; an
-index on ``st_convexhull(rast)``; overviews named ``o_<factor>_<table>``. The constraints are made on the empty
-table: the server checks every tile once as it arrives, where ``AddRasterConstraints`` would read all of them
-back once per constraint.
+The layout is the one GIS clients need: a plain table per raster, whose only key is ``rid``; the constraints
+of ``AddRasterConstraints`` under their own names, so that ``raster_columns`` knows everything without a scan;
+an index on ``st_convexhull(rast)``; overviews named ``o_<factor>_<table>``. The constraints are made on the
+empty table: the server checks every tile once as it arrives, where ``AddRasterConstraints`` would read all of
+them back once per constraint.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from psycopg import Connection, errors, sql
 
 from db.errors import RetryError, UsageError
 from db.raster.codec import encode_header, encode_tile
-from db.raster.grid import Grid
+from db.raster.grid import MAX_FACTOR, Grid
 from db.raster.pixels import Dtype, Nodata
 
 RASTER_SCHEMA = "lode_raster"
@@ -27,6 +27,7 @@ PARENT_KEYS: dict[str, str] = {"scene_tile": "scene_id", "probability": "run_id"
 
 # "o_1024_" in front and "_st_convexhull_idx" behind still fit the 63 bytes of a name.
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,37}")
+OVERVIEW_FACTORS = tuple(2**power for power in range(1, MAX_FACTOR.bit_length()))
 _ATTACH_ATTEMPT_MS = 1000
 _ATTACH_WAIT_S = 300.0
 
@@ -47,6 +48,7 @@ class TableLayout:
         owner_key: column with the id of the scene or run; None for overviews.
         owner_id: that id.
         comment: comment on the table.
+
     """
 
     table: str
@@ -66,7 +68,7 @@ class TableLayout:
 
 
 def check_table_name(table: str) -> str:
-    """Return the name if it is lower-case ASCII and short enough for its overviews and index; else UsageError."""
+    """Return the name if it is lower-case ASCII and leaves room for overviews and index; else UsageError."""
     if not _TABLE_NAME.fullmatch(table):
         raise UsageError(
             f"{table!r} cannot name a raster table: use up to 38 lower-case letters, digits and underscores"
@@ -117,7 +119,9 @@ def _set_storage(conn: Connection[Any], layout: TableLayout) -> None:
         alter = "alter table {} alter column rast set storage main"
     conn.execute(sql.SQL(alter).format(layout.identifier))
     if layout.storage == "lz4" and _server_has_lz4(conn):
-        conn.execute(sql.SQL("alter table {} alter column rast set compression lz4").format(layout.identifier))
+        conn.execute(
+            sql.SQL("alter table {} alter column rast set compression lz4").format(layout.identifier)
+        )
 
 
 def _server_has_lz4(conn: Connection[Any]) -> bool:
@@ -132,7 +136,13 @@ def _add_constraints(conn: Connection[Any], layout: TableLayout) -> None:
     grid, tile_px = layout.grid, layout.tile_px
     # PostGIS itself says how it would write the band facts of such a tile.
     sample = encode_tile(
-        np.zeros((len(layout.nodata), 1, 1), layout.dtype), srid=grid.srid, origin_x=0, origin_y=0, resolution_x=1, resolution_y=1, nodata=layout.nodata
+        np.zeros((len(layout.nodata), 1, 1), layout.dtype),
+        srid=grid.srid,
+        origin_x=0,
+        origin_y=0,
+        resolution_x=1,
+        resolution_y=1,
+        nodata=layout.nodata,
     )
     facts = conn.execute(
         "select _raster_constraint_nodata_values(r)::text, _raster_constraint_pixel_types(r)::text,"
@@ -169,7 +179,8 @@ def _add_constraints(conn: Connection[Any], layout: TableLayout) -> None:
     )
     added = [
         sql.SQL("add constraint {} check ({})").format(
-            sql.Identifier(f"enforce_{name}_rast"), sql.SQL(check).format(*(_literal(value) for value in values))
+            sql.Identifier(f"enforce_{name}_rast"),
+            sql.SQL(check).format(*(_literal(value) for value in values)),
         )
         for name, check, values in checks
     ]
@@ -224,6 +235,7 @@ def attach_partition(
     Raises:
         UsageError: the parent is missing, or has a partition of this owner already.
         RetryError: the lock was not to be had within ``wait_s``.
+
     """
     attach = sql.SQL("alter table {} attach partition {} for values in ({})").format(
         sql.Identifier(RASTER_SCHEMA, parent), sql.Identifier(RASTER_SCHEMA, table), sql.Literal(owner_id)
@@ -248,7 +260,8 @@ def attach_partition(
             raise UsageError(f"{RASTER_SCHEMA}.{parent} is missing: run `lode db upgrade`") from error
         except errors.InvalidObjectDefinition as error:
             raise UsageError(
-                f"{RASTER_SCHEMA}.{parent} has tiles of {PARENT_KEYS[parent]} {owner_id} already: drop them first"
+                f"{RASTER_SCHEMA}.{parent} has tiles of {PARENT_KEYS[parent]} {owner_id} already: "
+                "drop them first"
             ) from error
         else:
             return

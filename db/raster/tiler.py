@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from db.errors import UsageError
-from db.raster.codec import HEADER_BYTES, band_prefixes, bands_all_nodata, encode_header, encode_tile, tile_bytes
+from db.raster.codec import (
+    HEADER_BYTES,
+    band_prefixes,
+    bands_all_nodata,
+    encode_header,
+    encode_tile,
+    tile_bytes,
+)
 from db.raster.grid import Grid
 from db.raster.overviews import Resampling, halve
 from db.raster.pixels import Dtype, Nodata, Pixels
@@ -33,7 +40,8 @@ class TileBatch:
 class Tiler:
     """Cuts strips, given from top to bottom, into tiles, and halves them for the overviews as it goes.
 
-    At most one row of tiles is held per level. Tiles without a single valid pixel are left out, except that a level whose every tile is empty keeps its first.
+    At most one row of tiles is held per level. Tiles without a single valid pixel are left
+    out, except that a level whose every tile is empty keeps its first.
     """
 
     def __init__(
@@ -72,12 +80,13 @@ class Tiler:
 
         Raises:
             UsageError: another type or shape than the scene's, or more rows than it has.
+
         """
         expected = (len(self.nodata), self.grid.width_px)
         if pixels.ndim != 3 or (pixels.shape[0], pixels.shape[2]) != expected:
             raise UsageError(
-                f"rows of shape {pixels.shape} do not fit: give (bands, rows, width) with {expected[0]} bands "
-                f"and a width of {expected[1]} px"
+                f"rows of shape {pixels.shape} do not fit: give (bands, rows, width) with {expected[0]} "
+                f"bands and a width of {expected[1]} px"
             )
         if pixels.dtype != self.dtype:
             raise UsageError(f"rows of type {pixels.dtype} do not fit a raster of type {self.dtype}")
@@ -101,7 +110,7 @@ class Tiler:
                 self._push_level(2 * factor, halve(strip, self.nodata, self.resampling), batches)
 
     def _first_tile(self, grid: Grid) -> EncodedTile:
-        """The first tile, all nodata: GDAL reads band types from any tile and cannot open a table without one."""
+        """The first tile, all nodata: GDAL cannot open a table without a tile to read band types from."""
         box = grid.tile_box(1, self.tile_px)
         pixels = np.empty((len(self.nodata), box.height_px, box.width_px), self.dtype)
         for band, value in zip(pixels, self.nodata, strict=True):
@@ -175,13 +184,14 @@ def encode_strip(
 
     Returns:
         The tiles from left to right, without those that hold no valid pixel.
+
     """
     tiles: list[EncodedTile] = []
     band_count, rows, width = strip.shape
     item = strip.dtype.itemsize
     prefixes: dict[tuple[bool, ...], Pixels] = {}
     rows_as_bytes = np.ascontiguousarray(strip, strip.dtype.newbyteorder("<")).view(np.uint8)
-    # One buffer for the strip: the allocator then gets large pages, and first use of memory is the main cost here.
+    # One buffer for the strip: first use of memory is the main cost here, and is less in large pieces.
     across = grid.tiles_across(tile_px)
     buffer = np.empty(across * tile_bytes(band_count, rows, min(width, tile_px), strip.dtype), np.uint8)
     used = 0
@@ -207,6 +217,8 @@ def encode_strip(
         stored[:HEADER_BYTES] = np.frombuffer(header, np.uint8)
         bands = stored[HEADER_BYTES:].reshape(band_count, -1)
         bands[:, : 1 + item] = prefixes[all_nodata]
-        bands[:, 1 + item :].reshape(band_count, rows, -1)[...] = rows_as_bytes[:, :, left * item : right * item]
+        bands[:, 1 + item :].reshape(band_count, rows, -1)[...] = rows_as_bytes[
+            :, :, left * item : right * item
+        ]
         tiles.append(EncodedTile(grid.tile_id(tile_row, tile_col, tile_px), stored.data))
     return tiles

@@ -1,10 +1,11 @@
 """Sending encoded tiles to a raster table as fast as the server takes them.
 
-The raster type has no binary input, so a tile goes as a binary ``bytea`` parameter of ``st_rastfromwkb``. Tiles
-are sent in libpq's pipeline mode, below psycopg's cursors, with the socket in blocking mode: in the
-non-blocking mode that psycopg uses, libpq moves the unsent rest of its buffer after every partial write, which
-made messages of 10 MB a hundred times slower than those of 1 MB, and psycopg holds the interpreter's lock
-while it flushes. Blocking sends release it, so that tiles are encoded in another thread meanwhile.
+The raster type has no binary input, so a tile goes as a binary ``bytea`` parameter of ``st_rastfromwkb``.
+Tiles are sent in libpq's pipeline mode, below psycopg's cursors, with the socket in blocking mode. In the
+non-blocking mode that psycopg uses, libpq moves the unsent rest of its buffer after every partial write:
+512 MB took the client 0.6 s of processor time in messages of 0.5 MB and 35 s in messages of 10 MB; and
+psycopg holds the interpreter's lock while it flushes. Blocking sends take 0.3 s at any size and release the
+lock, so that tiles are encoded in another thread meanwhile.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def send_tiles(conn: Connection[Any], layout: TableLayout, tiles: Sequence[Encod
 
     Raises:
         psycopg.Error: the server refused a tile; the transaction is then aborted as after any error.
+
     """
     if not tiles:
         return
@@ -58,24 +60,21 @@ def _send(conn: Connection[Any], layout: TableLayout, tiles: Sequence[EncodedTil
 
 def _insert(conn: Connection[Any], layout: TableLayout, together: int) -> bytes:
     """The statement that inserts ``together`` tiles from parameters rid, wkb, rid, wkb, ..."""
-    columns, owner = sql.SQL("rid, rast"), sql.SQL("")
-    if layout.owner_key is not None:
-        columns = sql.SQL("rid, {}, rast").format(sql.Identifier(layout.owner_key))  # type: ignore[assignment]
-        owner = sql.SQL("{}, ").format(sql.Literal(layout.owner_id))  # type: ignore[assignment]
-    rows = sql.SQL(", ").join(
-        sql.SQL("({}, {}st_rastfromwkb({}))").format(
-            sql.SQL(f"${2 * row + 1}"),  # type: ignore[arg-type]
-            owner,
-            sql.SQL(f"${2 * row + 2}"),  # type: ignore[arg-type]
+    if layout.owner_key is None:
+        target = sql.SQL("insert into {} (rid, rast) values ").format(layout.identifier)
+        rows = ", ".join(f"(${n}, st_rastfromwkb(${n + 1}))" for n in range(1, 2 * together, 2))
+    else:
+        target = sql.SQL("insert into {} (rid, {}, rast) values ").format(
+            layout.identifier, sql.Identifier(layout.owner_key)
         )
-        for row in range(together)
-    )
-    return sql.SQL("insert into {} ({}) values {}").format(layout.identifier, columns, rows).as_bytes(conn)
+        owner = int(layout.owner_id)
+        rows = ", ".join(f"(${n}, {owner}, st_rastfromwkb(${n + 1}))" for n in range(1, 2 * together, 2))
+    return target.as_bytes(conn) + rows.encode()
 
 
 @contextmanager
 def _pipeline(pgconn: pq.abc.PGconn) -> Iterator[None]:
-    """Blocking pipeline mode around a block; whatever happens in it, the connection is left in its usual state."""
+    """Blocking pipeline mode around a block; the connection is left in its usual state whatever happens."""
     pgconn.nonblocking = 0
     pgconn.enter_pipeline_mode()
     try:

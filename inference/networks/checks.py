@@ -40,7 +40,9 @@ def check_tiles(tiles: Tensor, *, in_channels: int, minimum_px: int, training: b
     """
     shape = tuple(tiles.shape)
     if len(shape) != 4:
-        raise UsageError(f"got tiles of shape {shape}: needed are four axes (n, {in_channels}, height, width)")
+        raise UsageError(
+            f"got tiles of shape {shape}: needed are four axes (n, {in_channels}, height, width)"
+        )
     if shape[1] != in_channels:
         raise UsageError(
             f"got tiles of shape {shape} with {shape[1]} bands: the network was built for {in_channels} bands"

@@ -96,9 +96,7 @@ class DeepLabV3Plus(nn.Module):
         Raises:
             UsageError: another number of bands, too small, not floating point, one tile in training.
         """
-        check_tiles(
-            tiles, in_channels=self.in_channels, minimum_px=self.minimum_px, training=self.training
-        )
+        check_tiles(tiles, in_channels=self.in_channels, minimum_px=self.minimum_px, training=self.training)
         low_level, deep, fine = self.backbone(tiles)
         if self.cot_on_deep is not None:
             deep = self.cot_on_deep(deep)

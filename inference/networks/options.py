@@ -81,7 +81,9 @@ class DeepLabOptions:
         if self.atrous_rates is None:
             return
         if not isinstance(self.atrous_rates, (tuple, list)) or not self.atrous_rates:
-            raise UsageError(f"atrous_rates is {self.atrous_rates!r}: it must be a list of dilations, e.g. 6, 12, 18")
+            raise UsageError(
+                f"atrous_rates is {self.atrous_rates!r}: it must be a list of dilations, e.g. 6, 12, 18"
+            )
         for rate in self.atrous_rates:
             require_count("a rate of atrous_rates", rate)
         object.__setattr__(self, "atrous_rates", tuple(self.atrous_rates))  # JSON knows lists only

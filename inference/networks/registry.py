@@ -59,7 +59,8 @@ def build_network(
                 f"unknown option {name!r} of the architecture {architecture}: choose among {', '.join(known)}"
             )
     given = {
-        name: OFF if name.endswith("_position") and value is None else value for name, value in options.items()
+        name: OFF if name.endswith("_position") and value is None else value
+        for name, value in options.items()
     }
     chosen = DeepLabOptions(**{**given, **fixed})
     return DeepLabV3Plus(BACKBONES[backbone](in_channels, chosen.output_stride), classes, chosen)

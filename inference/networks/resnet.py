@@ -60,7 +60,9 @@ class ResNet(Backbone):
     low_level_channels = 256
     deep_channels = 2048
 
-    def __init__(self, in_channels: int, output_stride: int = 16, *, blocks: tuple[int, int, int, int]) -> None:
+    def __init__(
+        self, in_channels: int, output_stride: int = 16, *, blocks: tuple[int, int, int, int]
+    ) -> None:
         super().__init__(in_channels, output_stride)
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -90,9 +92,7 @@ def _layer(
 ) -> nn.Sequential:
     """`count` bottlenecks; `dilations` are the first one's and that of all others."""
     first = Bottleneck(in_channels, width, stride=stride, dilation=dilations[0])
-    others = [
-        Bottleneck(EXPANSION * width, width, stride=1, dilation=dilations[1]) for _ in range(count - 1)
-    ]
+    others = [Bottleneck(EXPANSION * width, width, stride=1, dilation=dilations[1]) for _ in range(count - 1)]
     return nn.Sequential(first, *others)
 
 

@@ -55,6 +55,8 @@ class SqueezeAggregatedExcitation(nn.Module):
 
 def _squeezing_layer(channels: int, squeezed: int) -> nn.Linear:
     layer = nn.Linear(channels, squeezed)
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    nn.init.zeros_(layer.bias)
+    nn.init.normal_(layer.weight, std=channels**-0.5)
+    # Means of rectified features are positive and much alike from tile to tile: without this bias half of
+    # the few units would be dead for every tile, and stay so.
+    nn.init.ones_(layer.bias)
     return layer

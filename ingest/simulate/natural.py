@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ingest.simulate.fields import (
+    ByteMap,
     FloatMap,
     Mask,
     fractal_noise,
@@ -40,21 +41,7 @@ def grow(seed: int, terrain: Terrain, slope: FloatMap, rivers: Rivers, villages:
     shape = terrain.height_m.shape[0], terrain.height_m.shape[1]
     rng = stream(seed, "plants")
     size = float(np.clip(np.sqrt(shape[0] * shape[1]) / 1400, 0.5, 1.5))
-    near_river = np.exp(-rivers.distance_px / np.float32(38 * size))
-    north = np.clip(np.gradient(terrain.height_m, axis=0) * 1.2, -1, 1).astype(np.float32)
-    patches = fractal_noise(rng, shape, 150 * size, 5, 0.62)
-    want = patches + 1.5 * near_river + 1.1 * north * smoothstep(slope, 0.05, 0.3) - 0.35 * terrain.plain
-    want += 0.25 * rivers.gully + 0.55 * terrain.wash
-    limit = float(np.quantile(want[::3, ::3], 1 - _VEGETATED_SHARE))
-    cover = 0.04 + 0.86 * smoothstep(want, limit - 0.95, limit + 1.05)
-    spots = fractal_noise(rng, shape, 9, 3, 0.8)
-    cover = np.clip(cover * (1 + 0.16 * spots), 0.0, 0.97).astype(np.float32)
-    plant = np.full(shape, Plant.STEPPE, np.uint8)
-    wooded = smooth_noise(rng, shape, 90 * size) + 0.5 * spots
-    plant[wooded > 0.35] = Plant.SHRUB
-    forest = (north * smoothstep(slope, 0.1, 0.35) * 2.2 + wooded > 1.15) & (want > limit + 0.1)
-    plant[forest] = Plant.SPRUCE
-    plant[(near_river > 0.62) & (wooded > -0.3)] = Plant.POPLAR
+    plant, cover, wanted, spots = _plants(rng, terrain, slope, rivers, size)
     ground = Ground(
         land_class=np.zeros(shape, np.uint8),
         material=np.zeros(shape, np.uint8),
@@ -66,7 +53,7 @@ def grow(seed: int, terrain: Terrain, slope: FloatMap, rivers: Rivers, villages:
     )
     _crowns(rng, ground)
     _fields(seed, ground, terrain, slope, rivers, villages, size)
-    vegetated = without_specks(want > limit, _SMALLEST_PX) | (ground.land_class == VEGETATION)
+    vegetated = without_specks(wanted, _SMALLEST_PX) | (ground.land_class == VEGETATION)
     vegetated &= ground.material == Material.SOIL
     ground.cover[:] = np.where(
         vegetated, np.maximum(ground.cover, COVER_OF_CLASS), np.minimum(ground.cover, 0.38)
@@ -74,6 +61,32 @@ def grow(seed: int, terrain: Terrain, slope: FloatMap, rivers: Rivers, villages:
     ground.land_class[:] = np.where(vegetated, VEGETATION, BACKGROUND)
     _channels(ground, rivers, spots)
     return ground
+
+
+def _plants(
+    rng: np.random.Generator, terrain: Terrain, slope: FloatMap, rivers: Rivers, size: float
+) -> tuple[ByteMap, FloatMap, Mask, FloatMap]:
+    """Wild plants: their kind, their cover, where they are dense enough to be vegetation, and fine noise.
+
+    Its own function so that a dozen maps of the district are freed before fields are laid out.
+    """
+    shape = slope.shape[0], slope.shape[1]
+    near_river = np.exp(-rivers.distance_px / np.float32(38 * size))
+    north = np.clip(np.gradient(terrain.height_m, axis=0) * 1.2, -1, 1).astype(np.float32)
+    patches = fractal_noise(rng, shape, 150 * size, 5, 0.62)
+    want = patches + 1.5 * near_river + 1.1 * north * smoothstep(slope, 0.05, 0.3) - 0.35 * terrain.plain
+    want += np.float32(0.25) * rivers.gully + np.float32(0.55) * terrain.wash
+    limit = float(np.quantile(want[::3, ::3], 1 - _VEGETATED_SHARE))
+    cover = 0.04 + 0.86 * smoothstep(want, limit - 0.95, limit + 1.05)
+    spots = fractal_noise(rng, shape, 9, 3, 0.8)
+    cover = np.clip(cover * (1 + 0.16 * spots), 0.0, 0.97).astype(np.float32)
+    plant = np.full(shape, Plant.STEPPE, np.uint8)
+    wooded = smooth_noise(rng, shape, 90 * size) + 0.5 * spots
+    plant[wooded > 0.35] = Plant.SHRUB
+    forest = (north * smoothstep(slope, 0.1, 0.35) * 2.2 + wooded > 1.15) & (want > limit + 0.1)
+    plant[forest] = Plant.SPRUCE
+    plant[(near_river > 0.62) & (wooded > -0.3)] = Plant.POPLAR
+    return plant, cover, want > limit, spots
 
 
 def _weathering(rng: np.random.Generator, terrain: Terrain, size: float) -> FloatMap:
@@ -134,9 +147,9 @@ def _parcels(rng: np.random.Generator, wish: FloatMap, size: float) -> tuple[_Pa
     columns = np.arange(shape[1], dtype=np.float32)[None, :]
     long_px, short_px = np.float32(78 * size), np.float32(27 * size)
     v = rows * cos - columns * sin
-    strip = np.floor(v / long_px).astype(np.int64)
+    strip = np.floor(v / long_px).astype(np.int32)
     u = columns * cos + rows * sin + np.float32(17.0) * (strip % 5)
-    lane = np.floor(u / short_px).astype(np.int64)
+    lane = np.floor(u / short_px).astype(np.int32)
     strip -= strip.min()
     lane -= lane.min()
     cells = (int(strip.max()) + 1, int(lane.max()) + 1)

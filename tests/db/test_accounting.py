@@ -94,7 +94,9 @@ def test_overlapping_mines_total_their_union(conn: Connection[Any]) -> None:
     publish_drawing(conn, scene, add_model(conn, "net"), 2021, "pppppp")
     assert areas(conn) == {("M1", 2021, "open_pit"): 4, ("M2", 2021, "open_pit"): 4}
     assert areas(conn, "exclusive_area_m2") == {("M1", 2021, "open_pit"): 4, ("M2", 2021, "open_pit"): 2}
-    total = conn.execute("select area_m2 from lode_api.damage_by_year where land_class = 'open_pit'").fetchone()
+    total = conn.execute(
+        "select area_m2 from lode_api.damage_by_year where land_class = 'open_pit'"
+    ).fetchone()
     assert total[0] / CELL_M2 == pytest.approx(6, rel=1e-6)
 
 
@@ -155,8 +157,16 @@ def test_partial_refresh_equals_deriving_from_nothing(conn: Connection[Any]) -> 
         for year in (2021, 2022)
         for month in (5, 8)
     ]
-    mines = [add_mine(conn, "M1", cells("xxxx..\nxxxx..", "x")), add_mine(conn, "M2", cells("...xxx\n...xxx", "x"))]
-    drawings = ["pppp..\nddbb..\nvvbb..", "...ddd\n..pppp\n..bbbb", "ppdd..\nddbb..\nvvww..", "...ppp\n..pppp\n......"]
+    mines = [
+        add_mine(conn, "M1", cells("xxxx..\nxxxx..", "x")),
+        add_mine(conn, "M2", cells("...xxx\n...xxx", "x")),
+    ]
+    drawings = [
+        "pppp..\nddbb..\nvvbb..",
+        "...ddd\n..pppp\n..bbbb",
+        "ppdd..\nddbb..\nvvww..",
+        "...ppp\n..pppp\n......",
+    ]
     for scene, drawing, year in zip(scenes, drawings, (2021, 2021, 2022, 2022), strict=True):
         publish_drawing(conn, scene, model, year, drawing)
     conn.execute(
@@ -169,7 +179,8 @@ def test_partial_refresh_equals_deriving_from_nothing(conn: Connection[Any]) -> 
     def derived() -> list[Any]:
         return conn.execute(
             "select m.code, y.year, y.observed_area_m2, a.land_class_code, a.area_m2, a.exclusive_area_m2"
-            " from lode.mine_year y join lode.mine m using (mine_id) join lode.mine_area a using (mine_year_id)"
+            " from lode.mine_year y join lode.mine m using (mine_id)"
+            " join lode.mine_area a using (mine_year_id)"
             " order by 1, 2, 4"
         ).fetchall()
 

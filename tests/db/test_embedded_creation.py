@@ -110,6 +110,33 @@ def test_an_ordinary_user_has_a_cluster_of_its_own(home: Path):
 
 
 @as_root
+def test_a_full_disk(home: Path):
+    home.chmod(0o711)
+    disk = home / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=30m", "lode-test", disk], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("no disk can be mounted here")
+    try:
+        cluster = Cluster(disk / "home", durable=False, memory_bytes=1024**3, least_free_bytes=0)
+        with pytest.raises(UsageError, match=r"(?s)initdb failed.*No space left.*free some space"):
+            cluster.ensure_running()
+        assert [file.name for file in cluster.home.iterdir()] == ["lock"]
+        subprocess.run(["mount", "-o", "remount,size=120m", disk], check=True)
+        cluster.ensure_running()
+        cluster.stop()
+        filler = disk / "filler"
+        subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"], check=False, capture_output=True)
+        with pytest.raises(UsageError, match=r"(?s)did not start.*the disk is full: free some space, then"):
+            cluster.ensure_running()
+        filler.unlink()
+        cluster.ensure_running()
+        cluster.stop()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@as_root
 def test_another_users_cluster_is_refused(folder: Path):
     (folder / "data").mkdir()
     given(folder, folder)

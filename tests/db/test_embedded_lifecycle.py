@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -70,14 +71,14 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) ->
         time.sleep(0.05)
 
 
-def call_lode(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+def call_lode(cluster: Cluster, *arguments: str, database: str = "kept") -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "LODE_DATABASE_URL"}
     return subprocess.run(
         [sys.executable, "-m", "lode", *arguments],
         check=False,
         capture_output=True,
         text=True,
-        env={**environment, "LODE_HOME": str(cluster.home), "LODE_DATABASE": "kept", "PGPORT": "1"},
+        env={**environment, "LODE_HOME": str(cluster.home), "LODE_DATABASE": database, "PGPORT": "1"},
     )
 
 
@@ -260,6 +261,27 @@ def test_lode_down_and_up_make_the_database_ready(running: Cluster):
     with psycopg.connect(running.url("kept")) as conn:
         assert conn.execute("select postgis_lib_version()").fetchone() is not None
         assert conn.execute("select to_regclass('lode.scene')").fetchone() == ("lode.scene",)
+
+
+def test_two_shells_make_one_database(stopped: Cluster):
+    results: list[subprocess.CompletedProcess[str]] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(call_lode(stopped, "up", database="twice")))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(done.returncode, done.stderr) for done in results] == [(0, "")] * 2
+    with psycopg.connect(stopped.url("twice")) as conn:
+        assert conn.execute("select to_regclass('lode.scene')").fetchone() == ("lode.scene",)
+
+
+def test_makers_of_one_database_at_once(running: Cluster):
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(running.create_database, ["fourfold"] * 4))
+    assert sorted(made) == [False, False, False, True]
 
 
 @pytest.mark.parametrize("name", ["", "a" * 64, "矿" * 22, "a\0b"])

@@ -54,7 +54,7 @@ def test_the_catalogue_equals_its_committed_description(conn: Connection[Any]) -
 
 
 def test_everything_a_client_sees_has_a_comment(conn: Connection[Any]) -> None:
-    silent = [line for line in describe_catalogue(conn) if line.endswith("-- ") or line.endswith("--")]
+    silent = [line for line in describe_catalogue(conn) if line.endswith(("-- ", "--"))]
     assert silent == []
 
 
@@ -73,7 +73,9 @@ def test_views_have_typed_geometry_and_a_key_first(conn: Connection[Any]) -> Non
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
-def test_an_upgraded_database_equals_a_fresh_one(postgis_url: str, conn: Connection[Any], revision: str) -> None:
+def test_an_upgraded_database_equals_a_fresh_one(
+    postgis_url: str, conn: Connection[Any], revision: str
+) -> None:
     upgrade(postgis_url, revision=revision)
     with connect(postgis_url) as older:
         assert older.execute("select version_num from lode.alembic_version").fetchone() == (revision,)
@@ -167,6 +169,8 @@ def test_dump_and_restore_into_another_name(cluster: Cluster, database_url: str,
             rows = connection.execute("select * from lode_api.damage_by_mine_year order by 1").fetchall()
             assert rows == report
             with pytest.raises(psycopg.errors.CheckViolation):
-                connection.execute("insert into lode.fault (geom) values ('srid=4326;multilinestring((1 1,1 1))')")
+                connection.execute(
+                    "insert into lode.fault (geom) values ('srid=4326;multilinestring((1 1,1 1))')"
+                )
     finally:
         cluster.drop_database(name)

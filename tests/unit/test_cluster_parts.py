@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from pathlib import Path
 
 import pytest
 
-from db.embedded import PORT, Cluster
+from db.commands import psql_environment
+from db.embedded import PORT, Cluster, installation
 from db.embedded.account import account_of
 from db.embedded.configuration import GIB, MIB, machine_memory_bytes, server_configuration
 from db.embedded.installation import choose_installation, find_installations
 from db.embedded.socket_folder import make_socket_folder, socket_folder, verify_socket_folder
 from db.errors import UsageError
+from db.settings import Settings, default_home
 from tests.support import test_data
 
 ME = account_of(os.geteuid())
@@ -184,3 +187,58 @@ def test_test_data_that_is_missing(monkeypatch, tmp_path: Path):
         test_data("nothing")
     (tmp_path / "something").touch()
     assert test_data("something") == tmp_path / "something"
+
+
+def test_settings_that_are_empty_are_not_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LODE_HOME", "")
+    monkeypatch.setenv("LODE_DATABASE", "")
+    settings = Settings()
+    assert settings.home == default_home()
+    assert settings.database == "lode"
+
+
+def test_settings_do_not_show_a_password(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LODE_DATABASE_URL", "postgresql://me:s3cret@host/db")
+    assert "s3cret" not in repr(Settings())
+
+
+def test_psql_is_told_by_its_environment():
+    outside = {
+        "PATH": "/bin",
+        "PGHOST": "wrong",
+        "PGSERVICE": "wrong",
+        "PGOPTIONS": "-c x=y",
+        "PGPASSWORD": "old",
+    }
+    given = psql_environment(
+        "postgresql://me:s3%40cret@h:5433/db?sslmode=require&application_name=mine", outside
+    )
+    assert given == {
+        "PATH": "/bin",
+        "PGUSER": "me",
+        "PGPASSWORD": "s3@cret",
+        "PGHOST": "h",
+        "PGPORT": "5433",
+        "PGDATABASE": "db",
+        "PGSSLMODE": "require",
+        "PGAPPNAME": "mine",
+    }
+
+
+def test_no_postgresql_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(installation, "_program_folders", lambda: iter([]))
+    with pytest.raises(
+        UsageError, match=r"15 or newer is needed \(found: none\).*install postgresql postgresql-postgis`"
+    ):
+        Cluster(tmp_path / "home").ensure_running()
+    assert not (tmp_path / "home").exists()
+
+
+def test_root_without_a_user_to_act_through(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def missing(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwnam", missing)
+    with pytest.raises(UsageError, match=r"refuses to run as root .*'postgres'.*install PostgreSQL"):
+        Cluster(tmp_path / "home").ensure_running()

@@ -1,0 +1,145 @@
+"""Checks inside GeoPackage and GeoJSON files, before GDAL sees them.
+
+Both formats can make GDAL reach for other files or the network, or turn shapes into something else without
+a word: GeoPackages through virtual tables, views and curves, GeoJSON through a linked CRS.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import struct
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from db.errors import UsageError
+
+MAX_GEOJSON_BYTES = 1 << 30
+GEOJSON_TYPES = ("FeatureCollection", "Feature")
+
+CURVES = {
+    8: "CircularString",
+    9: "CompoundCurve",
+    10: "CurvePolygon",
+    11: "MultiCurve",
+    12: "MultiSurface",
+    13: "Curve",
+    14: "Surface",
+    15: "PolyhedralSurface",
+    16: "TIN",
+    17: "Triangle",
+}
+"""Well-known binary codes of shapes that GDAL would turn into straight polygons (OGC 06-103r4)."""
+
+_ENVELOPE_BYTES = (0, 32, 48, 48, 64)
+
+
+def check_geopackage(path: Path, name: str) -> None:
+    """Refuse GeoPackages with virtual tables other than spatial indexes, or with layers that are views.
+
+    Raises:
+        UsageError: it has them, is no intact GeoPackage, or another program has not finished writing it.
+
+    """
+    journal = path.with_name(path.name + "-wal")
+    if journal.exists() and journal.stat().st_size:
+        raise UsageError(f"{name}: another program has it open with unsaved changes; close it there first")
+    with closing(_sqlite(path)) as database:
+        try:
+            virtual = database.execute(
+                "select name, sql from sqlite_master where type = 'table' and sql like 'create virtual%'"
+            ).fetchall()
+            views = database.execute(
+                "select c.table_name from gpkg_contents c join sqlite_master m on m.name = c.table_name"
+                " where m.type <> 'table'"
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise UsageError(f"{name}: not an intact GeoPackage: {error}") from None
+    odd = [table for table, sql in virtual if "using rtree" not in " ".join(str(sql).lower().split())]
+    if odd:
+        raise UsageError(f"{name}: holds a virtual table ({odd[0]!r}), which could read other files")
+    if views:
+        raise UsageError(f"{name}: layer {views[0][0]!r} is a view; save it as a table first")
+
+
+def _sqlite(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+
+
+def geopackage_layers(path: Path, name: str) -> list[str]:
+    """Names of the layers with geometry."""
+    with closing(_sqlite(path)) as database:
+        try:
+            rows = database.execute(
+                "select table_name from gpkg_geometry_columns order by table_name"
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise UsageError(f"{name}: not an intact GeoPackage: {error}") from None
+    return [row[0] for row in rows]
+
+
+def geopackage_oddities(path: Path, layer: str, name: str) -> dict[int, str]:
+    """Find shapes in a layer that GDAL would change without saying so.
+
+    Returns:
+        For each row (from 0, in order of the key) with curves or measures: what it is.
+
+    """
+    with closing(_sqlite(path)) as database:
+        database.text_factory = bytes
+        try:
+            row = database.execute(
+                "select column_name from gpkg_geometry_columns where table_name = ?", (layer,)
+            ).fetchone()
+            column = row[0].decode().replace('"', '""')
+            table = layer.replace('"', '""')
+            heads = database.execute(f'select substr("{column}", 1, 80) from "{table}" order by rowid')  # noqa: S608
+            found = {index: _oddity(head[0]) for index, head in enumerate(heads)}
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise UsageError(f"{name}: layer {layer!r} cannot be read: {error}") from None
+    return {index: what for index, what in found.items() if what}
+
+
+def _oddity(head: bytes | None) -> str | None:
+    """Curve or measure of one geometry, from the start of its GeoPackage binary (OGC 12-128r18, 2.1.3)."""
+    if not head or head[:2] != b"GP" or len(head) < 8:
+        return None
+    envelope = (head[3] >> 1) & 0x07
+    start = 8 + (_ENVELOPE_BYTES[envelope] if envelope < len(_ENVELOPE_BYTES) else 0)
+    if len(head) < start + 5:
+        return None
+    order = "<" if head[start] == 1 else ">"
+    (code,) = struct.unpack(f"{order}I", head[start + 1 : start + 5])
+    code &= 0x0FFFFFFF
+    if code % 1000 in CURVES:
+        return f"{CURVES[code % 1000]} (curves and surfaces are not stored)"
+    return "has M values" if code // 1000 in (2, 3) else None
+
+
+def check_geojson(path: Path, size_bytes: int, name: str) -> None:
+    """Refuse JSON that is no GeoJSON of features, or whose CRS lies behind a link.
+
+    Raises:
+        UsageError: it is not, or it is damaged or too large.
+
+    """
+    if size_bytes > MAX_GEOJSON_BYTES:
+        raise UsageError(f"{name}: GeoJSON above {MAX_GEOJSON_BYTES >> 30} GiB is not read; use a GeoPackage")
+    try:
+        document = json.loads(path.read_bytes(), object_hook=_checked)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name}: not intact GeoJSON: {error}") from None
+    kind = document.get("type") if isinstance(document, Mapping) else None
+    if kind not in GEOJSON_TYPES:
+        raise UsageError(f"{name}: not GeoJSON of features: its type is {kind!r}")
+
+
+def _checked(member: dict[str, Any]) -> dict[str, Any] | None:
+    """Look at one JSON object, and keep only what is still needed of it."""
+    crs = member.get("crs")
+    if isinstance(crs, Mapping) and crs.get("type") not in (None, "name"):
+        raise ValueError(f"its coordinate reference system lies behind a {crs.get('type')!r}")
+    return {"type": member.get("type")} if "type" in member else {}
