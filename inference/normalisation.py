@@ -20,18 +20,14 @@ class Normalisation:
         band_names: the bands, in the network's order.
         means: mean of each band over the training blocks, in the scenes' unit after offset and scale.
         stds: standard deviation of each band, same unit, positive.
-        darkest: highest 1st percentile of the band among the training scenes.
-        medians: lowest and highest median of the band among the training scenes.
-        brightest: lowest 99th percentile of the band among the training scenes.
+        medians: lowest and highest median of each band among the training scenes, same unit.
 
     """
 
     band_names: tuple[str, ...]
     means: tuple[float, ...]
     stds: tuple[float, ...]
-    darkest: tuple[float, ...]
     medians: tuple[tuple[float, float], ...]
-    brightest: tuple[float, ...]
 
     def __post_init__(self) -> None:
         """Refuse statistics that would make nonsense of every pixel."""
@@ -46,14 +42,12 @@ class Normalisation:
     def of_samples(cls, band_names: tuple[str, ...], samples: list[NDArray[np.float32]]) -> Normalisation:
         """Statistics of the training scenes' values, one array (pixels, bands) a scene."""
         everything = np.concatenate(samples).astype(np.float64)
-        low, median, high = np.stack([np.quantile(part, (0.01, 0.5, 0.99), axis=0) for part in samples], axis=1)
+        medians = np.stack([np.median(part, axis=0) for part in samples])
         return cls(
             band_names,
             tuple(everything.mean(axis=0).tolist()),
             tuple(everything.std(axis=0).tolist()),
-            tuple(low.max(axis=0).tolist()),
-            tuple(zip(median.min(axis=0).tolist(), median.max(axis=0).tolist(), strict=True)),
-            tuple(high.min(axis=0).tolist()),
+            tuple(zip(medians.min(axis=0).tolist(), medians.max(axis=0).tolist(), strict=True)),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -62,9 +56,7 @@ class Normalisation:
             name: {
                 "mean": self.means[index],
                 "std": self.stds[index],
-                "darkest": self.darkest[index],
                 "medians": list(self.medians[index]),
-                "brightest": self.brightest[index],
             }
             for index, name in enumerate(self.band_names)
         }
@@ -83,9 +75,7 @@ class Normalisation:
                 tuple(band_names),
                 tuple(float(band["mean"]) for band in bands),
                 tuple(float(band["std"]) for band in bands),
-                tuple(float(band["darkest"]) for band in bands),
                 tuple((float(band["medians"][0]), float(band["medians"][1])) for band in bands),
-                tuple(float(band["brightest"]) for band in bands),
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UsageError(

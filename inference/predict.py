@@ -94,7 +94,7 @@ def predict_scene(
     overlap = default_overlap_px(model.tile_px) if overlap_px is None else overlap_px
     plan = WindowPlan(grid.height_px, grid.width_px, model.tile_px, overlap)
     runner = BatchRunner(model.probabilities, batch_size or default_batch_size(model.tile_px, model.device))
-    blender = StripBlender(plan, len(model.trained_codes), model.device)
+    blender = StripBlender(plan, len(model.mapped_codes), model.device)
     valid_rows = _RowQueue(plan.width_px)
     pending: list[tuple[Window, NDArray[np.float32]]] = []
     done = 0
@@ -188,18 +188,18 @@ def _strip(
 ) -> PredictedStrip:
     row, sums = taken
     valid = valid_rows.take(sums.shape[1])
-    codes = torch.tensor(model.trained_codes, dtype=torch.uint8, device=sums.device)
+    codes = torch.tensor(model.mapped_codes, dtype=torch.uint8, device=sums.device)
     class_map = codes[sums.argmax(dim=0)].cpu().numpy()
     class_map[~valid] = IGNORED
     probabilities = None
     if with_probabilities:
-        probabilities = _quantised(sums, model.trained_outputs, len(model.class_codes))
+        probabilities = _quantised(sums, model.mapped_outputs, len(model.class_codes))
         probabilities[:, ~valid] = IGNORED
     return PredictedStrip(row, class_map, probabilities)
 
 
 def _quantised(sums: Tensor, places: Sequence[int], classes: int) -> NDArray[np.uint8]:
-    """Probabilities (trained, rows, width) as steps of 1/200 at their places among all classes."""
+    """Probabilities (mapped, rows, width) as steps of 1/200 at their places among all classes."""
     steps = (sums * PROBABILITY_STEPS).round_().clamp_(0, PROBABILITY_STEPS).to(torch.uint8).cpu().numpy()
     everything = np.zeros((classes, *steps.shape[1:]), np.uint8)
     everything[list(places)] = steps

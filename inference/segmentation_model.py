@@ -28,43 +28,50 @@ class SegmentationModel:
     """A network with what it takes to feed it and to read its answer.
 
     Attributes:
-        name: name in the registry.
+        model_id, name: key and name in the registry.
         network: (n, bands, tile_px, tile_px) -> logits (n, classes, tile_px, tile_px), on ``device``.
         device: where it computes.
         band_names: input bands, in order.
         normalisation: of the input.
         class_codes: class code of each output.
-        trained_codes: codes of the classes that had labels in training; no other is ever answered.
+        mapped_codes: codes of the classes that had labels in training; no other is ever answered.
         tile_px: edge of the windows it was trained on.
         resolution_m: pixel size it was trained on.
         processing_level: unit of the scenes it was trained on, as in the catalogue.
 
     """
 
+    model_id: int
     name: str
     network: nn.Module
     device: torch.device
     band_names: tuple[str, ...]
     normalisation: Normalisation
     class_codes: tuple[int, ...]
-    trained_codes: tuple[int, ...]
+    mapped_codes: tuple[int, ...]
     tile_px: int
     resolution_m: float
     processing_level: str
 
     @property
-    def trained_outputs(self) -> list[int]:
-        """Places of the trained classes among the outputs."""
-        return [self.class_codes.index(code) for code in self.trained_codes]
+    def mapped_outputs(self) -> list[int]:
+        """Places of the mapped classes among the outputs."""
+        return [self.class_codes.index(code) for code in self.mapped_codes]
 
     def probabilities(self, tiles: Tensor) -> Tensor:
-        """Probabilities (n, trained classes, h, w), float32, of normalised tiles (n, bands, h, w) on ``device``.
+        """Probabilities (n, mapped classes, h, w), float32, of normalised tiles (n, bands, h, w) on ``device``.
 
-        Only trained classes take part: an output without a single label is noise.
+        Only mapped classes take part: an output without a single label is noise.
         """
         with torch.inference_mode(), half_precision(self.device):
             logits = self.network(tiles.contiguous(memory_format=torch.channels_last))
-        return torch.softmax(logits[:, self.trained_outputs].float(), dim=1)
+        return torch.softmax(logits[:, self.mapped_outputs].float(), dim=1)
+
+
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, channels last, which convolutions are faster with on CPUs and GPUs alike."""
+    moved: nn.Module = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def load_segmentation(
@@ -90,9 +97,9 @@ def ready_model(stored: StoredModel, device: torch.device) -> SegmentationModel:
             f"model {record.name} answers the classes {list(record.class_codes)}, "
             f"expected are {list(CLASS_CODES)}: train it again"
         )
-    trained_codes = tuple(int(code) for code in record.training.get("trained_codes", ()))
+    mapped_codes = tuple(record.mapped_codes)
     level = record.training.get("processing_level")
-    if not trained_codes or not set(trained_codes) <= set(CLASS_CODES) or not isinstance(level, str):
+    if not mapped_codes or not set(mapped_codes) <= set(CLASS_CODES) or not isinstance(level, str):
         raise UsageError(f"model {record.name} does not say what it was trained on: train it again")
     network = build_network(
         record.architecture,
@@ -102,13 +109,14 @@ def ready_model(stored: StoredModel, device: torch.device) -> SegmentationModel:
     )
     load_weights(network, stored.weights, f"model {record.name}")
     return SegmentationModel(
+        model_id=record.model_id,
         name=record.name,
-        network=network.to(device, memory_format=torch.channels_last).eval(),
+        network=on_device(network, device).eval(),
         device=device,
         band_names=tuple(record.band_names),
         normalisation=Normalisation.from_json(record.normalisation, tuple(record.band_names)),
         class_codes=CLASS_CODES,
-        trained_codes=trained_codes,
+        mapped_codes=mapped_codes,
         tile_px=record.tile_px,
         resolution_m=record.resolution_m,
         processing_level=level,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from db.errors import UsageError
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def taper_weights(tile_px: int, overlap_px: int) -> NDArray[np.float64]:
     return weights
 
 
-def pad_by_reflection(pixels: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
+def pad_by_reflection(pixels: NDArray[Scalar], height: int, width: int) -> NDArray[Scalar]:
     """Extend (..., h, w) to at least ``height`` x ``width`` at its south and east edges, mirrored."""
     missing = (max(height - pixels.shape[-2], 0), max(width - pixels.shape[-1], 0))
     if missing == (0, 0):

@@ -25,6 +25,9 @@ SMALL_UNPACKED_BYTES = 64 << 20
 MAX_RATIO = 200
 """Unpacked size over packed size, above SMALL_UNPACKED_BYTES; real shapefiles pack 3 to 20 times."""
 
+MEASURED_TYPES = tuple(kind.to_bytes(4, "little") for kind in (21, 23, 25, 28))
+"""Point, line, polygon and multipoint with M values."""
+
 COPY_BYTES = 1 << 20
 
 
@@ -67,6 +70,15 @@ def _check_needed(found: Mapping[str, object], name: str) -> None:
     missing = [suffix for suffix in NEEDED if suffix not in found]
     if missing:
         raise UsageError(f"{name}: the shapefile is not whole, {' and '.join(missing)} is missing")
+
+
+def has_measures(path: Path) -> bool:
+    """Whether the shapes of a ``.shp`` have M values, which GDAL's Python bindings drop without a word.
+
+    Source: ESRI Shapefile Technical Description (1998), shape type at byte 32.
+    """
+    with path.open("rb") as stream:
+        return stream.read(36)[32:36] in MEASURED_TYPES
 
 
 def gather_zipped(file: SourceFile, layer: str | None, folder: Path) -> Path:

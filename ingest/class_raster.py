@@ -73,6 +73,7 @@ def class_patches(file: SourceFile, mapping: ClassMapping, classes: Sequence[Lan
         if transform == Affine.identity() or transform.determinant == 0:
             raise UsageError(f"{file.name}: is not georeferenced: it has neither origin nor pixel size")
         codes = _codes(dataset, mapping, classes, file.name)
+        file.check_unchanged()
     mask = codes != NO_CLASS
     changes = int(np.count_nonzero(codes[:, 1:] != codes[:, :-1]))
     if changes > 4 * MAX_PATCHES:

@@ -61,6 +61,11 @@ def storable_shapes(table: FeatureTable, crs: FileCrs, kind: str, *, repair: boo
 
     """
     judge = _Judge(table, kind, repair)
+    with np.errstate(invalid="ignore"):  # coordinates that are not numbers are refused below
+        return _judged(judge, table, crs, kind)
+
+
+def _judged(judge: _Judge, table: FeatureTable, crs: FileCrs, kind: str) -> Shapes:
     for row, reason in table.broken.items():
         judge.refuse(row, reason)
     for row, what in table.oddities.items():
@@ -155,12 +160,14 @@ class _Judge:
             else:
                 self.refuse(row, f"is a {shape.geom_type}, where {self._kind} are expected")
         if self._kind == "points":
-            for row in np.flatnonzero(shapely.get_num_geometries(self.shapes) > 1):
-                self.refuse(
-                    int(row), f"is a MultiPoint of {shapely.get_num_geometries(self.shapes[row])} points"
-                )
+            counts = shapely.get_num_geometries(self.shapes)
+            for several in np.flatnonzero(counts > 1):
+                self.refuse(int(several), f"is a MultiPoint of {counts[several]} points")
 
     def _check_validity(self, when: str) -> None:
+        if self._kind == "lines":
+            for row in np.flatnonzero(shapely.length(self.shapes) == 0):
+                self.refuse(int(row), "is a line of zero length")
         for row in np.flatnonzero(~shapely.is_valid(self.shapes) & ~shapely.is_missing(self.shapes)):
             reason = f"{shapely.is_valid_reason(self.shapes[row])}{when}"
             if self.doubt(int(row), reason, is_repairable=True):
@@ -169,9 +176,6 @@ class _Judge:
                     self.refuse(int(row), f"{reason}; nothing is left of it when repaired")
                 else:
                     self.shapes[row] = valid
-        if self._kind == "lines":
-            for row in np.flatnonzero(shapely.length(self.shapes) == 0):
-                self.refuse(int(row), "is a line of zero length")
 
     def transform(self, crs: FileCrs) -> None:
         """To EPSG:4326, longitude first."""

@@ -12,7 +12,7 @@ from db.accounting import refresh_mines
 from db.errors import UsageError
 from db.geology import TABLES, delete_features_of_source, insert_features
 from db.mines import NewMine, count_mines_of_source, upsert_mines
-from db.sources import delete_source, insert_source, sources_of_name
+from db.sources import delete_source, find_source, insert_source, sources_of_name
 from ingest.columns import Field, keep_only, match_columns, take_rows, texts
 from ingest.geometry import storable_shapes
 from ingest.requests import (
@@ -24,7 +24,6 @@ from ingest.requests import (
     crs_of,
     replaced_sources,
     source_name,
-    unchanged_source,
 )
 from ingest.vectors import FeatureTable, read_features
 
@@ -50,7 +49,7 @@ def ingest_geology(
     begin(conn, kind, report)
     table = read_features(request.file, request.roots, layer=request.layer, encoding=request.encoding)
     name, digest = source_name(request, table.name), request.digest()
-    same = unchanged_source(conn, kind, table.sha256, digest)
+    same = find_source(conn, kind, table.sha256, digest)
     if same is not None:
         return FeatureOutcome(kind, same.name, False, 0)
     older = replaced_sources(conn, kind, name, replace=request.replace)
@@ -115,7 +114,7 @@ def ingest_mines(
         licences=None if licence_table is None else licence_table.sha256,
         licence_layer=None if licences is None else licences.layer,
     )
-    same = unchanged_source(conn, kind, table.sha256, digest)
+    same = find_source(conn, kind, table.sha256, digest)
     if same is not None and count_mines_of_source(conn, same.feature_source_id) == same.feature_count:
         return FeatureOutcome(kind, same.name, False, 0)
     older = sources_of_name(conn, kind, name)

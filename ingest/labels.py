@@ -16,7 +16,7 @@ from db.classes import LandClass, list_classes
 from db.errors import UsageError
 from db.labels import NewLabel, delete_labels_of_source, insert_labels
 from db.scenes import Scene, scene_by_product
-from db.sources import delete_source, insert_source
+from db.sources import delete_source, find_source, insert_source
 from ingest.class_mapping import ClassMapping, class_codes, read_class_mapping
 from ingest.class_raster import ClassPatches, class_patches
 from ingest.columns import Field, days, keep_only, match_columns, take_rows, texts
@@ -31,9 +31,8 @@ from ingest.requests import (
     crs_of,
     replaced_sources,
     source_name,
-    unchanged_source,
 )
-from ingest.vectors import read_features
+from ingest.vectors import FeatureTable, read_features
 
 KIND = "labels"
 CLASS = Field("class", ("land_class", "land_class_code"))
@@ -108,11 +107,11 @@ def ingest_labels(
     is_raster = request.file.head(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     if is_raster:
         sha256, name = request.file.sha256(), source_name(request, request.file.name)
-        table = None
+        table: FeatureTable | None = None
     else:
         table = read_features(request.file, request.roots, layer=request.layer, encoding=request.encoding)
         sha256, name = table.sha256, source_name(request, table.name)
-    same = unchanged_source(conn, KIND, sha256, digest)
+    same = find_source(conn, KIND, sha256, digest)
     if same is not None:
         return FeatureOutcome(KIND, same.name, False, 0)
     older = replaced_sources(conn, KIND, name, replace=request.replace)
@@ -161,12 +160,17 @@ def _setting(conn: Connection[Any], about: LabelRequest) -> _Setting:
     return _Setting(scene, classes, mapping, one_class)
 
 
-def _from_table(table: Any, request: FeatureRequest, about: LabelRequest, setting: _Setting) -> _Drawn:
+def _stated_day(about: LabelRequest, setting: _Setting) -> date | None:
+    return about.valid_on if setting.scene is None else setting.scene.acquired_on
+
+
+def _from_table(
+    table: FeatureTable, request: FeatureRequest, about: LabelRequest, setting: _Setting
+) -> _Drawn:
     table = take_rows(table, keep_only(table, request.only))
-    needs_day = about.product is None and about.valid_on is None
     fields = [
         Field(CLASS.name, CLASS.aliases, is_required=setting.one_class is None),
-        Field(VALID_ON.name, VALID_ON.aliases, is_required=needs_day),
+        Field(VALID_ON.name, VALID_ON.aliases, is_required=_stated_day(about, setting) is None),
         INTERPRETER,
     ]
     columns = match_columns(table, fields, request.fields)
@@ -178,12 +182,9 @@ def _from_table(table: Any, request: FeatureRequest, about: LabelRequest, settin
     ignored = len(codes) - len(rows)
     table = take_rows(table, rows)
     codes = [codes[row] for row in rows]
-    day_column = columns[VALID_ON.name]
-    if setting.scene is not None:
-        valid_on = [setting.scene.acquired_on] * len(rows)
-    elif about.valid_on is not None or day_column is None:
-        valid_on = [about.valid_on or date.min] * len(rows)
-    else:
+    day, day_column = _stated_day(about, setting), columns[VALID_ON.name]
+    valid_on = [day or date.max] * len(rows)
+    if day is None and day_column is not None:
         valid_on = days(table, day_column)
     crs = crs_of(table, request.srid)
     shapes = storable_shapes(table, crs, "polygons", repair=request.repair)
@@ -200,7 +201,7 @@ def _from_raster(request: FeatureRequest, about: LabelRequest, setting: _Setting
     name = request.file.name
     if setting.mapping is None:
         raise UsageError(f"{name}: a class raster needs --classes FILE.toml, which says what its values mean")
-    day = about.valid_on if setting.scene is None else setting.scene.acquired_on
+    day = _stated_day(about, setting)
     if day is None:
         raise UsageError(f"{name}: a class raster needs --scene PRODUCT or --valid-on DATE")
     if request.fields or request.only or request.layer is not None or request.srid is not None:

@@ -139,11 +139,15 @@ class _Producer(threading.Thread):
     def run(self) -> None:
         try:
             height, width = self._dataset.height, self._dataset.width
+            # One array for all strips: encoding copies from it, and fresh memory costs as much as reading.
+            pixels = np.empty((len(self._bands), min(self._rows, height), width), self._writer.dtype)
             with rasterio.Env(GDAL_CACHEMAX=_BLOCK_CACHE_BYTES):
                 for top in range(0, height, self._rows):
                     rows = min(self._rows, height - top)
-                    pixels = self._dataset.read(self._bands, window=Window(0, top, width, rows))
-                    if not self._put((top + rows, self._writer.encode_rows(np.asarray(pixels)))):
+                    if rows < pixels.shape[1]:
+                        pixels = np.empty((len(self._bands), rows, width), self._writer.dtype)
+                    self._dataset.read(self._bands, window=Window(0, top, width, rows), out=pixels)
+                    if not self._put((top + rows, self._writer.encode_rows(pixels))):
                         return
             self._put(None)
         except BaseException as error:

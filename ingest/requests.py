@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from db.errors import UsageError
 from db.locks import allow_long_transaction, hold
-from db.sources import FeatureSource, find_source, sources_of_name
+from db.sources import FeatureSource, sources_of_name
 from ingest.crs import FileCrs, file_crs
 from ingest.files import SourceFile
 from ingest.vectors import FeatureTable
@@ -99,11 +99,6 @@ def begin(conn: Connection[Any], kind: str, report: Report) -> None:
     hold(conn, f"ingest of {kind}", report)
 
 
-def unchanged_source(conn: Connection[Any], kind: str, sha256: str, digest: str) -> FeatureSource | None:
-    """What the same file with the same options gave before, if anything."""
-    return find_source(conn, kind, sha256, digest)
-
-
 def replaced_sources(conn: Connection[Any], kind: str, name: str, *, replace: bool) -> list[FeatureSource]:
     """Sources of the same name, which are to be replaced.
 
@@ -113,10 +108,11 @@ def replaced_sources(conn: Connection[Any], kind: str, name: str, *, replace: bo
     """
     older = sources_of_name(conn, kind, name)
     if older and not replace:
+        count = sum(source.feature_count for source in older)
         raise UsageError(
-            f"{kind} from {name!r} are in the database already, from other content or read with other options: "
-            f"--replace deletes those {sum(source.feature_count for source in older)} and stores the new ones; "
-            "--source-name NAME keeps both, when it is another file of the same name"
+            f"{count} {kind} from {name!r} are in the database already, from other content or read with "
+            "other options: --replace deletes them and stores the new ones; --source-name NAME keeps both, "
+            "when this is another file of the same name"
         )
     return older
 
@@ -152,7 +148,8 @@ def crs_of(table: FeatureTable, srid: int | None) -> FileCrs:
     crs = file_crs(table.crs, table.name)
     if srid is not None and srid != crs.srid:
         raise UsageError(
-            f"{table.name}: its coordinate reference system is {crs.name}; --srid is for files that state none"
+            f"{table.name}: states {crs.name} as its coordinate reference system; --srid is for files that "
+            "state none"
         )
     return crs
 

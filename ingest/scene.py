@@ -201,8 +201,8 @@ def _refuse_other_name(conn: Connection[Any], file: SourceFile, sha256: str, pro
     others = [name for name in current_products_of_content(conn, sha256) if name != product]
     if others:
         raise UsageError(
-            f"{file.name}: this very file is in the database already, as product {others[0]!r}; "
-            f"its ground would count twice in lists. Use --product with that name to declare it anew"
+            f"{file.name}: this very file is in the database already, as product {others[0]!r}; under a "
+            "second name it would stand twice in every list. To declare it anew, state that name by --product"
         )
 
 

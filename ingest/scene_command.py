@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
-from db.connection import connect
 from db.settings import Settings
 from ingest.declaration import LEVELS, Statement
 from ingest.files import source_file
 from ingest.scene import Progress, SceneOutcome, ingest_scene
+from ingest.session import transaction
 from ingest.view import RESAMPLINGS
 
 
@@ -96,9 +96,8 @@ def scene(
         resampling=resampling,
         resolution_m=resolution_m,
     )
-    with connect(settings, application_name="lode ingest") as conn, _progress() as progress:
+    with transaction(settings) as conn, _progress() as progress:
         outcome = ingest_scene(conn, found, statement, report=click.echo, progress=progress)
-        conn.commit()
     _print(outcome)
 
 

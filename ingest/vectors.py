@@ -18,8 +18,13 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from db.errors import UsageError
-from ingest.archives import gather_loose, gather_zipped
-from ingest.containers import check_geojson, check_geopackage, geopackage_layers, geopackage_oddities
+from ingest.archives import gather_loose, gather_zipped, has_measures
+from ingest.containers import (
+    check_geojson,
+    check_geopackage,
+    geopackage_layers,
+    geopackage_oddities,
+)
 from ingest.files import SourceFile, describe_start
 
 MAX_FEATURES = 2_000_000
@@ -89,8 +94,8 @@ def read_features(
             oddities = geopackage_oddities(file.path, gdal_layer, file.name)
         pyogrio.set_gdal_config_options(GDAL_OPTIONS)
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what matters is checked here, with the row's name
                 count = pyogrio.read_info(path, layer=gdal_layer, encoding=encoding)["features"]
                 if count > MAX_FEATURES:
                     raise UsageError(f"{file.name}: has {count} features; at most {MAX_FEATURES} are read")
@@ -99,11 +104,11 @@ def read_features(
                 )
         except (DataSourceError, DataLayerError, UnicodeDecodeError, LookupError, ValueError) as error:
             raise UsageError(f"{file.name}: cannot be read: {error}") from error
+        if path.suffix == ".shp" and has_measures(path):
+            oddities = dict.fromkeys(range(len(ids)), "has M values")
         file.check_unchanged()
     if wkb is None:
         raise UsageError(f"{name}: has no geometry")
-    if any("Measured" in str(each.message) for each in caught):
-        oddities = {row: oddities.get(row, "has M values") for row in range(len(wkb))}
     geometries, broken = _shapes(wkb)
     columns = {
         field: [_python_value(value) for value in column]
@@ -170,14 +175,16 @@ def _source_name(file: SourceFile, layer: str | None) -> str:
 def _shapes(wkb: npt.NDArray[np.object_]) -> tuple[npt.NDArray[np.object_], dict[int, str]]:
     """Geometries of well-known binary; what GEOS cannot take is None, with the reason."""
     try:
-        return np.asarray(shapely.from_wkb(wkb), dtype=object), {}
+        with np.errstate(invalid="ignore"):  # coordinates that are not numbers are refused later, by row
+            return np.asarray(shapely.from_wkb(wkb), dtype=object), {}
     except shapely.errors.GEOSException:
         pass
     geometries = np.empty(len(wkb), dtype=object)
     broken = {}
     for row, data in enumerate(wkb):
         try:
-            geometries[row] = shapely.from_wkb(data)
+            with np.errstate(invalid="ignore"):
+                geometries[row] = shapely.from_wkb(data)
         except shapely.errors.GEOSException as error:
             broken[row] = (
                 str(error).removeprefix("IllegalArgumentException: ").removeprefix("ParseException: ")

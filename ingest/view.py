@@ -102,6 +102,11 @@ class SceneView:
         """Nodata value of each band."""
         return (self.nodata.value,) * self.band_count
 
+    @property
+    def block_shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns that are decoded together, of each band."""
+        return [(int(rows), int(columns)) for rows, columns in self.dataset.block_shapes]
+
     def read(self, indexes: Sequence[int], *, window: Window) -> Pixels:
         """Read bands of a window over the whole width: array (bands, height, width)."""
         pixels, _replaced = self.read_rows(int(window.row_off), int(window.height))
@@ -186,7 +191,6 @@ def scene_view(
         resampling=RESAMPLINGS["nearest" if plan.is_turned else resampling],
         src_nodata=nodata.value if nodata.in_source else None,
         nodata=nodata.value,
-        tolerance=0.0 if plan.is_turned else 0.125,
         warp_mem_limit=64,
     )
     with warped:

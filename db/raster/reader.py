@@ -1,39 +1,28 @@
 """Reading windows of a raster table as arrays.
 
-Tile numbers follow from the window by arithmetic, so a read is one lookup by primary key. The tiles come as
-``bytea`` by binary COPY and are decoded in place: a SELECT, prepared and binary, took 1.7 times as long,
-because libpq collects its whole result and psycopg copies each value before the first tile can be decoded.
+Tile numbers follow from the window by arithmetic, so a read is one lookup by primary key.
 """
 
 from __future__ import annotations
 
-import struct
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from psycopg import Connection, errors, sql
+from psycopg import Connection, sql
 
 from db.errors import UsageError
+from db.raster.cache import TileCache
 from db.raster.codec import decode_tile
+from db.raster.fetch import fetch_tiles
 from db.raster.grid import Grid, TileBox
 from db.raster.pixels import Dtype, Nodata, Pixels, dtype_of_postgis_name
 from db.raster.tables import OVERVIEW_FACTORS, RASTER_SCHEMA, overview_name
 
-# Binary COPY: a signature, flags and an extension length first; then rows of field count, and length and
-# bytes of each field; -1 at the end.
-_COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
-_COPY_HEADER_BYTES = len(_COPY_SIGNATURE) + 8
-_COPY_ROW = struct.Struct(">hiii")
-_COPY_TRAILER = b"\xff\xff"
-
-# Windows that overlap, as those of a sliding window do, need most tiles several times.
-_CACHE_BYTES = 64 << 20
-_ENTRY_BYTES = 200  # what a key and an empty entry take
-
-_TileKey = tuple[str, int, tuple[int, ...] | None]
+CACHE_BYTES = 128 << 20
+"""Holds the tiles under a row of windows of 512 px across a scene 20,000 px wide, of four bands of uint16."""
 
 # The names of overviews are ours, so they are asked for by name: raster_overviews would look at every raster
 # table of the database, and raster_columns does so too unless it is given names.
@@ -87,9 +76,9 @@ class RasterReader:
 
     """
 
-    def __init__(self, conn: Connection[Any], table: str, *, cache_bytes: int = _CACHE_BYTES) -> None:
+    def __init__(self, conn: Connection[Any], table: str, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._conn = conn
-        self._cache = _TileCache(cache_bytes)
+        self._cache = TileCache(cache_bytes)
         self._levels: dict[int, _Level] = {}
         factors = {table: 1} | {overview_name(table, factor): factor for factor in OVERVIEW_FACTORS}
         arguments = {"schema": RASTER_SCHEMA, "tables": list(factors)}
@@ -197,11 +186,12 @@ class RasterReader:
         is_all = chosen == tuple(range(1, self.band_count + 1))
         picked = None if is_subset or is_all else [band - 1 for band in chosen]
         boxes = list(level.grid.tiles_in_window(row, col, height, width, level.tile_px))
-        for box, pixels in self._tiles(level, boxes, chosen if is_subset else None):
-            if pixels is None:
-                self._expect_missing(level)
-            else:
-                _paste(window, pixels if picked is None else pixels[picked], box, row, col)
+        with closing(self._tiles(level, boxes, chosen if is_subset else None)) as tiles:
+            for box, pixels in tiles:
+                if pixels is None:
+                    self._expect_missing(level)
+                else:
+                    _paste(window, pixels if picked is None else pixels[picked], box, row, col)
         return window
 
     def _expect_missing(self, level: _Level) -> None:
@@ -214,7 +204,7 @@ class RasterReader:
 
     def _tiles(
         self, level: _Level, boxes: list[TileBox], bands: tuple[int, ...] | None
-    ) -> Iterator[tuple[TileBox, Pixels | None]]:
+    ) -> Generator[tuple[TileBox, Pixels | None]]:
         """Yield all tiles of ``boxes``, in any order, from the cache or the database; None if not stored."""
         wanted: dict[int, TileBox] = {}
         for box in boxes:
@@ -225,61 +215,13 @@ class RasterReader:
                 wanted[box.rid] = box
         if not wanted:
             return
-        tile = sql.SQL("rast")
-        if bands is not None:
-            tile = sql.SQL("st_band(rast, {}::integer[])").format(sql.Literal(list(bands)))
-        query = sql.SQL(
-            "copy (select rid, st_asbinary({}) from {} where rid = any ({}::integer[]))"
-            " to stdout (format binary)"
-        ).format(tile, sql.Identifier(RASTER_SCHEMA, level.table), sql.Literal(list(wanted)))
-        try:
-            with self._conn.cursor() as cursor, cursor.copy(query) as copy:
-                for rid, wkb in _rows(copy):
-                    pixels = decode_tile(wkb).pixels
-                    self._cache.put((level.table, rid, bands), pixels)
-                    yield wanted.pop(rid), pixels
-        except errors.UndefinedTable as error:
-            raise UsageError(f"{RASTER_SCHEMA}.{level.table} was dropped meanwhile") from error
+        for rid, wkb in fetch_tiles(self._conn, level.table, list(wanted), bands):
+            pixels = decode_tile(wkb).pixels
+            self._cache.put((level.table, rid, bands), pixels)
+            yield wanted.pop(rid), pixels
         for rid, box in wanted.items():
             self._cache.put((level.table, rid, bands), None)
             yield box, None
-
-
-class _TileCache:
-    """The tiles used last, up to a number of bytes; an absent tile is remembered too."""
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes = capacity_bytes
-        self._held_bytes = 0
-        self._tiles: OrderedDict[_TileKey, Pixels | None] = OrderedDict()
-
-    def __contains__(self, key: _TileKey) -> bool:
-        return key in self._tiles
-
-    def get(self, key: _TileKey) -> Pixels | None:
-        self._tiles.move_to_end(key)
-        return self._tiles[key]
-
-    def put(self, key: _TileKey, pixels: Pixels | None) -> None:
-        self._tiles[key] = pixels
-        self._held_bytes += _ENTRY_BYTES + (0 if pixels is None else pixels.nbytes)
-        while self._held_bytes > self._capacity_bytes:
-            _, dropped = self._tiles.popitem(last=False)
-            self._held_bytes -= _ENTRY_BYTES + (0 if dropped is None else dropped.nbytes)
-
-
-def _rows(messages: Iterable[bytes | bytearray | memoryview]) -> Iterator[tuple[int, memoryview]]:
-    """Rows (rid, wkb) of COPY's binary format; the server sends each in a message of its own."""
-    for message in messages:
-        row = memoryview(message)
-        if row[: len(_COPY_SIGNATURE)] == _COPY_SIGNATURE:
-            row = row[_COPY_HEADER_BYTES:]
-        if row.nbytes == 0 or row == _COPY_TRAILER:
-            continue
-        fields, rid_bytes, rid, wkb_bytes = _COPY_ROW.unpack_from(row)
-        if (fields, rid_bytes, wkb_bytes) != (2, 4, row.nbytes - _COPY_ROW.size):
-            raise ValueError(f"COPY sent a row of {row.nbytes} bytes that is not (rid, tile)")
-        yield rid, row[_COPY_ROW.size :]
 
 
 def _paste(window: Pixels, pixels: Pixels, box: TileBox, row: int, col: int) -> None:

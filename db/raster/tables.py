@@ -216,6 +216,16 @@ def register_overview(conn: Connection[Any], layout: TableLayout, *, base_table:
     )
 
 
+def set_locally(conn: Connection[Any], name: str, value: str) -> str:
+    """Change a setting until the transaction ends and return the value it had."""
+    row = conn.execute(
+        "select current_setting(%(name)s), set_config(%(name)s, %(value)s, true)", {"name": name, "value": value}
+    ).fetchone()
+    if row is None:
+        raise RuntimeError(f"setting {name} has no value")
+    return str(row[0])
+
+
 def attach_partition(
     conn: Connection[Any], *, parent: str, owner_id: int, table: str, wait_s: float = _ATTACH_WAIT_S
 ) -> None:
@@ -244,13 +254,9 @@ def attach_partition(
     while True:
         try:
             with conn.transaction():
-                before = conn.execute(
-                    "select current_setting('lock_timeout'), set_config('lock_timeout', %s, true)",
-                    (f"{_ATTACH_ATTEMPT_MS}ms",),
-                ).fetchone()
+                before = set_locally(conn, "lock_timeout", f"{_ATTACH_ATTEMPT_MS}ms")
                 conn.execute(attach)
-                if before is not None:
-                    conn.execute("select set_config('lock_timeout', %s, true)", (before[0],))
+                set_locally(conn, "lock_timeout", before)
         except errors.LockNotAvailable as error:
             if time.monotonic() > deadline:
                 raise RetryError(

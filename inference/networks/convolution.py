@@ -6,9 +6,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def initialise_convolution(convolution: nn.Conv2d) -> nn.Conv2d:
-    """Draw weights as He et al. 2015 (https://arxiv.org/abs/1502.01852) do for ReLU, bias 0; returns it."""
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+def initialise_convolution(convolution: nn.Conv2d, *, std: float | None = None) -> nn.Conv2d:
+    """Draw weights with deviation `std` and set the bias to 0; returns the convolution.
+
+    Without `std` it is that of He et al. 2015 (https://arxiv.org/abs/1502.01852) for ReLU.
+    """
+    if std is None:
+        nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    else:
+        nn.init.normal_(convolution.weight, std=std)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
     return convolution

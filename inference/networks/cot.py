@@ -34,15 +34,16 @@ def aggregate_locally(values: Tensor, weights: Tensor) -> Tensor:
     """
     height, width = values.shape[-2:]
     groups = weights.shape[1]
-    padded = F.pad(values, (1, 1, 1, 1)).unflatten(1, (-1, groups))  # channel c is at [c // G, c mod G]
-    total: Tensor | None = None
-    for tap in range(TAPS):
+    # channel c is at [c // G, c mod G]
+    padded = torch.unflatten(F.pad(values, (1, 1, 1, 1)), 1, (-1, groups))
+
+    def term(tap: int) -> Tensor:
         row, column = divmod(tap, KERNEL_PX)
-        neighbour = padded[..., row : row + height, column : column + width]
-        term = weights[:, None, :, tap] * neighbour
-        total = term if total is None else total + term
-    if total is None:
-        raise RuntimeError("the neighbourhood has no taps")
+        return weights[:, None, :, tap] * padded[..., row : row + height, column : column + width]
+
+    total = term(0)
+    for tap in range(1, TAPS):
+        total = total + term(tap)
     return total.flatten(1, 2)
 
 
@@ -72,11 +73,15 @@ class CotBlock(nn.Module):
         _require_channels(channels, SHARED_BY)
         maps = channels // SHARED_BY
         hidden = max(channels // 2, 32)
+        norm = nn.GroupNorm(maps, TAPS * maps)
+        with torch.no_grad():
+            norm.weight.fill_(0.1)
+            norm.bias[TAPS // 2 :: TAPS] = 1.0
         self.key = _near_identity_key(channels)
         self.attention = nn.Sequential(
             ConvBnRelu(2 * channels, channels // 2),
             initialise_convolution(nn.Conv2d(channels // 2, TAPS * maps, 1)),
-            nn.GroupNorm(maps, TAPS * maps),
+            norm,
         )
         self.value = _near_identity_value(channels)
         self.value_norm = nn.BatchNorm2d(channels)
@@ -84,22 +89,19 @@ class CotBlock(nn.Module):
             initialise_convolution(nn.Conv2d(channels, hidden, 1)),
             nn.BatchNorm2d(hidden),
             nn.ReLU(inplace=True),
-            _small(nn.Conv2d(hidden, 2 * channels, 1)),
+            initialise_convolution(nn.Conv2d(hidden, 2 * channels, 1), std=0.01),
         )
-        norm = self.attention[2]
-        with torch.no_grad():
-            norm.weight.fill_(0.1)
-            norm.bias.view(maps, TAPS)[:, TAPS // 2] = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Static and dynamic context, fused."""
         static = self.key(x)
-        attention = self.attention(torch.cat((x, static), dim=1)).unflatten(1, (-1, TAPS))
+        attention = torch.unflatten(self.attention(torch.cat((x, static), dim=1)), 1, (-1, TAPS))
         dynamic = F.silu(self.value_norm(aggregate_locally(self.value(x), attention)))
         mean = (static + dynamic).mean(dim=(2, 3), keepdim=True)
         # the two shares of a channel lie beside each other
-        share = torch.softmax(self.fusion(mean).unflatten(1, (-1, 2)), dim=2)
-        return share[:, :, 0] * dynamic + share[:, :, 1] * static
+        share = torch.softmax(torch.unflatten(self.fusion(mean), 1, (-1, 2)), dim=2)
+        out: Tensor = share[:, :, 0] * dynamic + share[:, :, 1] * static
+        return out
 
 
 class SimpleCotBlock(nn.Module):
@@ -131,10 +133,10 @@ class SimpleCotBlock(nn.Module):
         static = self.key(x)
         squeezed = self.squeeze(torch.cat((static, x), dim=1))
         # the mean over taps commutes with the 1x1 convolution, which spares computing nine times the maps
-        weight = self.taps.weight.unflatten(0, (-1, TAPS)).mean(dim=1)
-        bias = None if self.taps.bias is None else self.taps.bias.unflatten(0, (-1, TAPS)).mean(dim=1)
+        weight = torch.unflatten(self.taps.weight, 0, (-1, TAPS)).mean(dim=1)
+        bias = None if self.taps.bias is None else torch.unflatten(self.taps.bias, 0, (-1, TAPS)).mean(dim=1)
         attention = F.conv2d(squeezed, weight, bias)
-        share = torch.softmax(attention.flatten(2), dim=2).unflatten(2, attention.shape[-2:])
+        share = torch.softmax(attention.flatten(2), dim=2).view_as(attention)
         out: Tensor = static + share * self.value(x)
         return out
 
@@ -165,10 +167,3 @@ def _add_identity(convolution: nn.Module, groups: int) -> None:
     nn.init.dirac_(convolution.weight, groups)
     with torch.no_grad():
         convolution.weight.add_(drawn, alpha=0.1)
-
-
-def _small(convolution: nn.Conv2d) -> nn.Conv2d:
-    nn.init.normal_(convolution.weight, std=0.01)
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
-    return convolution

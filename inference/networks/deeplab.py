@@ -14,7 +14,7 @@ from db.errors import UsageError
 from inference.networks.aspp import Aspp
 from inference.networks.backbone import Backbone, HeadWidths
 from inference.networks.checks import check_tiles, require_count
-from inference.networks.convolution import ConvBnRelu, resize_bilinear
+from inference.networks.convolution import ConvBnRelu, initialise_convolution, resize_bilinear
 from inference.networks.cot import CotBlock, SimpleCotBlock
 from inference.networks.decoder import Decoder
 from inference.networks.options import DeepLabOptions
@@ -85,10 +85,10 @@ class DeepLabV3Plus(nn.Module):
         )
         self.refine = _refine(backbone, head, options)
         last_channels = head.decoder_channels if self.refine is None else self.refine.out_channels
-        self.classifier = nn.Conv2d(last_channels, classes, 1)
-        # logits of about 1: from much smaller weights the network behind it learns late, for want of gradient
-        nn.init.normal_(self.classifier.weight, std=last_channels**-0.5)
-        nn.init.zeros_(self.classifier.bias)
+        # logits of about 1: much smaller, and the network behind them learns late, for want of gradient
+        self.classifier = initialise_convolution(
+            nn.Conv2d(last_channels, classes, 1), std=last_channels**-0.5
+        )
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Logits of tiles; see the class for shapes.

@@ -8,8 +8,9 @@ validation or test, in every year alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -137,13 +138,13 @@ class Split:
         place = np.minimum(np.searchsorted(known, keys), known.size - 1)
         return np.where(known[place] == keys, parts[place], np.uint8(IGNORED))
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """For the registry: the CRS, the edge and ``[col, row, part]`` of every block."""
         places = [[*block_place(key), SPLIT_NAMES[part]] for key, part in sorted(self.parts.items())]
         return {"srid": self.grid.srid, "edge_m": self.grid.edge_m, "blocks": places}
 
     @classmethod
-    def from_json(cls, stored: dict[str, object]) -> Split:
+    def from_json(cls, stored: Mapping[str, Any]) -> Split:
         """What `as_json` stored.
 
         Raises:
@@ -151,30 +152,26 @@ class Split:
 
         """
         try:
-            grid = BlockGrid(int(str(stored["srid"])), float(str(stored["edge_m"])))
-            blocks = stored["blocks"]
-            if not isinstance(blocks, list):
-                raise TypeError("blocks is no list")
-            parts = {block_key(int(col), int(row)): SPLIT_NAMES.index(name) for col, row, name in blocks}
+            grid = BlockGrid(int(stored["srid"]), float(stored["edge_m"]))
+            parts = {
+                block_key(int(col), int(row)): SPLIT_NAMES.index(name) for col, row, name in stored["blocks"]
+            }
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"the stored split cannot be read ({error!r}): train the model again") from error
         return cls(grid, parts)
 
 
-def default_edge_m(extents: Iterable[tuple[float, float, float, float]], resolution_m: float) -> float:
-    """Edge of the blocks: as many over the labelled extent as `BLOCKS_WANTED`, rounded to 1, 2 or 5.
+def default_edge_m(extent_m2: float, resolution_m: float) -> float:
+    """Edge of the blocks: `BLOCKS_WANTED` of them fill the labelled extent, rounded to 1, 2 or 5 times 10^n.
 
     At least eight pixels, so that a block is a piece of ground and not a few pixels.
 
     Args:
-        extents: west, south, east, north of the labelled pixels of each scene, m in the CRS of the blocks.
+        extent_m2: area of the box around a scene's labels, the largest of all scenes.
         resolution_m: pixel size.
 
     """
-    west, south, east, north = (
-        bound(values) for bound, values in zip((min, min, max, max), zip(*extents, strict=True), strict=True)
-    )
-    edge = max(math.sqrt((east - west) * (north - south) / BLOCKS_WANTED), 8 * resolution_m)
+    edge = max(math.sqrt(extent_m2 / BLOCKS_WANTED), 8 * resolution_m)
     magnitude = 10.0 ** math.floor(math.log10(edge))
     return magnitude * min((1, 2, 5, 10), key=lambda step: abs(math.log(edge / (step * magnitude))))
 

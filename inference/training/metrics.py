@@ -51,7 +51,8 @@ class SegmentationMetrics:
     @property
     def present(self) -> NDArray[np.bool_]:
         """(classes,) classes that the reference holds."""
-        return self.confusion.sum(axis=1) > 0
+        present: NDArray[np.bool_] = self.confusion.sum(axis=1) > 0
+        return present
 
     @property
     def precision(self) -> NDArray[np.float64]:

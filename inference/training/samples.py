@@ -61,6 +61,7 @@ class WindowSampler:
         self._scenes = scenes
         self._normalisation = normalisation
         self._tile_px = tile_px
+        self._codes = tuple(codes)
         self._truths = [scene.truth(TRAIN) for scene in scenes]
         self._places = [self._places_of(code) for code in codes]
 
@@ -90,27 +91,40 @@ class WindowSampler:
             windows = [self._draw(self._places[place], rng) for place in order]
             yield np.stack([pixels for pixels, _ in windows]), np.stack([labels for _, labels in windows])
 
+    def met_pixels(self, windows: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(classes,) labelled pixels of each class in as many drawn windows; at least 1 each."""
+        counts = np.zeros(256)
+        classes = len(self._places)
+        for place in np.resize(np.arange(classes), windows):
+            number, rows, cols = self._choose(self._places[place], rng)
+            counts += np.bincount(self._truths[number][rows, cols].ravel(), minlength=256)
+        return np.maximum(counts[list(self._codes)], 1.0)
+
     def _draw(
         self, places: list[NDArray[np.int64]], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        number, rows, cols = self._choose(places, rng)
+        source = self._scenes[number].source
+        height, width = rows.stop - rows.start, cols.stop - cols.start
+        pixels, _ = source.read_normalised(rows.start, cols.start, height, width, self._normalisation)
+        # what is mirrored to fill the window is not labelled twice
+        labels = np.full((self._tile_px, self._tile_px), IGNORED, np.uint8)
+        labels[:height, :width] = self._truths[number][rows, cols]
+        return pad_by_reflection(pixels, self._tile_px, self._tile_px), labels
+
+    def _choose(
+        self, places: list[NDArray[np.int64]], rng: np.random.Generator
+    ) -> tuple[int, slice, slice]:
+        """A scene, and rows and columns of a window around one of the places."""
         sizes = np.array([len(part) for part in places])
         number = int(rng.choice(len(places), p=sizes / sizes.sum()))
-        row, col = places[number][rng.integers(sizes[number])]
+        centre = places[number][rng.integers(sizes[number])]
         grid = self._scenes[number].source.grid
         jitter = rng.uniform(-JITTER, JITTER, 2) * self._tile_px
-        top = self._first(row + jitter[0], grid.height_px)
-        left = self._first(col + jitter[1], grid.width_px)
-        return self._cut(number, top, left)
+        rows = self._span(centre[0] + jitter[0], grid.height_px)
+        return number, rows, self._span(centre[1] + jitter[1], grid.width_px)
 
-    def _first(self, centre: float, size_px: int) -> int:
-        return int(np.clip(round(centre - self._tile_px / 2), 0, max(size_px - self._tile_px, 0)))
-
-    def _cut(self, number: int, top: int, left: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        tile_px = self._tile_px
-        truth = self._truths[number][top : top + tile_px, left : left + tile_px]
-        height, width = truth.shape
-        source = self._scenes[number].source
-        pixels, _ = source.read_normalised(top, left, height, width, self._normalisation)
-        labels = np.full((tile_px, tile_px), IGNORED, np.uint8)
-        labels[:height, :width] = truth  # what was mirrored to fill the window is not labelled twice
-        return pad_by_reflection(pixels, tile_px, tile_px), labels
+    def _span(self, centre: float, size_px: int) -> slice:
+        """A window's rows or columns inside the scene; fewer than its edge only where the scene has fewer."""
+        first = int(np.clip(round(centre - self._tile_px / 2), 0, max(size_px - self._tile_px, 0)))
+        return slice(first, min(first + self._tile_px, size_px))

@@ -18,7 +18,7 @@ class TrainingSettings:
         architecture: key of `inference.networks.ARCHITECTURES`.
         backbone: key of `inference.networks.BACKBONES`.
         options: further options of the network.
-        tile_px: edge of the windows in training and in use.
+        tile_px: edge of the windows in training and in use; None: see `suitable_tile_px`.
         overlap_px: overlap of the windows where validation and test are predicted; None: as in use.
         epochs: epochs; after each the network is judged on the validation blocks.
         windows_per_epoch: windows drawn an epoch; None: as many as cover the training blocks twice.
@@ -35,7 +35,7 @@ class TrainingSettings:
     architecture: str = ARCHITECTURE
     backbone: str = "resnet50"
     options: dict[str, Any] = field(default_factory=dict)
-    tile_px: int = 128
+    tile_px: int | None = None
     overlap_px: int | None = None
     epochs: int = 20
     windows_per_epoch: int | None = None
@@ -50,14 +50,32 @@ class TrainingSettings:
         """Refuse what cannot be trained with."""
         at_least = {"tile_px": 32, "epochs": 1, "batch_size": 2, "seed": 0}
         for name, minimum in at_least.items():
-            if getattr(self, name) < minimum:
-                raise UsageError(f"{name} is {getattr(self, name)}: it must be at least {minimum}")
-        if self.tile_px % 16:
+            value = getattr(self, name)
+            if value is not None and value < minimum:
+                raise UsageError(f"{name} is {value}: it must be at least {minimum}")
+        if self.tile_px is not None and self.tile_px % 16:
             raise UsageError(f"tile_px is {self.tile_px}: it must be a multiple of 16, the network's stride")
         for name in ("windows_per_epoch", "block_m", "time_limit_s", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} is {value}: it must be positive")
+
+    def suitable_tile_px(self, shortest_edge_px: int) -> int:
+        """The chosen window, or one that suits backbone and scenes.
+
+        256 px, 128 px with the small backbone, halved while the scenes do not hold five of them in a row,
+        but not below 64 px.
+
+        Args:
+            shortest_edge_px: of all scenes.
+
+        """
+        if self.tile_px is not None:
+            return self.tile_px
+        tile_px = 128 if self.backbone == "small" else 256
+        while tile_px > 64 and shortest_edge_px < 5 * tile_px:
+            tile_px //= 2
+        return tile_px
 
     def as_json(self) -> dict[str, Any]:
         """For the registry."""

@@ -20,7 +20,7 @@ from inference.segmentation_model import SegmentationModel
 from inference.training.augmentation import augmented
 from inference.training.blocks import VALIDATION
 from inference.training.evaluation import evaluate
-from inference.training.loss import SegmentationLoss, class_weights
+from inference.training.loss import SegmentationLoss, class_weights, prior_shifts
 from inference.training.samples import TrainingScene, WindowSampler
 from inference.training.settings import TrainingSettings
 
@@ -28,6 +28,7 @@ WARM_UP_SHARE = 0.05
 GRADIENT_NORM = 5.0
 AVERAGE_DECAY = 0.98
 BATCHES_AHEAD = 3
+WINDOWS_COUNTED = 2000  # to learn how often each class is met
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def fit(
     Args:
         model: with a fresh network.
         scenes: with their split.
-        pixels_by_class: labelled training pixels of each trained class.
+        pixels_by_class: labelled training pixels of each mapped class.
         settings: how.
         windows_per_epoch: windows drawn an epoch.
         on_epoch: called after each epoch.
@@ -82,16 +83,22 @@ def fit(
 
     """
     steps = max(1, math.ceil(windows_per_epoch / settings.batch_size))
-    sampler = WindowSampler(scenes, model.trained_codes, model.normalisation, model.tile_px)
-    loop = _Loop(model, pixels_by_class, settings, steps * settings.epochs)
+    sampler = WindowSampler(scenes, model.mapped_codes, model.normalisation, model.tile_px)
+    pixels = np.array(pixels_by_class, np.float64)
+    weights = class_weights(pixels)
+    met = sampler.met_pixels(WINDOWS_COUNTED, np.random.default_rng(settings.seed))
+    loss = SegmentationLoss(
+        model.mapped_outputs, model.mapped_codes, weights, prior_shifts(met, pixels, weights)
+    )
+    loop = _Loop(model, loss.to(model.device), settings, steps * settings.epochs)
     history: list[Epoch] = []
     best, best_state = Epoch(0, math.inf, -1.0, 0.0, 0.0), model.network.state_dict()
     for number in range(1, settings.epochs + 1):
         rng = np.random.default_rng((settings.seed, number))
         with prefetched(sampler.batches(steps, settings.batch_size, rng), BATCHES_AHEAD) as batches:
-            loss = loop.epoch(batches)
+            mean_loss = loop.epoch(batches)
         score = evaluate(model, scenes, VALIDATION, settings.overlap_px).mean_iou
-        epoch = Epoch(number, loss, score, loop.learning_rate, loop.seconds)
+        epoch = Epoch(number, mean_loss, score, loop.learning_rate, loop.seconds)
         history.append(epoch)
         on_epoch(epoch)
         # of equals the later one, whose weights are averaged over more steps
@@ -107,7 +114,7 @@ class _Loop:
     """A live network in training, whose running average is the model's network."""
 
     def __init__(
-        self, model: SegmentationModel, pixels_by_class: Sequence[int], settings: TrainingSettings, steps: int
+        self, model: SegmentationModel, loss: SegmentationLoss, settings: TrainingSettings, steps: int
     ) -> None:
         self._model = model
         self._settings = settings
@@ -115,9 +122,7 @@ class _Loop:
         self._step = 0
         self._started = time.monotonic()
         self._live = copy.deepcopy(model.network).train()
-        self._loss = SegmentationLoss(
-            model.trained_outputs, model.trained_codes, class_weights(np.array(pixels_by_class))
-        ).to(model.device)
+        self._loss = loss
         self._optimiser = torch.optim.AdamW(_parameter_groups(self._live, settings.weight_decay))
         self._generator = torch.Generator().manual_seed(settings.seed)
         self.learning_rate = 0.0
@@ -164,11 +169,11 @@ class _Loop:
                 logits = self._live(pixels.contiguous(memory_format=torch.channels_last))
             loss: Tensor = self._loss(logits, labels)
             self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise UsageError(
-                    f"a batch of {len(pixels)} windows of {self._settings.tile_px} px does not fit into the "
+                    f"a batch of {len(pixels)} windows of {self._model.tile_px} px does not fit into the "
                     "device's memory: train with a smaller --batch or --tile-px"
                 ) from error
             raise
