@@ -29,6 +29,7 @@ class NewLabel:
         geometry: MultiPolygon, EPSG:4326, valid.
         valid_on: day of the image or visit it describes.
         interpreter: who drew it.
+        scene_id: the scene it was drawn on; None: it holds for every scene of its year.
 
     """
 
@@ -36,6 +37,7 @@ class NewLabel:
     geometry: shapely.MultiPolygon
     valid_on: date
     interpreter: str | None
+    scene_id: int | None
 
 
 def labels_of_scene(conn: Connection[Any], scene_id: int) -> list[Label]:
@@ -68,16 +70,13 @@ def labels_of_scene(conn: Connection[Any], scene_id: int) -> list[Label]:
     ]
 
 
-def insert_labels(
-    conn: Connection[Any], labels: Iterable[NewLabel], *, source_id: int, scene_id: int | None
-) -> int:
+def insert_labels(conn: Connection[Any], labels: Iterable[NewLabel], *, source_id: int) -> int:
     """Store labels.
 
     Args:
         conn: connection inside a transaction.
         labels: the labels.
         source_id: the file they came from.
-        scene_id: the scene they were drawn on; None: they hold for every scene of their year.
 
     Returns:
         How many were stored.
@@ -97,7 +96,7 @@ def insert_labels(
                     label.land_class_code,
                     ewkb_hex(label.geometry),
                     label.valid_on,
-                    scene_id,
+                    label.scene_id,
                     label.interpreter,
                     source_id,
                 )

@@ -163,7 +163,7 @@ def count_mines_of_source(conn: Connection[Any], source_id: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-def list_mines(conn: Connection[Any]) -> list[tuple[int, str, str]]:
-    """Key, code and name of every mine, by code."""
-    rows = conn.execute("select mine_id, code, name from lode.mine order by code")
-    return [(mine_id, code, name) for mine_id, code, name in rows]
+def mine_boundaries(conn: Connection[Any]) -> list[shapely.MultiPolygon]:
+    """Boundary of every mine, EPSG:4326, by code."""
+    rows = conn.execute("select st_asbinary(boundary) from lode.mine order by code").fetchall()
+    return [shapely.from_wkb(wkb) for (wkb,) in rows]

@@ -28,6 +28,7 @@ class ModelRecord:
     architecture: str
     options: dict[str, Any]
     class_codes: list[int]
+    mapped_codes: list[int]
     band_names: list[str]
     resolution_m: float
     tile_px: int
@@ -57,6 +58,7 @@ class NewModel:
     architecture: str
     options: Mapping[str, Any]
     class_codes: tuple[int, ...]
+    mapped_codes: tuple[int, ...]
     band_names: tuple[str, ...]
     resolution_m: float
     tile_px: int
@@ -95,9 +97,9 @@ def store_model(conn: psycopg.Connection[TupleRow], model: NewModel) -> int:
         with conn.transaction():
             row = conn.execute(
                 """
-                insert into lode.model (name, task, architecture, options, class_codes, band_names,
-                  resolution_m, tile_px, normalisation, training, history, metrics, versions)
-                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                insert into lode.model (name, task, architecture, options, class_codes, mapped_codes,
+                  band_names, resolution_m, tile_px, normalisation, training, history, metrics, versions)
+                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
                 returning model_id
                 """,
                 (
@@ -106,6 +108,7 @@ def store_model(conn: psycopg.Connection[TupleRow], model: NewModel) -> int:
                     model.architecture,
                     Jsonb(dict(model.options)),
                     list(model.class_codes),
+                    list(model.mapped_codes),
                     list(model.band_names),
                     model.resolution_m,
                     model.tile_px,
@@ -174,8 +177,8 @@ def load_model(conn: psycopg.Connection[TupleRow], name: str) -> StoredModel:
 
 
 _SELECT = """
-    select model_id, name, task, architecture, options, class_codes, band_names, resolution_m, tile_px,
-      normalisation, training, history, metrics, versions, trained_at
+    select model_id, name, task, architecture, options, class_codes, mapped_codes, band_names,
+      resolution_m, tile_px, normalisation, training, history, metrics, versions, trained_at
     from lode.model
 """
 

@@ -36,7 +36,7 @@ select
   s.scene_id, s.product, s.version, e.key, s.acquired_on, s.srid, s.origin_x, s.origin_y, s.resolution_m,
   s.resolution_y_m, s.width_px, s.height_px, s.band_names, s.pixel_type, s.nodata, s.value_offset,
   s.value_scale, s.processing_level, s.valid_fraction, s.sha256, s.source_name, s.tile_table, s.tile_px,
-  s.superseded_by, s.steps, st_asbinary(s.footprint)
+  s.superseded_by, s.steps, st_asbinary(s.footprint), s.cloud_fraction, st_asbinary(s.clouded)
 from lode.scene s join lode.sensor e on e.sensor_id = s.sensor_id
 where """
 
@@ -44,14 +44,15 @@ _INSERT = """
 insert into lode.scene (
   scene_id, product, version, sensor_id, acquired_on, footprint, srid, origin_x, origin_y, resolution_m,
   resolution_y_m, width_px, height_px, band_names, pixel_type, nodata, value_offset, value_scale,
-  processing_level, valid_fraction, sha256, source_name, steps, tile_table, tile_px
+  processing_level, valid_fraction, sha256, source_name, steps, tile_table, tile_px, cloud_fraction, clouded
 )
 select
   %(scene_id)s, %(product)s, coalesce(max(version), 0) + 1, %(sensor_id)s, %(acquired_on)s,
   st_geomfromwkb(%(footprint)s, 4326), %(srid)s, %(origin_x)s, %(origin_y)s, %(resolution_x)s,
   %(resolution_y)s, %(width_px)s, %(height_px)s, %(band_names)s, %(pixel_type)s, %(nodata)s,
   %(value_offset)s, %(value_scale)s, %(processing_level)s, %(valid_fraction)s, %(sha256)s,
-  %(source_name)s, %(steps)s, %(tile_table)s, %(tile_px)s
+  %(source_name)s, %(steps)s, %(tile_table)s, %(tile_px)s, %(cloud_fraction)s,
+  st_geomfromwkb(%(clouded)s, 4326)
 from lode.scene where product = %(product)s
 returning version
 """
@@ -79,6 +80,8 @@ class Scene:
         superseded_by: the scene that replaced this one; None while it counts.
         steps: what was done to the pixels before storing.
         footprint: outline of the valid pixels, MultiPolygon, EPSG:4326.
+        cloud_fraction: share of the valid pixels under cloud or shadow, 0..1; None when nobody said.
+        clouded: that cloud and shadow, which count as not observed, EPSG:4326; None when there is none.
 
     """
 
@@ -102,6 +105,8 @@ class Scene:
     superseded_by: int | None
     steps: tuple[Mapping[str, Any], ...]
     footprint: shapely.MultiPolygon
+    cloud_fraction: float | None
+    clouded: shapely.MultiPolygon | None
 
     @property
     def year(self) -> int:
@@ -129,12 +134,14 @@ class NewScene:
     tile_px: int
     steps: Sequence[Mapping[str, Any]]
     footprint: shapely.MultiPolygon
+    cloud_fraction: float | None = None
+    clouded: shapely.MultiPolygon | None = None
 
 
 def _scene(row: Sequence[Any]) -> Scene:
     (scene_id, product, version, sensor, acquired_on, *numbers) = row[:12]
     (bands, pixel_type, nodata, offset, scale, level, valid, sha256, source) = row[12:21]
-    (table, tile_px, superseded_by, steps, footprint) = row[21:]
+    (table, tile_px, superseded_by, steps, footprint, cloud_fraction, clouded) = row[21:]
     return Scene(
         scene_id,
         product,
@@ -156,6 +163,8 @@ def _scene(row: Sequence[Any]) -> Scene:
         superseded_by,
         tuple(steps),
         shapely.from_wkb(footprint),
+        cloud_fraction,
+        None if clouded is None else shapely.from_wkb(clouded),
     )
 
 
@@ -277,6 +286,7 @@ def insert_scene(conn: Connection[Any], scene_id: int, scene: NewScene, *, repla
         "band_names": list(scene.band_names),
         "pixel_type": PIXEL_TYPES[scene.dtype_name],
         "footprint": shapely.to_wkb(scene.footprint),
+        "clouded": None if scene.clouded is None else shapely.to_wkb(scene.clouded),
         "steps": Jsonb(list(scene.steps)),
         "tile_table": tile_table_of(scene_id),
     }

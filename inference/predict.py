@@ -55,7 +55,7 @@ def default_overlap_px(tile_px: int) -> int:
 
 
 def default_batch_size(tile_px: int, device: torch.device) -> int:
-    """Windows at once: about sixteen of 128 px on a CPU, whose caches they fill, sixteen times that on a GPU."""
+    """Windows at once: sixteen of 128 px on a CPU, sixteen times that on a GPU."""
     factor = 16 if device.type == "cuda" else 1
     return max(1, BATCH_PX * factor // tile_px**2)
 
@@ -141,9 +141,9 @@ def _read_bands(source: SceneSource, plan: WindowPlan, normalisation: Normalisat
             shared = end - row
             fresh = np.concatenate((pixels[:, tile_px - shared :], fresh), axis=1)
             fresh_valid = np.concatenate((valid[tile_px - shared :], fresh_valid))
-        pixels = pad_by_reflection(fresh, tile_px, tile_px)
-        valid, end = fresh_valid, fresh_end
-        yield _Band(number, pixels, valid)
+        pixels, valid, end = fresh, fresh_valid, fresh_end
+        # padded last: a band below continues the scene, not its mirror image
+        yield _Band(number, pad_by_reflection(pixels, tile_px, tile_px), valid)
 
 
 def _windows_of(plan: WindowPlan, band: int) -> list[Window]:

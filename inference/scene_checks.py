@@ -131,7 +131,7 @@ def _unlike(source: SceneSource, model: SegmentationModel, median: NDArray[np.fl
     )
     return (
         f"the values of scene {source.name} are unlike those model {model.name} was trained on: {reason} "
-        f"Medians: {figures}. Bring it in again with the right --offset and --scale, or train on scenes like it"
+        f"Medians: {figures}. Bring it in again with the right --offset and --scale, or train on its like"
     )
 
 

@@ -28,10 +28,14 @@ class PixelReader(Protocol):
     def nodata(self) -> float | None:
         """Stored value of pixels without data."""
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored values."""
+
     def read(
         self, row: int, col: int, height: int, width: int, *, bands: Sequence[int] | None = None
     ) -> NDArray[Any]:
-        """Stored values (bands, height, width); outside the grid nodata."""
+        """Stored values (bands, height, width) of a window; band numbers count from 1."""
 
 
 class ArrayReader:
@@ -47,6 +51,7 @@ class ArrayReader:
     def __init__(self, pixels: NDArray[Any], grid: Grid, nodata: float | None) -> None:
         self.grid = grid
         self.nodata = nodata
+        self.dtype = pixels.dtype
         self._pixels = pixels
 
     def read(
@@ -66,10 +71,11 @@ class SceneSource:
 
     Attributes:
         name: the product, for messages.
-        reader: gives the stored values; a lock keeps two threads from reading at once.
+        reader: gives the stored values.
         bands: numbers of the wanted bands in the stored order, from 1.
         value_offset: added to a stored value before scaling.
         value_scale: value = (stored + value_offset) * value_scale.
+        lock: keeps two threads from reading at once; shared by scenes that share a connection.
 
     """
 
@@ -78,7 +84,7 @@ class SceneSource:
     bands: tuple[int, ...]
     value_offset: float = 0.0
     value_scale: float = 1.0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def grid(self) -> Grid:
@@ -87,11 +93,13 @@ class SceneSource:
 
     def read_stored(self, row: int, col: int, height: int, width: int) -> NDArray[Any]:
         """Stored values (bands, height, width) of a window inside the scene, in the wanted order."""
-        with self._lock:
+        with self.lock:
             return self.reader.read(row, col, height, width, bands=self.bands)
 
-    def read(self, row: int, col: int, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Values after offset and scale (bands, height, width), and which pixels were observed (height, width).
+    def read(
+        self, row: int, col: int, height: int, width: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Values after offset and scale (bands, height, width), and what was observed (height, width).
 
         Values of pixels that were not observed mean nothing.
         """

@@ -59,7 +59,7 @@ class SegmentationModel:
         return [self.class_codes.index(code) for code in self.mapped_codes]
 
     def probabilities(self, tiles: Tensor) -> Tensor:
-        """Probabilities (n, mapped classes, h, w), float32, of normalised tiles (n, bands, h, w) on ``device``.
+        """Probabilities (n, mapped classes, h, w), float32, of normalised tiles (n, bands, h, w).
 
         Only mapped classes take part: an output without a single label is noise.
         """
@@ -69,7 +69,7 @@ class SegmentationModel:
 
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:
-    """Move a network to a device, channels last, which convolutions are faster with on CPUs and GPUs alike."""
+    """Move a network to a device, channels last: convolutions are faster so, on CPUs and GPUs alike."""
     moved: nn.Module = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 

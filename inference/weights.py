@@ -43,7 +43,7 @@ def load_weights(network: nn.Module, weights: bytes, what: str) -> None:
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             raise UsageError(
                 f"the weights of {what} do not fit: {name} is {tensor.dtype} {tuple(tensor.shape)}, "
-                f"the network has {expected[name].dtype} {tuple(expected[name].shape)} (other bands or classes?)"
+                f"the network has {expected[name].dtype} {tuple(expected[name].shape)} (bands, classes?)"
             )
         if not bool(torch.isfinite(tensor).all()):
             raise UsageError(f"the weights of {what} hold NaN or Inf in {name}: train it again")

@@ -143,6 +143,11 @@ class StripBlender:
         self._top = 0  # first row not handed out yet
         self._sums = torch.zeros((channels, 0, plan.padded_width_px), device=device)
 
+    @property
+    def held_rows(self) -> int:
+        """Rows in the accumulator."""
+        return self._sums.shape[1]
+
     def add(self, window: Window, values: Tensor) -> None:
         """Add the values (channels, tile_px, tile_px) of one window; each window once."""
         tile_px = self._plan.tile_px

@@ -29,8 +29,8 @@ def match_columns(
 ) -> dict[str, str | None]:
     """Find the column of each of our fields.
 
-    What the user states goes first; else the column of the same name counts, or of an alias, whatever its
-    case.
+    What the user states goes first (nothing, as in ``scene=``, means no column); else the column of the same
+    name counts, or of an alias, whatever its case.
 
     Args:
         table: the features.
@@ -51,11 +51,11 @@ def match_columns(
     found: dict[str, str | None] = {}
     for field in fields:
         theirs = stated.get(field.name)
-        if theirs is not None and theirs not in columns:
+        if theirs and theirs not in columns:
             raise UsageError(f"{table.name}: has no column {theirs!r}; its columns are: {listed}")
         names = (field.name, *field.aliases)
         match = next((by_fold[name] for name in names if name in by_fold), None)
-        found[field.name] = theirs if theirs is not None else match
+        found[field.name] = match if theirs is None else theirs or None
         if field.is_required and found[field.name] is None:
             raise UsageError(
                 f"{table.name}: which column holds the {field.name}? State it with "

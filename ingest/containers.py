@@ -7,15 +7,13 @@ a word: GeoPackages through virtual tables, views and curves, GeoJSON through a 
 from __future__ import annotations
 
 import json
-import sqlite3
 import struct
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from db.errors import UsageError
+from db.geopackage import geometry_heads, layers_that_are_views, virtual_tables
 
 MAX_GEOJSON_BYTES = 1 << 30
 GEOJSON_TYPES = ("FeatureCollection", "Feature")
@@ -47,38 +45,13 @@ def check_geopackage(path: Path, name: str) -> None:
     journal = path.with_name(path.name + "-wal")
     if journal.exists() and journal.stat().st_size:
         raise UsageError(f"{name}: another program has it open with unsaved changes; close it there first")
-    with closing(_sqlite(path)) as database:
-        try:
-            virtual = database.execute(
-                "select name, sql from sqlite_master where type = 'table' and sql like 'create virtual%'"
-            ).fetchall()
-            views = database.execute(
-                "select c.table_name from gpkg_contents c join sqlite_master m on m.name = c.table_name"
-                " where m.type <> 'table'"
-            ).fetchall()
-        except sqlite3.Error as error:
-            raise UsageError(f"{name}: not an intact GeoPackage: {error}") from None
-    odd = [table for table, sql in virtual if "using rtree" not in " ".join(str(sql).lower().split())]
+    virtual = virtual_tables(path, name)
+    views = layers_that_are_views(path, name)
+    odd = [table for table, sql in virtual if "using rtree" not in " ".join(sql.lower().split())]
     if odd:
         raise UsageError(f"{name}: holds a virtual table ({odd[0]!r}), which could read other files")
     if views:
-        raise UsageError(f"{name}: layer {views[0][0]!r} is a view; save it as a table first")
-
-
-def _sqlite(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
-
-
-def geopackage_layers(path: Path, name: str) -> list[str]:
-    """Names of the layers with geometry."""
-    with closing(_sqlite(path)) as database:
-        try:
-            rows = database.execute(
-                "select table_name from gpkg_geometry_columns order by table_name"
-            ).fetchall()
-        except sqlite3.Error as error:
-            raise UsageError(f"{name}: not an intact GeoPackage: {error}") from None
-    return [row[0] for row in rows]
+        raise UsageError(f"{name}: layer {views[0]!r} is a view; save it as a table first")
 
 
 def geopackage_oddities(path: Path, layer: str, name: str) -> dict[int, str]:
@@ -88,18 +61,8 @@ def geopackage_oddities(path: Path, layer: str, name: str) -> dict[int, str]:
         For each row (from 0, in order of the key) with curves or measures: what it is.
 
     """
-    with closing(_sqlite(path)) as database:
-        database.text_factory = bytes
-        try:
-            row = database.execute(
-                "select column_name from gpkg_geometry_columns where table_name = ?", (layer,)
-            ).fetchone()
-            column = row[0].decode().replace('"', '""')
-            table = layer.replace('"', '""')
-            heads = database.execute(f'select substr("{column}", 1, 80) from "{table}" order by rowid')  # noqa: S608
-            found = {index: _oddity(head[0]) for index, head in enumerate(heads)}
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise UsageError(f"{name}: layer {layer!r} cannot be read: {error}") from None
+    heads = geometry_heads(path, layer, name, count=80)
+    found = {index: _oddity(head) for index, head in enumerate(heads)}
     return {index: what for index, what in found.items() if what}
 
 

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from db.settings import Settings
+from ingest.drawn_labels import LabelRequest
 from ingest.files import source_file
 from ingest.ground import ingest_geology, ingest_mines
-from ingest.labels import LabelRequest, ingest_labels
+from ingest.labels import ingest_labels
 from ingest.requests import FeatureOutcome, FeatureRequest, parse_pairs
 from ingest.session import transaction
 
@@ -96,8 +97,8 @@ def summary(outcome: FeatureOutcome) -> list[str]:
 
 LABELS_HELP = """Bring labels: polygons with a class, or a class raster (GeoTIFF).
 
-Fields: class, valid_on, interpreter. The class is a key (open_pit), a code (6), an English or Chinese name;
-other values are mapped by --classes, a file like
+Fields: class, scene (or product), valid_on (or date, year), interpreter. The class is a key (open_pit), a
+code (6), an English or Chinese name; other values are mapped by --classes, a file like
 
 \b
     ignore = [0]
@@ -109,7 +110,11 @@ other values are mapped by --classes, a file like
 
 @click.command(help=LABELS_HELP)
 @_file_options
-@click.option("--scene", "product", help="Product name of the scene the labels were drawn on.")
+@click.option(
+    "--scene",
+    "product",
+    help="Product name of the scene they were drawn on. [default: column scene or product]",
+)
 @click.option(
     "--valid-on",
     type=click.DateTime(["%Y-%m-%d"]),

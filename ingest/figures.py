@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from db.errors import UsageError
 from db.raster.pixels import is_nodata
+from ingest.clouds import Clouds
 from ingest.view import SceneView
 
 SAMPLE_PX = 250_000
@@ -40,6 +41,7 @@ class SceneFigures:
         bands: figures of each band, in stored order.
         total_px: pixels of the grid.
         valid_px: pixels with data in at least one band.
+        clouded_px: of them, those under cloud or shadow; None when nobody said where that is.
         replaced: values that were NaN or infinite and became nodata.
         mask: blocks of ``mask_px`` x ``mask_px`` pixels with a valid pixel; None when all are valid.
         mask_px: edge of a block, pixels.
@@ -49,6 +51,7 @@ class SceneFigures:
     bands: tuple[BandFigures, ...]
     total_px: int
     valid_px: int
+    clouded_px: int | None
     replaced: int
     mask: npt.NDArray[np.bool_] | None
     mask_px: int
@@ -63,13 +66,18 @@ class _BandSums:
 
 
 def scene_figures(
-    view: SceneView, names: tuple[str, ...], progress: Callable[[int, int], None] | None = None
+    view: SceneView,
+    names: tuple[str, ...],
+    *,
+    clouds: Clouds | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SceneFigures:
     """Read a scene once.
 
     Args:
         view: the scene.
         names: names of its bands.
+        clouds: cloud and shadow over it, where known.
         progress: called with rows done and rows in all.
 
     """
@@ -80,7 +88,7 @@ def scene_figures(
     rows = view.strip_rows(block)
     sums = [_BandSums(0, math.inf, -math.inf, []) for _ in names]
     masks: list[npt.NDArray[np.bool_]] = []
-    valid_px = replaced = 0
+    valid_px = clouded_px = replaced = 0
     for top in range(0, grid.height_px, rows):
         height = min(rows, grid.height_px - top)
         pixels, broken = view.read_rows(top, height)
@@ -91,6 +99,8 @@ def scene_figures(
         if valid is not None:
             np.any(valid, axis=0, out=anywhere)
         valid_px += int(np.count_nonzero(anywhere))
+        if clouds is not None:
+            clouded_px += int(np.count_nonzero(anywhere & clouds.rows(top, height)))
         masks.append(in_blocks(anywhere, block))
         for index, band in enumerate(sums):
             _add(band, pixels[index], None if valid is None else valid[index], (-top) % step, step)
@@ -101,7 +111,8 @@ def scene_figures(
         for name, band in zip(names, sums, strict=True)
     )
     mask = None if valid_px == total else np.concatenate(masks)
-    return SceneFigures(bands, total, valid_px, replaced, mask, block)
+    clouded = None if clouds is None else clouded_px
+    return SceneFigures(bands, total, valid_px, clouded, replaced, mask, block)
 
 
 def _add(

@@ -18,7 +18,7 @@ HOLE_CELLS = 16
 """Holes of fewer mask cells are no part of an outline."""
 
 MAX_VERTICES = 20_000
-MAX_EDGES = 200_000
+MAX_EDGES = 40_000
 """A mask with more changes along its rows is speckled: it is outlined in larger cells."""
 
 MAX_EDGE_SHARE = 32

@@ -27,6 +27,12 @@ from ingest.requests import (
 )
 from ingest.vectors import FeatureTable, read_features
 
+ALIASES = {
+    "fault_type": ("type", "kind"),
+    "lithology": ("rock", "rock_type"),
+    "commodity": ("mineral",),
+    "deposit_type": ("type", "kind"),
+}
 SHAPES = {"faults": "lines", "plutons": "polygons", "deposits": "points"}
 MINE_FIELDS = (
     Field("code", is_required=True),
@@ -56,7 +62,7 @@ def ingest_geology(
     table = take_rows(table, keep_only(table, request.only))
     _refuse_empty(table)
     fields = TABLES[kind][1]
-    columns = match_columns(table, [Field(field) for field in fields], request.fields)
+    columns = match_columns(table, [Field(field, ALIASES.get(field, ())) for field in fields], request.fields)
     crs = crs_of(table, request.srid)
     shapes = storable_shapes(table, crs, SHAPES[kind], repair=request.repair)
     replaced = 0

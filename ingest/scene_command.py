@@ -60,6 +60,7 @@ from ingest.view import RESAMPLINGS
     type=click.FloatRange(min=0, min_open=True),
     help="Pixel size in metres where the scene must be warped. [default: the instrument's or the file's own]",
 )
+@click.option("--clouds", metavar="FILE", help="Vector file with outlines of cloud and shadow.")
 def scene(
     file: str,
     sensor_key: str,
@@ -72,6 +73,7 @@ def scene(
     nodata: float | None,
     resampling: str,
     resolution_m: float | None,
+    clouds: str | None,
 ) -> None:
     """Bring a GeoTIFF scene into the database.
 
@@ -96,8 +98,17 @@ def scene(
         resampling=resampling,
         resolution_m=resolution_m,
     )
+    cloud_file = None if clouds is None else source_file(clouds, settings.roots())
     with transaction(settings) as conn, _progress() as progress:
-        outcome = ingest_scene(conn, found, statement, report=click.echo, progress=progress)
+        outcome = ingest_scene(
+            conn,
+            found,
+            statement,
+            cloud_file=cloud_file,
+            roots=settings.roots(),
+            report=click.echo,
+            progress=progress,
+        )
     _print(outcome)
 
 
@@ -128,10 +139,11 @@ def _print(outcome: SceneOutcome) -> None:
     for note in outcome.notes:
         click.echo(note)
     grid = scene.grid
+    clouded = "" if scene.cloud_fraction is None else f", {scene.cloud_fraction:.1%} of it clouded"
     click.echo(
         f"stored scene {scene.product} version {scene.version}: {grid.width_px} x {grid.height_px} pixels, "
         f"{len(scene.band_names)} bands ({' '.join(scene.band_names[:20])}), EPSG:{grid.srid}, "
-        f"{scene.valid_fraction:.1%} valid; {scene.processing_level} = "
+        f"{scene.valid_fraction:.1%} valid{clouded}; {scene.processing_level} = "
         f"(stored {scene.value_offset:+g}) * {scene.value_scale:g}; table lode_raster.{scene.tile_table}"
     )
     if outcome.replaced_version is not None:

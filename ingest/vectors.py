@@ -18,11 +18,11 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from db.errors import UsageError
+from db.geopackage import layers_with_geometry
 from ingest.archives import gather_loose, gather_zipped, has_measures
 from ingest.containers import (
     check_geojson,
     check_geopackage,
-    geopackage_layers,
     geopackage_oddities,
 )
 from ingest.files import SourceFile, describe_start
@@ -157,7 +157,7 @@ def _no_layer(file: SourceFile, layer: str | None, only: str | None) -> None:
 
 
 def _geopackage_layer(file: SourceFile, layer: str | None) -> tuple[str, bool]:
-    layers = geopackage_layers(file.path, file.name)
+    layers = layers_with_geometry(file.path, file.name)
     listed = ", ".join(layers)
     if not layers:
         raise UsageError(f"{file.name}: has no layer with geometry")

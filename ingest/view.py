@@ -107,10 +107,12 @@ class SceneView:
         """Rows and columns that are decoded together, of each band."""
         return [(int(rows), int(columns)) for rows, columns in self.dataset.block_shapes]
 
-    def read(self, indexes: Sequence[int], *, window: Window) -> Pixels:
-        """Read bands of a window over the whole width: array (bands, height, width)."""
-        pixels, _replaced = self.read_rows(int(window.row_off), int(window.height))
-        return pixels if tuple(indexes) == self.indexes else pixels[[band - 1 for band in indexes]]
+    def read(self, indexes: Sequence[int], *, window: Window, out: Pixels | None = None) -> Pixels:
+        """Read a window over the whole width: array (bands, height, width), ``out`` where it is given."""
+        pixels, _replaced = self.read_rows(int(window.row_off), int(window.height), out=out)
+        if tuple(indexes) != self.indexes:
+            raise ValueError(f"a scene is read with all its bands {self.indexes}, not {tuple(indexes)}")
+        return pixels
 
     def without_nodata(self) -> SceneView:
         """The same view of a scene in which every pixel proved valid."""
@@ -122,17 +124,22 @@ class SceneView:
         rows = min(256, max(1, STRIP_BYTES // row_bytes))
         return max(multiple, rows - rows % multiple)
 
-    def read_rows(self, row: int, height: int) -> tuple[Pixels, int]:
+    def read_rows(self, row: int, height: int, *, out: Pixels | None = None) -> tuple[Pixels, int]:
         """Read rows over the whole width.
+
+        Args:
+            row: first row.
+            height: rows.
+            out: array to read into, of the stored type; by default a new one.
 
         Returns:
             Pixels (bands, height, width), and how many values were NaN or infinite and became nodata.
 
         """
         window = Window(0, row, self.grid.width_px, height)
-        pixels: Pixels = self.dataset.read(window=window)
-        if pixels.dtype != self.dtype:
-            pixels = pixels.astype(self.dtype)
+        if out is None:
+            out = np.empty((self.band_count, height, self.grid.width_px), self.dtype)
+        pixels: Pixels = self.dataset.read(window=window, out=out)
         replaced = 0
         if self.dtype.kind == "f" and self.nodata.value is not None:
             broken = ~np.isfinite(pixels)

@@ -134,18 +134,20 @@ def write_vector(
 ) -> Path:
     """GeoPackage or Shapefile of shapely geometries."""
     columns = fields or {}
-    pyogrio.raw.write(
-        path,
-        geometry=np.array([None if shape is None else shapely.to_wkb(shape) for shape in shapes], object),
-        field_data=[_column(values) for values in columns.values()],
-        fields=list(columns),
-        geometry_type=geometry_type,
-        crs=crs,
-        driver=driver,
-        layer=layer,
-        append=append,
-        **options,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided")
+        pyogrio.raw.write(
+            path,
+            geometry=np.array([None if shape is None else shapely.to_wkb(shape) for shape in shapes], object),
+            field_data=[_column(values) for values in columns.values()],
+            fields=list(columns),
+            geometry_type=geometry_type,
+            crs=crs,
+            driver=driver,
+            layer=layer,
+            append=append,
+            **options,
+        )
     return path
 
 

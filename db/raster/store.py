@@ -137,8 +137,8 @@ class RasterWriter:
         self._create()
 
     def _create(self) -> None:
-        # Otherwise the server plans the first executions of an insert with the tile as a constant in the plan,
-        # which it folds and copies: a quarter of its time.
+        # Otherwise the server plans the first executions of an insert with the tiles as constants in the
+        # plan, which it folds and copies: a quarter of its time.
         self._plan_cache_mode = set_locally(self._conn, "plan_cache_mode", "force_generic_plan")
         for layout in self._layouts.values():
             create_table(self._conn, layout)

@@ -219,7 +219,8 @@ def register_overview(conn: Connection[Any], layout: TableLayout, *, base_table:
 def set_locally(conn: Connection[Any], name: str, value: str) -> str:
     """Change a setting until the transaction ends and return the value it had."""
     row = conn.execute(
-        "select current_setting(%(name)s), set_config(%(name)s, %(value)s, true)", {"name": name, "value": value}
+        "select current_setting(%(name)s), set_config(%(name)s, %(value)s, true)",
+        {"name": name, "value": value},
     ).fetchone()
     if row is None:
         raise RuntimeError(f"setting {name} has no value")

@@ -20,7 +20,7 @@ from psycopg import Connection, errors, pq, sql
 from db.raster.tables import TableLayout
 from db.raster.tiler import EncodedTile
 
-_STATEMENT_BYTES = 1 << 22
+_STATEMENT_BYTES = 4 << 20
 _STATEMENT_TILES = 16
 _INT4_OID = 23
 _BYTEA_OID = 17

@@ -36,7 +36,7 @@ def augmented(pixels: Tensor, labels: Tensor, generator: torch.Generator) -> tup
 
 
 def _warped(pixels: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror, quarter turn, small turn and scale, as one resampling; half of the batch has only the former."""
+    """Mirror and quarter turn, for half of the batch also a small turn and scale, as one resampling."""
     n = pixels.shape[0]
     quarter = torch.randint(0, 4, (n,), generator=generator) * (math.pi / 2)
     mirror = torch.randint(0, 2, (n,), generator=generator) * 2.0 - 1.0
@@ -45,7 +45,9 @@ def _warped(pixels: Tensor, labels: Tensor, generator: torch.Generator) -> tuple
     scale = SCALE_RANGE ** (is_bent * _uniform(n, generator))
     cos, sin = torch.cos(quarter + angle) * scale, torch.sin(quarter + angle) * scale
     zero = torch.zeros(n)
-    theta = torch.stack((torch.stack((cos * mirror, -sin, zero), 1), torch.stack((sin * mirror, cos, zero), 1)), 1)
+    theta = torch.stack(
+        (torch.stack((cos * mirror, -sin, zero), 1), torch.stack((sin * mirror, cos, zero), 1)), 1
+    )
     grid = F.affine_grid(theta.to(pixels.device), [n, 1, *pixels.shape[2:]], align_corners=False)
     warped = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     # beyond the window nothing is labelled: stored as distance from 255, so that padding with 0 means ignored

@@ -35,7 +35,10 @@ def majority_baseline(scenes: Sequence[TrainingScene], codes: Sequence[int]) -> 
 
 
 def pixel_baseline(
-    scenes: Sequence[TrainingScene], codes: Sequence[int], normalisation: Normalisation, rng: np.random.Generator
+    scenes: Sequence[TrainingScene],
+    codes: Sequence[int],
+    normalisation: Normalisation,
+    rng: np.random.Generator,
 ) -> SegmentationMetrics:
     """Figures on the test pixels of a logistic regression on normalised band values and their squares.
 
@@ -53,7 +56,10 @@ def pixel_baseline(
 
 
 def _training_pixels(
-    scenes: Sequence[TrainingScene], codes: Sequence[int], normalisation: Normalisation, rng: np.random.Generator
+    scenes: Sequence[TrainingScene],
+    codes: Sequence[int],
+    normalisation: Normalisation,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Values (pixels, bands) and class places (pixels,), about `PIXELS_PER_CLASS` of each class."""
     chosen = [np.zeros(scene.parts.size, bool) for scene in scenes]
@@ -63,7 +69,9 @@ def _training_pixels(
         for target, mask in zip(chosen, masks, strict=True):
             target |= mask & (rng.random(mask.size) < share)
     found = [
-        item for scene, mask in zip(scenes, chosen, strict=True) for item in _pixels(scene, mask, normalisation)
+        item
+        for scene, mask in zip(scenes, chosen, strict=True)
+        for item in _pixels(scene, mask, normalisation)
     ]
     place = np.zeros(256, np.int64)
     place[list(codes)] = np.arange(len(codes))

@@ -56,7 +56,11 @@ class WindowSampler:
     """
 
     def __init__(
-        self, scenes: Sequence[TrainingScene], codes: Sequence[int], normalisation: Normalisation, tile_px: int
+        self,
+        scenes: Sequence[TrainingScene],
+        codes: Sequence[int],
+        normalisation: Normalisation,
+        tile_px: int,
     ) -> None:
         self._scenes = scenes
         self._normalisation = normalisation
@@ -112,9 +116,7 @@ class WindowSampler:
         labels[:height, :width] = self._truths[number][rows, cols]
         return pad_by_reflection(pixels, self._tile_px, self._tile_px), labels
 
-    def _choose(
-        self, places: list[NDArray[np.int64]], rng: np.random.Generator
-    ) -> tuple[int, slice, slice]:
+    def _choose(self, places: list[NDArray[np.int64]], rng: np.random.Generator) -> tuple[int, slice, slice]:
         """A scene, and rows and columns of a window around one of the places."""
         sizes = np.array([len(part) for part in places])
         number = int(rng.choice(len(places), p=sizes / sizes.sum()))

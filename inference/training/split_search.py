@@ -31,14 +31,14 @@ def search_split(counts: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
         (blocks,) the part of each block.
 
     """
-    present = counts[:, counts.sum(axis=0) > 0]
+    present: NDArray[np.int64] = counts[:, counts.sum(axis=0) > 0]
     totals = present.sum(axis=0)
     columns = np.column_stack((present / totals, present.sum(axis=1) / present.sum()))
-    presence = (present > 0).astype(np.int64)
+    presence: NDArray[np.int64] = np.where(present > 0, 1, 0)
     rng = np.random.default_rng(seed)
     best_cost, best = np.inf, np.zeros(counts.shape[0], np.uint8)
     for _ in range(RESTARTS):
-        parts = rng.choice(3, size=counts.shape[0], p=SHARES).astype(np.uint8)
+        parts = rng.choice(np.arange(3), size=counts.shape[0], p=SHARES).astype(np.uint8)
         cost = _climb(parts, columns, presence, rng)
         if cost < best_cost:
             best_cost, best = cost, parts

@@ -17,9 +17,10 @@ from rasterio.features import rasterize
 from db.errors import UsageError
 from db.labels import labels_of_scene
 from ingest.crs import file_crs
+from ingest.drawn_labels import LabelRequest
 from ingest.files import source_file
 from ingest.ground import ingest_geology, ingest_mines
-from ingest.labels import LabelRequest, ingest_labels
+from ingest.labels import ingest_labels
 from ingest.requests import FeatureOutcome, FeatureRequest
 from ingest.scene import ingest_scene
 from tests.catalogue_rows import add_model, add_scene, publish_drawing
@@ -61,7 +62,8 @@ def label_file(path: Path, classes: Sequence[Any] = ("open_pit", "堆放场", 2)
 
 
 def mine_file(path: Path, codes: Sequence[Any] = ("A", "B"), *, side: float = 0.01, **columns: Any) -> Path:
-    squares = [square(87 + index / 10, 43.9, side) for index in range(len(codes))]
+    """Mines whose place follows from the first letter of their code."""
+    squares = [square(80 + ord(str(code)[0]) / 10, 43.9, side) for code in codes]
     return write_geojson(path, squares, [{"code": code, "name": f"mine {code}"} | columns for code in codes])
 
 
@@ -105,6 +107,27 @@ def test_labels_of_a_scene_and_of_its_year(conn: Connection[Any], tmp_path: Path
         labels(conn, far, {"product": "S"})
     with pytest.raises(UsageError, match="no scene 'T'; there are: S"):
         labels(conn, drawn, {"product": "T"})
+
+
+def test_a_column_may_name_the_scene_of_each_label(conn: Connection[Any], tmp_path: Path) -> None:
+    ground = cells("pp\npp", "p")
+    ids = [add_scene(conn, name, date(year, 6, 1), ground) for name, year in (("S1", 2021), ("S2", 2022))]
+    west, south = ground.bounds[:2]
+    squares = [square(west, south, 0.001)] * 3
+    rows = [{"class": "dump", "product": name, "year": 2020} for name in ("S1", "S2", None)]
+    path = write_geojson(tmp_path / "l.geojson", squares, rows)
+    labels(conn, path)
+    assert conn.execute("select scene_id, valid_on from lode.label order by label_id").fetchall() == [
+        (ids[0], date(2021, 6, 1)),
+        (ids[1], date(2022, 6, 1)),
+        (None, date(2020, 7, 1)),
+    ]
+    rows[1]["product"] = "granite"
+    other = write_geojson(tmp_path / "o.geojson", squares, rows)
+    with pytest.raises(UsageError, match=r"scenes that are not in the database: 'granite' \(1 times\)"):
+        labels(conn, other)
+    assert labels(conn, other, fields={"scene": ""}).stored == 3
+    assert conn.execute("select count(*) from lode.label where scene_id is null").fetchone() == (4,)
 
 
 def test_the_same_file_again_changes_nothing(conn: Connection[Any], tmp_path: Path) -> None:
@@ -223,14 +246,14 @@ def test_mines_that_cannot_be_told_apart_are_refused(conn: Connection[Any], tmp_
 
 def test_areas_follow_the_boundaries(conn: Connection[Any], tmp_path: Path) -> None:
     drawing = """
-        pppp
-        pppp
-        vvvv
+        ppppp
+        ppppp
+        vvvvv
     """
     scene_id = add_scene(conn, "S", DAY, cells(drawing, "pv"))
     publish_drawing(conn, scene_id, add_model(conn, "net"), 2021, drawing)
-    left = cells("pp..\npp..\nvv..", "pv")
-    middle = cells(".pp.\n.pp.\n....", "p")
+    left = cells("pp...\npp...\nvv...", "pv")
+    middle = cells(".pp..\n.pp..\n.....", "p")
     path = write_geojson(
         tmp_path / "m.geojson", [left, middle], [{"code": "A", "name": "a"}, {"code": "B", "name": "b"}]
     )
@@ -242,9 +265,9 @@ def test_areas_follow_the_boundaries(conn: Connection[Any], tmp_path: Path) -> N
     )
     cell = (CELL_M**2 / 0.9996**2,) * 2
     assert conn.execute(areas, cell).fetchall() == [("A", 4, 4), ("B", 4, 2)]
-    # A shrinks: it has less, and B, which is not in the new file, has more to itself.
-    smaller = cells("p...\np...\n....", "p")
-    write_geojson(path, [smaller], [{"code": "A", "name": "a"}])
+    # A moves away and is smaller; B, which is not in the new file, has more to itself.
+    moved = cells("....p\n....p\n.....", "p")
+    write_geojson(path, [moved], [{"code": "A", "name": "a"}])
     mines(conn, path)
     assert conn.execute(areas, cell).fetchall() == [("A", 2, 2), ("B", 4, 4)]
     # A goes for good.
@@ -255,7 +278,7 @@ def test_areas_follow_the_boundaries(conn: Connection[Any], tmp_path: Path) -> N
 
 def test_licence_boundaries(conn: Connection[Any], tmp_path: Path) -> None:
     path = mine_file(tmp_path / "m.geojson")
-    licences = write_geojson(tmp_path / "l.geojson", [square(86.9, 43.8, 0.3)], [{"code": "B"}])
+    licences = write_geojson(tmp_path / "l.geojson", [square(86.4, 43.8, 0.3)], [{"code": "B"}])
     ingest_mines(conn, FeatureRequest(source_file(path)), licences=FeatureRequest(source_file(licences)))
     rows = "select code, st_area(licence_boundary) from lode.mine order by code"
     assert conn.execute(rows).fetchall() == [("A", None), ("B", pytest.approx(0.09))]
@@ -294,7 +317,7 @@ def test_one_bad_row_stores_nothing(conn: Connection[Any], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("about", "request_", "reason"),
     [
-        ({}, {}, "which column holds the valid_on"),
+        ({}, {}, "which day or year do the labels describe"),
         ({"valid_on": date(2021, 1, 1), "product": "S"}, {}, "exclude each other"),
         ({"valid_on": date(2999, 1, 1)}, {}, "still to come"),
         ({"valid_on": date(2021, 1, 1), "class_name": "quarry"}, {}, "'quarry' .* are no classes"),

@@ -26,7 +26,7 @@ from ingest.scene import SceneOutcome, ingest_scene
 from tests.catalogue_rows import add_mine, add_model, publish_drawing
 from tests.conftest import RunLode
 from tests.grids import cells
-from tests.ingest_files import some_pixels, write_tiff
+from tests.ingest_files import some_pixels, write_geojson, write_tiff, write_vector
 
 DAY = date(2021, 6, 19)
 
@@ -388,3 +388,45 @@ def test_footprints_in_the_catalogue_are_multipolygons_of_4326(conn: Connection[
         True,
         4326,
     )
+
+
+def test_cloud_and_shadow_are_stored_and_counted_by_pixel(conn: Connection[Any], tmp_path: Path) -> None:
+    pixels = some_pixels(4, 300, 200)
+    pixels[:, :, :50] = 0
+    path = write_tiff(tmp_path / "x.tif", pixels, nodata=0)
+    cloud, shadow = (shapely.box(500303 + x, 4859003, 501008 + x, 4859508) for x in (0, 400))
+    outlines = write_vector(tmp_path / "clouds.gpkg", [cloud, shadow], crs="EPSG:32645")
+    stated = Statement("gf2_pms", DAY, "scene")
+    outcome = ingest_scene(conn, source_file(path), stated, cloud_file=source_file(outlines))
+    # Columns 30 to 140 and rows 49 to 99, by their centres; the first 50 columns hold no data.
+    assert outcome.scene.cloud_fraction == 91 * 51 / (150 * 300)
+    clouded = outcome.scene.clouded
+    assert isinstance(clouded, shapely.MultiPolygon)
+    assert clouded.is_valid
+    assert outcome.scene.footprint.buffer(1e-9).covers(clouded)
+    assert scene_by_product(conn, "scene").clouded == clouded
+    assert not ingest_scene(conn, source_file(path), stated, cloud_file=source_file(outlines)).is_new
+    # Without the clouds, or with others, it is another declaration.
+    clear = ingest_scene(conn, source_file(path), stated)
+    assert (clear.scene.version, clear.scene.cloud_fraction, clear.scene.clouded) == (2, None, None)
+    none = write_vector(tmp_path / "none.gpkg", [], crs="EPSG:32645")
+    sky = ingest_scene(conn, source_file(path), stated, cloud_file=source_file(none))
+    assert (sky.scene.cloud_fraction, sky.scene.clouded) == (0.0, None)
+
+
+def test_odd_cloud_files_are_mentioned_or_refused(conn: Connection[Any], tmp_path: Path) -> None:
+    path = source_file(write_tiff(tmp_path / "x.tif", some_pixels()))
+    bow_tie = shapely.Polygon([(87, 43.8), (87.1, 43.95), (87.1, 43.8), (87, 43.95)])
+    cases = [
+        ("all", shapely.box(86, 43, 88, 45), "the whole scene lies under cloud"),
+        ("far", shapely.box(10, 10, 11, 11), "none of the 1 cloud outlines touches"),
+        ("tie", bow_tie, "1 of 1 cloud outlines were invalid and made valid"),
+    ]
+    for name, shape, warning in cases:
+        clouds = source_file(write_geojson(tmp_path / f"{name}.geojson", [shape]))
+        outcome = ingest_scene(conn, path, Statement("gf2_pms", DAY, "scene"), cloud_file=clouds)
+        assert any(warning in note for note in outcome.notes), name
+    assert outcome.scene.cloud_fraction is not None
+    point = source_file(write_geojson(tmp_path / "point.geojson", [shapely.Point(87, 43.9)]))
+    with pytest.raises(UsageError, match="is a Point, where polygons are expected"):
+        ingest_scene(conn, path, Statement("gf2_pms", DAY, "other"), cloud_file=point)

@@ -1,0 +1,149 @@
+"""`lode train` and `lode model`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from db.connection import connect, database_url
+from db.registry import ModelRecord, list_models, model_by_name
+from db.settings import Settings
+
+if TYPE_CHECKING:  # importing it loads torch, which `lode model` does not need
+    from inference.training.trainer import Epoch
+
+
+@click.group("train")
+def train_group() -> None:
+    """Train a network on labels in the database."""
+
+
+@train_group.command()
+@click.option("--name", required=True, help="Name of the new model.")
+@click.option(
+    "--backbone",
+    default="resnet50",
+    show_default=True,
+    help="resnet50, or small, which trains in minutes on two cores. See also `lode train --help`.",
+)
+@click.option(
+    "--scene",
+    "products",
+    multiple=True,
+    metavar="PRODUCT",
+    help="Scene; again for more. [default: all with labels]",
+)
+@click.option("--bands", help="Bands to use, e.g. B02,B03,B04,B08. [default: all that the scenes share]")
+@click.option(
+    "--tile-px", type=int, help="Window edge, pixels. [default: 256, small 128; less for small scenes]"
+)
+@click.option(
+    "--overlap-px", type=int, help="Overlap of windows in validation and test. [default: a quarter]"
+)
+@click.option("--epochs", type=int, default=20, show_default=True, help="Epochs.")
+@click.option("--windows", "windows_per_epoch", type=int, help="Windows drawn an epoch. [default: by extent]")
+@click.option("--batch", "batch_size", type=int, default=16, show_default=True, help="Windows in a step.")
+@click.option("--lr", "learning_rate", type=float, default=2e-3, show_default=True, help="Learning rate.")
+@click.option("--block-m", type=float, help="Edge of the spatial blocks, m. [default: by extent]")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of split, sampling and weights.")
+@click.option("--time-limit-s", type=float, help="Run through the schedule faster when it takes longer.")
+@click.option("--device", "device_name", metavar="NAME", help="cpu, cuda, cuda:1. [default: CUDA if any]")
+def segmentation(
+    name: str, products: tuple[str, ...], bands: str | None, device_name: str | None, **settings: Any
+) -> None:
+    """Train a network that classifies scenes.
+
+    Reads labels and scenes from the database. Whole blocks of ground are held out: one part chooses the best
+    epoch, another is looked at once, at the end, for the figures that are stored with the model. Ground
+    without labels is ignored, so label some background too.
+    """
+    from inference.training.segmentation import TrainingReport, train_segmentation
+    from inference.training.settings import TrainingSettings
+
+    chosen = TrainingSettings(**settings)
+    record = train_segmentation(
+        database_url(Settings()),
+        name,
+        chosen,
+        products=products,
+        band_names=tuple(band.strip() for band in bands.split(",")) if bands else (),
+        device_name=device_name,
+        report=TrainingReport(click.echo, lambda epoch: click.echo(_epoch_line(epoch, chosen.epochs))),
+    )
+    _print_record(record)
+
+
+def _epoch_line(epoch: Epoch, epochs: int) -> str:
+    return (
+        f"epoch {epoch.epoch}/{epochs}: loss {epoch.loss:.3f}, validation mean IoU "
+        f"{epoch.validation_mean_iou:.3f}, {epoch.seconds:.0f} s"
+    )
+
+
+@click.group("model")
+def model_group() -> None:
+    """List and show trained networks."""
+
+
+@model_group.command("list")
+def list_command() -> None:
+    """List all models with their figures on the test blocks."""
+    with connect(Settings()) as conn:
+        records = list_models(conn)
+    if not records:
+        click.echo("there is no model yet: lode train segmentation --help")
+    for record in records:
+        click.echo(
+            f"{record.name}: {record.task}, {record.architecture}, bands {', '.join(record.band_names)}, "
+            f"{record.resolution_m:g} m, mean IoU {_figure(record.metrics.get('mean_iou'))}, "
+            f"trained {record.trained_at:%Y-%m-%d %H:%M}"
+        )
+
+
+@model_group.command()
+@click.argument("name")
+@click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+def show(name: str, output_format: str) -> None:
+    """Show what a model was trained on and how it did on the test blocks."""
+    with connect(Settings()) as conn:
+        record = model_by_name(conn, name)
+    if output_format == "json":
+        content = {**vars(record), "trained_at": record.trained_at.isoformat()}
+        click.echo(json.dumps(content, ensure_ascii=False, indent=1))
+    else:
+        _print_record(record)
+
+
+def _print_record(record: ModelRecord) -> None:
+    metrics, training = record.metrics, record.training
+    click.echo(
+        f"{record.name}: {record.architecture}, windows of {record.tile_px} px at {record.resolution_m:g} m, "
+        f"bands {', '.join(record.band_names)}"
+    )
+    click.echo(
+        f"trained on {', '.join(scene['product'] for scene in training['scenes'])}; "
+        f"best epoch {training['best_epoch']} of {len(record.history)}, {training['seconds']:.0f} s"
+    )
+    click.echo(
+        f"on {metrics['pixels']:,} labelled pixels of test blocks: mean IoU {_figure(metrics['mean_iou'])}, "
+        f"without background {_figure(metrics['mean_iou_without_background'])}, "
+        f"overall accuracy {_figure(metrics['overall_accuracy'])}"
+    )
+    for key, baseline in metrics["baselines"].items():
+        click.echo(f"  plain answer {key}: mean IoU {_figure(baseline['mean_iou'])}")
+    click.echo(f"  {'class':<20}{'pixels':>10}{'precision':>11}{'recall':>8}{'IoU':>8}{'Dice':>8}")
+    # the database sorts keys in its own way
+    for key, figures in sorted(metrics["by_class"].items(), key=lambda item: int(item[1]["code"])):
+        if figures["pixels"]:
+            precision, recall, iou, dice = (
+                _figure(figures[figure]) for figure in ("precision", "recall", "iou", "dice")
+            )
+            click.echo(f"  {key:<20}{figures['pixels']:>10,}{precision:>11}{recall:>8}{iou:>8}{dice:>8}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
