@@ -71,7 +71,7 @@ def drop_api(cursor: Cursor[Any]) -> None:
 
     """
     for kind, name, _digest in reversed(installed_api(cursor)):
-        statement = SQL("drop {} if exists lode_api.{}").format(SQL(kind), Identifier(name))  # type: ignore[arg-type]
+        statement = SQL("drop {} if exists lode_api.{}").format(SQL(kind), Identifier(name))
         try:
             cursor.execute(statement)
         except errors.DependentObjectsStillExist as error:

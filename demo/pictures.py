@@ -10,15 +10,15 @@ import numpy as np
 import rasterio
 import rasterio.features
 import shapely
-from db.classes import LandClass, land_classes
-from db.mines import mine_boundaries
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from psycopg import Connection
 from pyproj import Transformer
 
+from db.classes import LandClass, list_classes
 from db.landcover import landcover_of_year
+from db.mines import mine_boundaries
 from db.raster.grid import Grid
 from db.scenes import Scene, list_scenes, open_scene
 from demo.figures import DAMAGE_KINDS, Figures
@@ -34,7 +34,7 @@ KIND_COLOURS = {"excavated": "#d7301f", "occupied": "#8c6239"}
 
 def draw_years(conn: Connection[Any], district: District, path: Path) -> Path:
     """Draw one row a year: the scenes in true colour, the published classes, the planted truth."""
-    classes = land_classes(conn)
+    classes = list_classes(conn)
     figure = Figure(figsize=(13.5, 3.55 * len(district.years)), layout="constrained")
     axes = figure.subplots(len(district.years), 3, squeeze=False)
     for row, year in enumerate(district.years):
@@ -108,7 +108,7 @@ def _mosaic(conn: Connection[Any], year: int, grid: Grid) -> NDArray[np.float32]
 
 
 def _true_colour(conn: Connection[Any], scene: Scene) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    bands = [scene.band_names.index(name) for name in ("red", "green", "blue")]
+    bands = [scene.band_names.index(name) + 1 for name in ("red", "green", "blue")]
     stored = open_scene(conn, scene).read(0, 0, scene.grid.height_px, scene.grid.width_px, bands=bands)
     valid = (
         (stored != scene.nodata).all(axis=0) if scene.nodata is not None else np.ones(stored.shape[1:], bool)
@@ -117,7 +117,7 @@ def _true_colour(conn: Connection[Any], scene: Scene) -> tuple[NDArray[np.float3
     for place, band in enumerate(stored):
         dark, bright = np.percentile(band[valid], STRETCH_PERCENT)
         colours[..., place] = np.clip((band - dark) / (bright - dark), 0, 1)
-    return colours**0.8, valid
+    return np.power(colours, np.float32(0.8)), np.asarray(valid)
 
 
 def _published(conn: Connection[Any], year: int, grid: Grid) -> NDArray[np.uint8]:
@@ -134,7 +134,7 @@ def _mine_outlines(
     conn: Connection[Any], grid: Grid
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     rings = shapely.get_rings(_onto_grid(np.array(mine_boundaries(conn), object), grid))
-    return [tuple(shapely.get_coordinates(ring).T) for ring in rings]
+    return [(line[:, 0], line[:, 1]) for line in map(shapely.get_coordinates, rings)]
 
 
 def _onto_grid(geometry: NDArray[Any], grid: Grid) -> NDArray[Any]:
@@ -153,5 +153,5 @@ def _onto_grid(geometry: NDArray[Any], grid: Grid) -> NDArray[Any]:
 def _coloured(class_map: NDArray[np.uint8], classes: list[LandClass]) -> NDArray[np.uint8]:
     palette = np.full((256, 3), 255, np.uint8)
     for each in classes:
-        palette[each.land_class_code] = [int(each.colour[at : at + 2], 16) for at in (1, 3, 5)]
+        palette[each.code] = [int(each.colour[at : at + 2], 16) for at in (1, 3, 5)]
     return palette[class_map]

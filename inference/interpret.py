@@ -26,9 +26,9 @@ from db.scenes import Scene, scene_by_product
 from inference.device import choose_device, describe_device
 from inference.predict import default_overlap_px, predict_scene
 from inference.publish import Interpretation, observed, outline, publish
+from inference.scene_checks import open_source
 from inference.scene_source import SceneSource
 from inference.segmentation_model import SegmentationModel, load_segmentation
-from inference.training.scenes import open_source
 
 MAX_SEGMENT_M = 500.0
 """Outlines get a vertex at least this often, so that they still fit each other in EPSG:4326."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from pyproj import Transformer
 
 from db.errors import UsageError
 from db.scenes import Scene, open_scene
@@ -48,7 +50,13 @@ def source_of(conn: Connection[TupleRow], scene: Scene, band_names: tuple[str, .
 
     """
     bands = choose_bands(scene.product, scene.band_names, band_names)
-    return SceneSource(scene.product, open_scene(conn, scene), bands, scene.value_offset, scene.value_scale)
+    clouded = None
+    if scene.clouded is not None:
+        to_grid = Transformer.from_crs(4326, scene.grid.srid, always_xy=True)
+        clouded = shapely.transform(scene.clouded, lambda xy: np.column_stack(to_grid.transform(*xy.T)))
+    return SceneSource(
+        scene.product, open_scene(conn, scene), bands, scene.value_offset, scene.value_scale, clouded
+    )
 
 
 def check_scene(scene: Scene, model: SegmentationModel) -> None:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import shapely
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import geometry_mask
 
 from db.errors import UsageError
 from db.raster import Grid
@@ -75,6 +78,7 @@ class SceneSource:
         bands: numbers of the wanted bands in the stored order, from 1.
         value_offset: added to a stored value before scaling.
         value_scale: value = (stored + value_offset) * value_scale.
+        clouded: cloud and shadow in the CRS of the grid, which count as not observed.
         lock: keeps two threads from reading at once; shared by scenes that share a connection.
 
     """
@@ -84,6 +88,7 @@ class SceneSource:
     bands: tuple[int, ...]
     value_offset: float = 0.0
     value_scale: float = 1.0
+    clouded: shapely.MultiPolygon | None = None
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -105,7 +110,16 @@ class SceneSource:
         """
         stored = self.read_stored(row, col, height, width)
         values = (stored.astype(np.float32) + np.float32(self.value_offset)) * np.float32(self.value_scale)
-        return values, observed(stored, self.reader.nodata)
+        valid = observed(stored, self.reader.nodata)
+        if self.clouded is not None:
+            valid &= geometry_mask([self.clouded], (height, width), self._transform(row, col))
+        return values, valid
+
+    def _transform(self, row: int, col: int) -> Affine:
+        grid = self.grid
+        west = grid.origin_x + col * grid.resolution_x
+        north = grid.origin_y - row * grid.resolution_y
+        return Affine(grid.resolution_x, 0.0, west, 0.0, -grid.resolution_y, north)
 
     def read_normalised(
         self, row: int, col: int, height: int, width: int, normalisation: Normalisation
@@ -128,7 +142,12 @@ class SceneSource:
         pixels = self.read_stored(0, 0, grid.height_px, grid.width_px)
         reader = ArrayReader(pixels, grid, self.reader.nodata)
         return SceneSource(
-            self.name, reader, tuple(range(1, len(self.bands) + 1)), self.value_offset, self.value_scale
+            self.name,
+            reader,
+            tuple(range(1, len(self.bands) + 1)),
+            self.value_offset,
+            self.value_scale,
+            self.clouded,
         )
 
 

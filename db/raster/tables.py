@@ -166,8 +166,16 @@ def _add_constraints(conn: Connection[Any], layout: TableLayout) -> None:
     )
     checks: tuple[tuple[str, LiteralString, tuple[object, ...]], ...] = (
         ("srid", "st_srid(rast) = {}", (grid.srid,)),
-        ("scalex", "round(st_scalex(rast)::numeric, 10) = round({}::numeric, 10)", (grid.resolution_x,)),
-        ("scaley", "round(st_scaley(rast)::numeric, 10) = round({}::numeric, 10)", (-grid.resolution_y,)),
+        (
+            "scalex",
+            "round(st_scalex(rast)::numeric, 10) = round({}::double precision::numeric, 10)",
+            (grid.resolution_x,),
+        ),
+        (
+            "scaley",
+            "round(st_scaley(rast)::numeric, 10) = round({}::double precision::numeric, 10)",
+            (-grid.resolution_y,),
+        ),
         ("width", "st_width(rast) in ({})", (_sides(grid.width_px, tile_px),)),
         ("height", "st_height(rast) in ({})", (_sides(grid.height_px, tile_px),)),
         ("same_alignment", "st_samealignment(rast, {}::raster)", (alignment.hex().upper(),)),

@@ -202,13 +202,13 @@ def _train(
 
 
 def covering_windows(scenes: Sequence[TrainingScene], tile_px: int) -> int:
-    """Windows of an epoch: twice as many as it takes to cover the training labels, at least 256."""
+    """Windows of an epoch: as many as it takes to cover the training labels, at least 256."""
     chunks = 0
     for scene in scenes:
         training = scene.parts == TRAIN
         rows, cols = scene.labelled.rows[training] // tile_px, scene.labelled.cols[training] // tile_px
         chunks += len(set(zip(rows.tolist(), cols.tolist(), strict=True)))
-    return max(2 * chunks, 256)
+    return max(chunks, 256)
 
 
 def _named_counts(counts: NDArray[np.int64], names: dict[int, str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class TrainingSettings:
         tile_px: edge of the windows in training and in use; None: see `suitable_tile_px`.
         overlap_px: overlap of the windows where validation and test are predicted; None: as in use.
         epochs: epochs; after each the network is judged on the validation blocks.
-        windows_per_epoch: windows drawn an epoch; None: as many as cover the training blocks twice.
+        windows_per_epoch: windows drawn an epoch; None: as many as cover the training labels.
         batch_size: windows in a step.
         learning_rate: the highest of the schedule (rise, then cosine to 0).
         weight_decay: of AdamW, on convolution and linear weights.

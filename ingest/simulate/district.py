@@ -30,7 +30,10 @@ _PIXEL_M2 = RESOLUTION_M**2
 
 @dataclass(frozen=True)
 class Scene:
-    """A simulated scene; `cloud` and `shadow` are outlines in EPSG:32645, None under a clear sky."""
+    """A simulated scene; `cloud` and `shadow` are outlines in EPSG:32645, None under a clear sky.
+
+    `clouds` is the cloud mask that came with the product: both, with slightly generous outlines.
+    """
 
     product: str
     path: Path
@@ -38,6 +41,7 @@ class Scene:
     acquired_on: date
     cloud: MultiPolygon | None
     shadow: MultiPolygon | None
+    clouds: Path | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,15 @@ def simulate_district(
         folder=folder,
         years=YEARS,
         scenes=[
-            Scene(done.product, done.path, outputs.SENSOR, done.swath.acquired_on, done.cloud, done.shadow)
+            Scene(
+                done.product,
+                done.path,
+                outputs.SENSOR,
+                done.swath.acquired_on,
+                done.cloud,
+                done.shadow,
+                writer.cloud_mask(done),
+            )
             for done in writer.scenes
         ],
         labels=writer.write_labels(),

@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from shapely import MultiPolygon
 
@@ -26,6 +27,8 @@ from ingest.simulate.write import (
 )
 
 SENSOR = "gf2_pms"
+CLOUD_MARGIN_M = 12.0
+"""How far a product's cloud mask reaches beyond cloud and shadow."""
 _SURVEYED_ON = date(2020, 10, 31)
 
 
@@ -229,6 +232,17 @@ class Writer:
                 "mine": [sites[number - 1].code if number else "" for number in numbers],
             },
         )
+        return path
+
+    def cloud_mask(self, scene: WrittenScene) -> Path | None:
+        """Write the cloud mask of a scene as products carry it: outlines a few pixels generous."""
+        hidden = [outline for outline in (scene.cloud, scene.shadow) if outline is not None]
+        if not hidden:
+            return None
+        path = self.folder / "scenes" / f"{scene.product}_clouds.gpkg"
+        generous = shapely.union_all(hidden).buffer(CLOUD_MARGIN_M)
+        parts = list(generous.geoms) if isinstance(generous, MultiPolygon) else [generous]
+        write_features(path, "clouds", "Polygon", parts, {"product": [scene.product] * len(parts)})
         return path
 
     def clouds(self) -> Path:

@@ -131,7 +131,12 @@ def test_the_same_seed_gives_the_same_split() -> None:
 
 @pytest.mark.parametrize(
     ("extent_m2", "resolution_m", "edge_m"),
-    [(4000.0 * 4000, 10.0, 500.0), (2000.0 * 2400, 2.0, 200.0), (100.0 * 100, 10.0, 100.0), (1e8, 2.0, 1000.0)],
+    [
+        (4000.0 * 4000, 10.0, 500.0),
+        (2000.0 * 2400, 2.0, 200.0),
+        (100.0 * 100, 10.0, 100.0),
+        (1e8, 2.0, 1000.0),
+    ],
 )
 def test_the_default_edge_follows_the_extent(extent_m2: float, resolution_m: float, edge_m: float) -> None:
     assert default_edge_m(extent_m2, resolution_m) == pytest.approx(edge_m)
@@ -167,7 +172,9 @@ def test_labels_are_drawn_by_pixel_centres_and_later_ones_win() -> None:
     to_wgs84 = pyproj.Transformer.from_crs(32645, 4326, always_xy=True)
 
     def box(west: float, south: float, east: float, north: float) -> shapely.Geometry:
-        planar = shapely.box(*(500_000 + 10 * west, 4_860_000 - 10 * south), 500_000 + 10 * east, 4_860_000 - 10 * north)
+        planar = shapely.box(
+            *(500_000 + 10 * west, 4_860_000 - 10 * south), 500_000 + 10 * east, 4_860_000 - 10 * north
+        )
         return shapely.transform(planar, lambda xy: np.column_stack(to_wgs84.transform(*xy.T)))
 
     labels = label_map([6, 1, 9], [box(0, 0, 4.6, 4), box(3, 0, 6, 2), box(0, 3, 2, 4)], GRID)

@@ -23,7 +23,9 @@ def plans(draw: st.DrawFn) -> WindowPlan:
     )
 
 
-def blended(plan: WindowPlan, scene: NDArray[np.float32], order: list[int] | None = None) -> NDArray[np.float32]:
+def blended(
+    plan: WindowPlan, scene: NDArray[np.float32], order: list[int] | None = None
+) -> NDArray[np.float32]:
     """What an identity predictor gives, put together from the strips."""
     padded = torch.from_numpy(pad_by_reflection(scene, plan.tile_px, plan.tile_px))
     blender = StripBlender(plan, scene.shape[0])

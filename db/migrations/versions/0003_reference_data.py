@@ -6,6 +6,8 @@ Revises: 0002
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -62,7 +64,7 @@ def _evenly(prefix: str, count: int, first_nm: float, last_nm: float) -> list[tu
 
 
 # key, name, pixel size in m, source, bands
-SENSORS = [
+SENSORS: list[tuple[str, str, float, str, Sequence[tuple[str, str | None, float, float]]]] = [
     ("sentinel2_msi", "Sentinel-2 MSI", 10.0, "ESA, Sentinel-2 spectral response functions, 2A", _SENTINEL2),
     ("gf1_pms", "Gaofen-1 PMS multispectral", 8.0, _CRESDA, _from_limits(_BGRN)),
     ("gf1_pan", "Gaofen-1 PMS panchromatic", 2.0, _CRESDA, _from_limits([("pan", "pan", 450.0, 900.0)])),
