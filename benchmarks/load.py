@@ -10,6 +10,7 @@ Usage: python -m benchmarks.load [--megabytes 512] [--runs 3]
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import time
@@ -62,6 +63,7 @@ def write_noisy_scene(path: Path, megabytes: int) -> int:
             rows = min(TILE_PX, side_px - top)
             pixels = random.integers(1, 60000, (BANDS, rows, side_px), dtype=np.uint16)
             scene.write(pixels, window=Window(0, top, side_px, rows))
+    os.sync()  # or the disk would write it during the first run
     return side_px
 
 

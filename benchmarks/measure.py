@@ -67,7 +67,8 @@ def paired_runs(
 ) -> PairedRuns:
     """Run both sides in turn, beginning with the other side each time.
 
-    Whatever else the machine does then burdens both alike.
+    Whatever else the machine does then burdens both alike. A first pair is not counted: it meets memory and
+    disk that were never used, which on virtual machines takes longer than the work itself.
 
     Args:
         ours: runs our side once and returns the seconds that count.
@@ -82,10 +83,12 @@ def paired_runs(
         raise UsageError(f"a median needs {LEAST_RUNS} runs at least, got {runs}")
     seconds: dict[str, list[float]] = {"ours": [], "peer": []}
     sides = {"ours": ours, "peer": peer}
-    for run in range(runs):
+    for run in range(runs + 1):
         for side in ("ours", "peer") if run % 2 else ("peer", "ours"):
-            seconds[side].append(sides[side]())
-            note(f"run {run + 1} of {runs}: {side} {seconds[side][-1]:.2f} s")
+            taken = sides[side]()
+            note(f"{f'run {run} of {runs}' if run else 'warming up'}: {side} {taken:.2f} s")
+            if run:
+                seconds[side].append(taken)
     return PairedRuns(tuple(seconds["ours"]), tuple(seconds["peer"]))
 
 

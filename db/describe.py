@@ -8,7 +8,8 @@ from psycopg import Connection
 
 _RELATIONS = """
 select c.oid, n.nspname, c.relname,
-  case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view' else c.relkind::text
+  case c.relkind
+    when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view' else c.relkind::text
   end,
   coalesce(obj_description(c.oid, 'pg_class'), '')
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -27,7 +28,8 @@ order by a.attnum
 """
 
 _CONSTRAINTS = """
-select conname, pg_get_constraintdef(oid) from pg_constraint where conrelid = %s and contype <> 't' order by conname
+select conname, pg_get_constraintdef(oid) from pg_constraint
+where conrelid = %s and contype <> 't' order by conname
 """
 
 _INDEXES = "select pg_get_indexdef(indexrelid) from pg_index where indrelid = %s order by 1"

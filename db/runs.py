@@ -77,7 +77,8 @@ def run_by_id(conn: Connection[Any], run_id: int) -> Run:
 
     """
     row = conn.execute(
-        "select run_id, scene_id, model_id, status, is_current, attempt, error from lode.run where run_id = %s",
+        "select run_id, scene_id, model_id, status, is_current, attempt, error"
+        " from lode.run where run_id = %s",
         (run_id,),
     ).fetchone()
     if row is None:

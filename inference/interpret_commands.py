@@ -66,6 +66,6 @@ def infer(
     click.echo(
         f"{product}: run {outcome.run_id} published {figures['polygons']:,} polygons over "
         f"{figures['observed_area_m2'] / 1e6:.3f} km2 ({figures['predict_s']:.1f} s classifying, "
-        f"{figures['outline_s']:.1f} s outlining, {figures['publish_s']:.1f} s publishing; {outcome.device}); "
-        f"it {standing}"
+        f"{figures['outline_s']:.1f} s outlining, {figures['publish_s']:.1f} s publishing; "
+        f"{outcome.device}); it {standing}"
     )

@@ -12,7 +12,7 @@ from db import accounting, landcover, runs
 from tests.grids import cells
 
 CODES = {"b": 0, "v": 1, "w": 2, "l": 3, "i": 4, "d": 5, "p": 6, "t": 7}
-"""Letters of drawn ground: background, vegetation, water, living area, industrial square, dump, pit, tailings."""
+"""Letters of drawn ground: the class's first letter, i for the industrial square, p for the pit."""
 
 
 def ewkb(geometry: MultiPolygon) -> bytes:
@@ -41,7 +41,8 @@ def add_model(conn: Connection[Any], name: str, codes: tuple[int, ...] = tuple(r
     row = conn.execute(
         "insert into lode.model (name, task, architecture, options, class_codes, mapped_codes, band_names,"
         " resolution_m, tile_px, normalisation, training, history, metrics, versions) values (%s,"
-        " 'segmentation', 'drawn', '{}', %s, %s, '{blue,green,red,nir}', 100, 64, '{}', '{}', '[]', '{}', '{}')"
+        " 'segmentation', 'drawn', '{}', %s, %s, '{blue,green,red,nir}', 100, 64, '{}', '{}', '[]', '{}',"
+        " '{}')"
         " returning model_id",
         (name, list(codes), list(codes)),
     ).fetchone()

@@ -124,7 +124,9 @@ def test_an_unknown_name_lists_those_there_are(conn: Connection[Any], new: NewMo
 
 def test_weights_that_differ_from_their_checksum_are_refused(conn: Connection[Any], new: NewModel) -> None:
     store_model(conn, new)
-    conn.execute("update lode.model_weights set weights = set_byte(weights, 5000, get_byte(weights, 5000) # 1)")
+    conn.execute(
+        "update lode.model_weights set weights = set_byte(weights, 5000, get_byte(weights, 5000) # 1)"
+    )
     with pytest.raises(UsageError, match="damaged"):
         load_model(conn, new.name)
     conn.execute("delete from lode.model_weights")

@@ -59,7 +59,8 @@ def test_the_main_job(prepared_url: str, prepared: Prepared) -> None:
     [(seen_m2, owned_m2, union_m2, grid_m2)] = rows(
         prepared_url,
         "select sum(area_m2), sum(owned_area_m2), st_area(st_union(geom)::geography),"
-        " (select sum(width_px * height_px * resolution_m * resolution_y_m) from lode.scene) from lode.observation",
+        " (select sum(width_px * height_px * resolution_m * resolution_y_m) from lode.scene)"
+        " from lode.observation",
     )
     assert seen_m2 < grid_m2 * 0.9995
     assert owned_m2 < seen_m2 * 0.99
@@ -127,7 +128,8 @@ def test_batch_size_moves_no_area_by_more_than_a_thousandth(
 def test_another_model_stands_for_the_scene_only_when_told(prepared_url: str, product: str) -> None:
     with connect(prepared_url) as conn:
         conn.execute(
-            'insert into lode.model select (jsonb_populate_record(m, \'{"model_id": 900, "name": "other"}\')).*'
+            "insert into lode.model select (jsonb_populate_record(m,"
+            ' \'{"model_id": 900, "name": "other"}\')).*'
             " from lode.model m"
         )
         conn.execute("insert into lode.model_weights select 900, sha256, weights from lode.model_weights")
