@@ -45,7 +45,7 @@ def run_demo(out: Path, *, seed: int, width_px: int, height_px: int, epochs: int
     click.echo(f"simulating {width_px * 2 / 1000:.1f} x {height_px * 2 / 1000:.1f} km of a mining district")
     district = simulate_district(folder / "district", seed=seed, width_px=width_px, height_px=height_px)
     _ingest(district)
-    # On a slow or busy machine the schedule is run through faster, so that the whole stays within ten minutes.
+    # On a slow or busy machine the schedule is run through faster: the whole stays within ten minutes.
     training = ["--epochs", str(epochs)] if epochs else ["--time-limit-s", "300"]
     _lode("train", "segmentation", "--name", MODEL, "--backbone", "small", "--seed", str(seed), *training)
     for scene in district.scenes:

@@ -68,7 +68,10 @@ select
     where a.attrelid = c.oid and a.attname = any (%(keys)s) and not a.attisdropped
   ) as has_owner,
   o.r_table_name::text as overview_of,
-  to_regclass(format('%%I.%%I', o.r_table_schema, o.r_table_name)) is not null as has_base
+  case -- format() refuses null names, and only an overview has a base
+    when o.r_table_name is null then false
+    else to_regclass(format('%%I.%%I', o.r_table_schema, o.r_table_name)) is not null
+  end as has_base
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 left join raster_overviews o on o.o_table_schema = n.nspname and o.o_table_name = c.relname

@@ -69,12 +69,14 @@ def _average_into(target: Pixels, block: Pixels, nodata: Nodata) -> None:
     has_nan = is_float and math.isnan(float(low))
     # Where nodata lies outside the range of the block, none of it is there and no mean can become it.
     is_clean = not has_nan and (nodata is None or math.isnan(nodata) or not low <= nodata <= high)
-    if is_clean:
-        _mean_of_all(target, block, is_float=is_float)
-    elif low == high:
-        target[...] = low
-    else:
-        _mean_of_valid(target, block, nodata, is_float=is_float)
+    # Infinities among the pixels become infinite or NaN means, without a word.
+    with np.errstate(invalid="ignore", over="ignore"):
+        if is_clean:
+            _mean_of_all(target, block, is_float=is_float)
+        elif low == high:
+            target[...] = low
+        else:
+            _mean_of_valid(target, block, nodata, is_float=is_float)
 
 
 def _mean_of_all(target: Pixels, block: Pixels, *, is_float: bool) -> None:

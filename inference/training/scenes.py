@@ -11,7 +11,6 @@ from psycopg.rows import TupleRow
 from db.errors import UsageError
 from db.labels import labels_of_scene
 from db.scenes import Scene, list_scenes, scene_by_product
-from inference.scene_checks import open_source as open_source
 from inference.scene_checks import source_of, within_tolerance
 from inference.scene_source import CACHE_BYTES, SceneSource
 

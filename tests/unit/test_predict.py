@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -88,6 +90,17 @@ def test_nan_and_infinity_are_not_observed_and_do_not_spread() -> None:
     known = probabilities[:3, class_map != 255].astype(int)
     assert (known <= 200).all()
     np.testing.assert_allclose(known.sum(axis=0), 200, atol=2)
+
+
+def test_under_cloud_nothing_is_observed() -> None:
+    # rows 10 to 29 and columns 40 to 79 of 2 m pixels
+    cloud = shapely.MultiPolygon([shapely.box(500_080, 4_859_940, 500_160, 4_859_980)])
+    values = noise(3, 100, 100)
+    clouded = replace(source_of_pixels(values), clouded=cloud)
+    expected = values.argmax(axis=0)
+    expected[10:30, 40:80] = 255
+    for source in (clouded, clouded.cached()):
+        np.testing.assert_array_equal(predicted(source, model_of(PixelNetwork()))[0], expected)
 
 
 def test_values_are_scaled_and_normalised_band_by_band() -> None:

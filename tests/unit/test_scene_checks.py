@@ -27,7 +27,7 @@ def scene(
     grid = Grid(32645, 500_000.0, 4_860_000.0, resolution_m, resolution_m, 100, 100)
     return Scene(
         1, "drawn", 1, "gf2_pms", date(2023, 7, 1), grid, bands, "16BUI", 0.0, 0.0, 1.0, level, 1.0, "", "",
-        "scene_1", 256, None, (), shapely.MultiPolygon(),
+        "scene_1", 256, None, (), shapely.MultiPolygon(), None, None,
     )  # fmt: skip
 
 
