@@ -133,7 +133,8 @@ def _published(conn: Connection[Any], year: int, grid: Grid) -> NDArray[np.uint8
 def _mine_outlines(
     conn: Connection[Any], grid: Grid
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    rings = shapely.get_rings(_onto_grid(np.array(mine_boundaries(conn), object), grid))
+    polygons = shapely.get_parts(np.array(mine_boundaries(conn), object))
+    rings = shapely.get_rings(_onto_grid(polygons, grid))
     return [(line[:, 0], line[:, 1]) for line in map(shapely.get_coordinates, rings)]
 
 

@@ -21,6 +21,7 @@ class Normalisation:
         means: mean of each band over the training blocks, in the scenes' unit after offset and scale.
         stds: standard deviation of each band, same unit, positive.
         medians: lowest and highest median of each band among the training scenes, same unit.
+        darkest: lowest 5th percentile of each band among the training scenes, same unit.
 
     """
 
@@ -28,6 +29,7 @@ class Normalisation:
     means: tuple[float, ...]
     stds: tuple[float, ...]
     medians: tuple[tuple[float, float], ...]
+    darkest: tuple[float, ...]
 
     def __post_init__(self) -> None:
         """Refuse statistics that would make nonsense of every pixel."""
@@ -43,11 +45,13 @@ class Normalisation:
         """Statistics of the training scenes' values, one array (pixels, bands) a scene."""
         everything = np.concatenate(samples).astype(np.float64)
         medians = np.stack([np.median(part, axis=0) for part in samples])
+        darkest = np.stack([np.quantile(part, 0.05, axis=0) for part in samples]).min(axis=0)
         return cls(
             band_names,
             tuple(everything.mean(axis=0).tolist()),
             tuple(everything.std(axis=0).tolist()),
             tuple(zip(medians.min(axis=0).tolist(), medians.max(axis=0).tolist(), strict=True)),
+            tuple(darkest.tolist()),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -57,6 +61,7 @@ class Normalisation:
                 "mean": self.means[index],
                 "std": self.stds[index],
                 "medians": list(self.medians[index]),
+                "darkest": self.darkest[index],
             }
             for index, name in enumerate(self.band_names)
         }
@@ -76,6 +81,7 @@ class Normalisation:
                 tuple(float(band["mean"]) for band in bands),
                 tuple(float(band["std"]) for band in bands),
                 tuple((float(band["medians"][0]), float(band["medians"][1])) for band in bands),
+                tuple(float(band["darkest"]) for band in bands),
             )
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UsageError(

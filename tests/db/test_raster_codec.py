@@ -73,7 +73,8 @@ def test_postgis_reads_what_we_encode(postgis: Connection, dtype: str) -> None:
 
     values = postgis.execute(
         "select b, y, x, st_value(r, b, x, y, exclude_nodata_value => false)"
-        " from st_rastfromwkb(%b) r, generate_series(1, 3) b, generate_series(1, 9) x, generate_series(1, 6) y",
+        " from st_rastfromwkb(%b) r,"
+        " generate_series(1, 3) b, generate_series(1, 9) x, generate_series(1, 6) y",
         (wkb,),
     ).fetchall()
     read = np.empty(pixels.shape, np.float64)
@@ -94,7 +95,7 @@ def test_bytes_equal_those_of_postgis(postgis: Connection, dtype: str, nodata: f
 def test_we_decode_what_postgis_makes(postgis: Connection) -> None:
     row = postgis.execute(
         "select st_asbinary(st_setvalues(st_addband(st_addband("
-        "st_makeemptyraster(4, 3, 100, 200, 10, -20, 0, 0, 32650), '16BSI', 5, -1), '16BSI', 6, null),"
+        "st_makeemptyraster(4, 3, 100, 200, 10, -20, 0, 0, 32650), '16BSI'::text, 5, -1), '16BSI'::text, 6, null),"
         " 1, 2, 1, array[[1, 2], [3, 4]]::float8[]))",
         binary=True,
     ).fetchone()

@@ -37,7 +37,9 @@ def weights() -> bytes:
 
 @pytest.fixture
 def new(weights: bytes) -> NewModel:
-    normalisation = Normalisation(BANDS, (400.0, 900.0), (50.0, 120.0), ((380.0, 420.0), (850.0, 950.0)))
+    normalisation = Normalisation(
+        BANDS, (400.0, 900.0), (50.0, 120.0), ((380.0, 420.0), (850.0, 950.0)), (300.0, 700.0)
+    )
     return NewModel(
         name="quarries 2023",
         task="segmentation",

@@ -32,7 +32,9 @@ def model_of(network: nn.Module, bands: int = 3, tile_px: int = 32, **changes: A
         "network": network.eval(),
         "device": torch.device("cpu"),
         "band_names": names,
-        "normalisation": Normalisation(names, (0.0,) * bands, (1.0,) * bands, ((0.0, 0.0),) * bands),
+        "normalisation": Normalisation(
+            names, (0.0,) * bands, (1.0,) * bands, ((0.0, 0.0),) * bands, (0.0,) * bands
+        ),
         "class_codes": CLASS_CODES,
         "mapped_codes": CLASS_CODES[:bands],
         "tile_px": tile_px,

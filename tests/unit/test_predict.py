@@ -107,7 +107,7 @@ def test_values_are_scaled_and_normalised_band_by_band() -> None:
     from inference.normalisation import Normalisation
 
     names = ("b1", "b2")
-    normalisation = Normalisation(names, (0.1, 0.3), (0.05, 0.1), ((0.1, 0.1), (0.3, 0.3)))
+    normalisation = Normalisation(names, (0.1, 0.3), (0.05, 0.1), ((0.1, 0.1), (0.3, 0.3)), (0.0, 0.0))
     seen = _Counting()
     source = source_of_pixels(np.full((2, 32, 32), 2500, np.uint16), offset=-1000, scale=1e-4)
     predicted(source, model_of(seen, bands=2, normalisation=normalisation))
