@@ -18,6 +18,7 @@ from db.raster import Grid
 from inference.normalisation import Normalisation
 
 CACHE_BYTES = 1 << 30
+VALUE_LIMIT_STD = 30.0
 
 
 class PixelReader(Protocol):
@@ -109,7 +110,10 @@ class SceneSource:
         Values of pixels that were not observed mean nothing.
         """
         stored = self.read_stored(row, col, height, width)
-        values = (stored.astype(np.float32) + np.float32(self.value_offset)) * np.float32(self.value_scale)
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN and Inf are told by the mask
+            values = (stored.astype(np.float32) + np.float32(self.value_offset)) * np.float32(
+                self.value_scale
+            )
         valid = observed(stored, self.reader.nodata)
         if self.clouded is not None:
             valid &= geometry_mask([self.clouded], (height, width), self._transform(row, col))
@@ -126,13 +130,17 @@ class SceneSource:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The network's input (bands, height, width), and which pixels were observed (height, width).
 
-        What was not observed is 0, the mean, so that a nodata collar is no bright or dark object.
+        What was not observed is 0, the mean, so that a nodata collar is no bright or dark object. Values are
+        limited to `VALUE_LIMIT_STD`, or a single broken pixel would reach every pixel of its window through
+        the network's global pooling.
         """
         values, valid = self.read(row, col, height, width)
         means = np.array(normalisation.means, np.float32)[:, None, None]
         stds = np.array(normalisation.stds, np.float32)[:, None, None]
-        values -= means
-        values /= stds
+        with np.errstate(over="ignore", invalid="ignore"):
+            values -= means
+            values /= stds
+        np.clip(values, -VALUE_LIMIT_STD, VALUE_LIMIT_STD, out=values)
         values[:, ~valid] = 0
         return values, valid
 

@@ -84,6 +84,8 @@ class RasterWriter:
         storage: Storage = "external",
         comment: str | None = None,
     ) -> None:
+        if conn.autocommit and conn.info.transaction_status == pq.TransactionStatus.IDLE:
+            raise UsageError("a raster is written inside a transaction: switch autocommit off or open one")
         pixel_type = check_pixel_type(dtype)
         check_table_name(table)
         check_resampling(resampling)
@@ -142,8 +144,6 @@ class RasterWriter:
         self._plan_cache_mode = set_locally(self._conn, "plan_cache_mode", "force_generic_plan")
         for layout in self._layouts.values():
             create_table(self._conn, layout)
-        if self._conn.info.transaction_status != pq.TransactionStatus.INTRANS:
-            raise UsageError("a raster is written inside a transaction: switch autocommit off or open one")
 
     def write_rows(self, pixels: Pixels) -> None:
         """Write the next rows, (bands, rows, width), from top to bottom, any number at a time."""

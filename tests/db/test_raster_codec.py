@@ -95,7 +95,8 @@ def test_bytes_equal_those_of_postgis(postgis: Connection, dtype: str, nodata: f
 def test_we_decode_what_postgis_makes(postgis: Connection) -> None:
     row = postgis.execute(
         "select st_asbinary(st_setvalues(st_addband(st_addband("
-        "st_makeemptyraster(4, 3, 100, 200, 10, -20, 0, 0, 32650), '16BSI'::text, 5, -1), '16BSI'::text, 6, null),"
+        "st_makeemptyraster(4, 3, 100, 200, 10, -20, 0, 0, 32650), '16BSI'::text, 5, -1),"
+        " '16BSI'::text, 6, null),"
         " 1, 2, 1, array[[1, 2], [3, 4]]::float8[]))",
         binary=True,
     ).fetchone()

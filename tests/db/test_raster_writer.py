@@ -24,7 +24,9 @@ from tests.support import REPOSITORY
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 PIXELS = with_holes(noise("uint16", 3, 300, 210), 0)
-TABLES = "select c.relname::text from pg_class c where c.relnamespace = 'lode_raster'::regnamespace and relkind = 'r'"
+TABLES = (
+    "select relname::text from pg_class where relnamespace = 'lode_raster'::regnamespace and relkind = 'r'"
+)
 
 
 def raster_tables(conn: Connection) -> set[str]:

@@ -92,6 +92,21 @@ def test_nan_and_infinity_are_not_observed_and_do_not_spread() -> None:
     np.testing.assert_allclose(known.sum(axis=0), 200, atol=2)
 
 
+def test_a_broken_value_stays_a_matter_of_its_pixel() -> None:
+    """Through global pooling one enormous value would otherwise change or destroy the whole window."""
+
+    class Pooling(PixelNetwork):
+        def forward(self, tiles: Tensor) -> Tensor:
+            return super().forward(tiles + tiles.mean(dim=(2, 3), keepdim=True))
+
+    values = noise(3, 64, 64) * 3
+    broken = values.copy()
+    broken[0, 5, 5] = -3.4e38
+    whole, spoilt = (predicted(source_of_pixels(v), model_of(Pooling())) for v in (values, broken))
+    assert (spoilt[1].astype(int) <= 200).all()
+    assert np.abs(whole[1].astype(int) - spoilt[1]).mean() < 1
+
+
 def test_under_cloud_nothing_is_observed() -> None:
     # rows 10 to 29 and columns 40 to 79 of 2 m pixels
     cloud = shapely.MultiPolygon([shapely.box(500_080, 4_859_940, 500_160, 4_859_980)])
