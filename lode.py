@@ -37,7 +37,7 @@ SUBCOMMANDS = {
     "db": Subcommand("db.admin:database_group", "Upgrade and check the database."),
     "ingest": Subcommand("ingest.commands:ingest_group", "Bring scenes, labels and maps into the database."),
     "train": Subcommand("inference.commands:train_group", "Train a network on labels in the database."),
-    "model": Subcommand("inference.commands:model_group", "List, show, export and import trained networks."),
+    "model": Subcommand("inference.commands:model_group", "List and show trained networks."),
     "infer": Subcommand("inference.interpret_commands:infer", "Classify a scene and publish what was found."),
     "report": Subcommand("db.report_commands:report_group", "Print reports from the views."),
     "demo": Subcommand("demo.commands:demo", "Run the whole of Lode on a simulated district."),

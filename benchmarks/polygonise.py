@@ -41,7 +41,8 @@ def class_map(side_px: int) -> NDArray[np.uint8]:
         zoom(np.float32(a), 8, order=1) + zoom(gaussian_filter(b, 0.8), 2, order=1) * 0.12
         for a, b in zip(coarse, fine, strict=True)
     ]
-    return np.argmax(scores, axis=0).astype(np.uint8)
+    codes: NDArray[np.uint8] = np.argmax(scores, axis=0).astype(np.uint8)
+    return codes
 
 
 def prepare(conn: Connection[tuple[object, ...]]) -> None:

@@ -22,7 +22,7 @@ import click
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Shorter or longer training.")
 def demo(out: Path, seed: int, width_px: int, height_px: int, epochs: int | None) -> None:
-    """Simulate a mining district, and run the main job on it.
+    """Run the whole of Lode on a simulated district.
 
     Three years of scenes are ingested, a small network is trained on interpreters' labels, every scene is
     interpreted, and damaged area by mine and year is printed beside the planted truth. Works in a database

@@ -27,7 +27,9 @@ def infer(
     batch_size: int | None,
     device_name: str | None,
 ) -> None:
-    """Classify a scene, publish polygons, probabilities and the areas of its mines.
+    """Classify a scene and publish what was found.
+
+    Published are polygons, probabilities of each class and the areas of the mines, in one transaction.
 
     The same scene, network and settings are computed once: asked again, nothing changes. The first network
     to interpret a scene stands for it in maps and areas; another one does so only with --make-current.

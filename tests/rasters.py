@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from psycopg import Connection
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 
 from db.raster import Grid, RasterWriter
 
@@ -80,7 +80,7 @@ def write_file(path: Path, pixels: Pixels, *, nodata: float | None = None, **pro
         dtype=pixels.dtype,
         nodata=nodata,
         crs=f"EPSG:{grid.srid}",
-        transform=from_origin(grid.origin_x, grid.origin_y, grid.resolution_x, grid.resolution_y),
+        transform=Affine(grid.resolution_x, 0, grid.origin_x, 0, -grid.resolution_y, grid.origin_y),
         **profile,
     ) as file:
         file.write(pixels)

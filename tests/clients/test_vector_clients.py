@@ -59,7 +59,10 @@ def test_qgis_opens_the_layers(published: Connection[Any], database_url: str) ->
     if subprocess.run([SYSTEM_PYTHON, "-c", "import qgis.core"], check=False, capture_output=True).returncode:
         missing("python3-qgis")
     parts = conninfo_to_dict(database_url)
-    uri = f"host='{parts['host']}' port={parts.get('port', 5432)} dbname='{parts['dbname']}' user='{parts['user']}'"
+    uri = (
+        f"host='{parts['host']}' port={parts.get('port', 5432)} dbname='{parts['dbname']}'"
+        f" user='{parts['user']}'"
+    )
     layers = [
         ["lode_api", "landcover_map", "geom", "ogc_fid"],
         ["lode_api", "scene_catalogue", "geom", "ogc_fid"],
@@ -86,7 +89,10 @@ def test_ogrinfo_knows_key_type_and_count(published: Connection[Any], database_u
     if shutil.which("ogrinfo") is None:
         missing("gdal-bin")
     parts = conninfo_to_dict(database_url)
-    source = f"PG:host={parts['host']} port={parts.get('port', 5432)} dbname={parts['dbname']} user={parts['user']}"
+    source = (
+        f"PG:host={parts['host']} port={parts.get('port', 5432)} dbname={parts['dbname']}"
+        f" user={parts['user']}"
+    )
     for layer, geometry in (
         ("lode_api.landcover_map", "Multi Polygon"),
         ("lode_api.damage_by_mine_year", "None"),

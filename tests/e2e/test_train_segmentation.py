@@ -63,9 +63,8 @@ def test_the_same_seed_trains_the_same_network(prepared_url: str) -> None:
 def test_bands_and_scenes_can_be_chosen(prepared_url: str) -> None:
     with connect(prepared_url) as conn:
         product = list_scenes(conn)[0].product
-    lode(
-        prepared_url, "train", "segmentation", "--name", "two", "--bands", "nir,red", "--scene", product, *QUICK
-    )  # fmt: skip
+    chosen = ("--bands", "nir,red", "--scene", product)
+    lode(prepared_url, "train", "segmentation", "--name", "two", *chosen, *QUICK)
     with connect(prepared_url) as conn:
         model = model_by_name(conn, "two")
     assert model.band_names == ["nir", "red"]

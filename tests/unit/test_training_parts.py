@@ -122,7 +122,7 @@ def striped_scene() -> tuple[TrainingScene, Split]:
 
 def test_training_windows_never_show_labels_of_held_out_blocks() -> None:
     scene, _split = striped_scene()
-    normalisation = Normalisation(("b1", "b2"), (0.0, 0.0), (1.0, 1.0), ((0.0, 0.0),) * 2, (0.0, 0.0))
+    normalisation = Normalisation(("b1", "b2"), (0.0, 0.0), (8.0, 8.0), ((0.0, 0.0),) * 2, (0.0, 0.0))
     shown = np.zeros((96, 96), bool)
     # a window's pixels tell where it lies: both bands carry the place
     rows, cols = np.indices((96, 96)).astype(np.float32)
@@ -134,7 +134,7 @@ def test_training_windows_never_show_labels_of_held_out_blocks() -> None:
         for window, classes in zip(pixels, labels, strict=True):
             labelled = classes != 255
             assert labelled.any()
-            shown[window[0][labelled].astype(int), window[1][labelled].astype(int)] = True
+            shown[*(window[:, labelled] * 8).round().astype(int)] = True
     training = scene.truth(TRAIN) != 255
     assert not (shown & ~training).any()
     assert (shown & training).sum() > 0.9 * training.sum()
