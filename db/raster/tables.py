@@ -164,6 +164,8 @@ def _add_constraints(conn: Connection[Any], layout: TableLayout) -> None:
         resolution_x=grid.resolution_x,
         resolution_y=grid.resolution_y,
     )
+    # The scales pass through double precision, as those of the tiles do: the literal itself would be compared
+    # with all its digits, where numeric takes 15 of a double.
     checks: tuple[tuple[str, LiteralString, tuple[object, ...]], ...] = (
         ("srid", "st_srid(rast) = {}", (grid.srid,)),
         (
@@ -198,9 +200,6 @@ def _add_constraints(conn: Connection[Any], layout: TableLayout) -> None:
 def _literal(value: object) -> sql.Composable:
     if isinstance(value, tuple):
         return sql.SQL(", ").join(sql.Literal(item) for item in value)
-    if isinstance(value, float) and value.is_integer():
-        # As PostGIS writes it: a 2.0 would lose its cast, and then raster_columns rounds it.
-        return sql.Literal(int(value))
     return sql.Literal(value)
 
 

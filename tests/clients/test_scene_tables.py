@@ -42,7 +42,8 @@ def write_scene(path: Path, dtype: str, *, nodata: float | None) -> np.ndarray:
     if nodata is not None:
         pixels[:, :300, :600] = nodata
     profile = {
-        "driver": "GTiff", "width": 1111, "height": 700, "count": 4, "dtype": dtype, "nodata": nodata, "photometric": "minisblack",
+        "driver": "GTiff", "width": 1111, "height": 700, "count": 4, "dtype": dtype, "nodata": nodata,
+        "photometric": "minisblack",
         "crs": "EPSG:32645", "transform": Affine(2.0, 0, 500_000.0, 0, -2.0, 4_860_000.0),
     }  # fmt: skip
     with rasterio.open(path, "w", **profile) as dataset:

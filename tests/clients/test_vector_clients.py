@@ -108,7 +108,8 @@ def test_ogrinfo_knows_key_type_and_count(published: Connection[Any], database_u
 
 def test_every_view_is_described_for_clients(published: Connection[Any]) -> None:
     rows = published.execute(
-        "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0"
+        "select c.relname, a.attname"
+        " from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0"
         " where c.relnamespace = 'lode_api'::regnamespace and (obj_description(c.oid, 'pg_class') is null"
         " or col_description(c.oid, a.attnum) is null)"
     ).fetchall()
