@@ -46,7 +46,7 @@ def run_demo(out: Path, *, seed: int, width_px: int, height_px: int, epochs: int
     district = simulate_district(folder / "district", seed=seed, width_px=width_px, height_px=height_px)
     _ingest(district)
     # On a slow or busy machine the schedule is run through faster: the whole stays within ten minutes.
-    training = ["--epochs", str(epochs)] if epochs else ["--time-limit-s", "300"]
+    training = ["--epochs", str(epochs)] if epochs else ["--time-limit-s", "360"]
     _lode("train", "segmentation", "--name", MODEL, "--backbone", "small", "--seed", str(seed), *training)
     for scene in district.scenes:
         _lode("infer", "--scene", scene.product, "--model", MODEL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from rasterio.windows import Window
 from db.errors import UsageError
 from db.raster import Grid, RasterWriter, TileBatch, check_pixel_type
 
-# Rows of tiles that wait to be sent: enough to smooth out a slow block, few enough to stay small in memory.
+# Rows of tiles that wait to be sent: enough to smooth out a slow block. One is enough where a row of tiles
+# takes hundreds of megabytes, as with many bands.
 _QUEUED_STRIPS = 2
+_LARGE_STRIP_BYTES = 64 << 20
 
 # Every block is read once: GDAL's usual cache, a twentieth of the memory, would only fill up.
 _BLOCK_CACHE_BYTES = 64 << 20
@@ -131,9 +133,9 @@ class _Producer(threading.Thread):
         self._bands = list(bands)
         self._writer = writer
         self._rows = rows
-        self._strips: queue.Queue[tuple[int, list[TileBatch]] | BaseException | None] = queue.Queue(
-            _QUEUED_STRIPS
-        )
+        strip_bytes = len(self._bands) * rows * dataset.width * writer.dtype.itemsize
+        queued = _QUEUED_STRIPS if strip_bytes < _LARGE_STRIP_BYTES else 1
+        self._strips: queue.Queue[tuple[int, list[TileBatch]] | BaseException | None] = queue.Queue(queued)
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -162,7 +164,7 @@ class _Producer(threading.Thread):
             return True
         return False
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[tuple[int, list[TileBatch]]]:
         while True:
             item = self._strips.get()
             if item is None:

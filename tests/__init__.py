@@ -1,4 +1,4 @@
 import os
 
-# Before torch is loaded, as the command line does: idle threads of OpenMP shall not spin.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch is loaded, as the command line does: waiting threads of OpenMP shall not spin for long.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")

@@ -92,6 +92,17 @@ def test_bytes_equal_those_of_postgis(postgis: Connection, dtype: str, nodata: f
         assert row == (wkb,)
 
 
+def test_bands_without_a_valid_pixel_say_so(postgis: Connection) -> None:
+    pixels = np.full((3, 4, 5), 7, np.uint8)
+    pixels[1, 3, 4] = 8
+    row = postgis.execute(
+        "select array_agg(st_bandisnodata(r, b) order by b)"
+        " from st_rastfromwkb(%b) r, generate_series(1, 3) b",
+        (encode_tile(pixels, nodata=[7, 7, None], **PLACE),),
+    ).fetchone()
+    assert row == ([True, False, False],)
+
+
 def test_we_decode_what_postgis_makes(postgis: Connection) -> None:
     row = postgis.execute(
         "select st_asbinary(st_setvalues(st_addband(st_addband("

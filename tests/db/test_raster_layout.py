@@ -150,7 +150,8 @@ def test_key_index_storage_comment_and_statistics(conn: Connection) -> None:
         owner = [("scene_id", True)] if table.startswith("scene") else []
         assert columns == [("rid", True), *owner, ("rast", True)]
         keys = conn.execute(
-            "select contype::text, conkey from pg_constraint where conrelid = %s::regclass and contype <> 'c'",
+            "select contype::text, conkey from pg_constraint"
+            " where conrelid = %s::regclass and contype <> 'c'",
             (name,),
         ).fetchall()
         assert keys == [("p", [1])]

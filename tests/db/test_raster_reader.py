@@ -97,6 +97,7 @@ def test_any_window_of_any_overview(
 @pytest.mark.parametrize("bands", [[1], [5, 2], [2, 2], [5, 4, 3, 2, 1], [3, 1, 4], [1, 2, 3, 4, 5]])
 def test_bands_in_any_order(reader: RasterReader, bands: list[int]) -> None:
     chosen = [band - 1 for band in bands]
+    reader.read(90, -20, 100, 260)  # whole tiles in the cache must not be taken for picked bands
     for _ in range(2):  # from the database, then from the cache
         expected = cut(PIXELS, NODATA, 90, -20, 100, 260)[chosen]
         np.testing.assert_array_equal(reader.read(90, -20, 100, 260, bands=bands), expected)
