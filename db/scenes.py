@@ -7,8 +7,8 @@ superseded by it. At most one version of a product counts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import date
+from dataclasses import asdict, astuple, dataclass, field, fields
+from datetime import date, datetime
 from typing import Any
 
 import shapely
@@ -36,7 +36,9 @@ select
   s.scene_id, s.product, s.version, e.key, s.acquired_on, s.srid, s.origin_x, s.origin_y, s.resolution_m,
   s.resolution_y_m, s.width_px, s.height_px, s.band_names, s.pixel_type, s.nodata, s.value_offset,
   s.value_scale, s.processing_level, s.valid_fraction, s.sha256, s.source_name, s.tile_table, s.tile_px,
-  s.superseded_by, s.steps, st_asbinary(s.footprint), s.cloud_fraction, st_asbinary(s.clouded)
+  s.superseded_by, s.steps, st_asbinary(s.footprint), s.cloud_fraction, st_asbinary(s.clouded),
+  st_asbinary(s.filled), s.acquired_at, s.sun_azimuth_deg, s.sun_elevation_deg, s.view_zenith_deg,
+  s.view_azimuth_deg, s.parts, s.product_metadata
 from lode.scene s join lode.sensor e on e.sensor_id = s.sensor_id
 where """
 
@@ -44,7 +46,9 @@ _INSERT = """
 insert into lode.scene (
   scene_id, product, version, sensor_id, acquired_on, footprint, srid, origin_x, origin_y, resolution_m,
   resolution_y_m, width_px, height_px, band_names, pixel_type, nodata, value_offset, value_scale,
-  processing_level, valid_fraction, sha256, source_name, steps, tile_table, tile_px, cloud_fraction, clouded
+  processing_level, valid_fraction, sha256, source_name, steps, tile_table, tile_px, cloud_fraction, clouded,
+  filled, acquired_at, sun_azimuth_deg, sun_elevation_deg, view_zenith_deg, view_azimuth_deg, parts,
+  product_metadata
 )
 select
   %(scene_id)s, %(product)s, coalesce(max(version), 0) + 1, %(sensor_id)s, %(acquired_on)s,
@@ -52,10 +56,44 @@ select
   %(resolution_y)s, %(width_px)s, %(height_px)s, %(band_names)s, %(pixel_type)s, %(nodata)s,
   %(value_offset)s, %(value_scale)s, %(processing_level)s, %(valid_fraction)s, %(sha256)s,
   %(source_name)s, %(steps)s, %(tile_table)s, %(tile_px)s, %(cloud_fraction)s,
-  st_geomfromwkb(%(clouded)s, 4326)
+  st_geomfromwkb(%(clouded)s, 4326), st_geomfromwkb(%(filled)s, 4326), %(acquired_at)s,
+  %(sun_azimuth_deg)s, %(sun_elevation_deg)s, %(view_zenith_deg)s, %(view_azimuth_deg)s, %(parts)s,
+  %(product_metadata)s
 from lode.scene where product = %(product)s
 returning version
 """
+
+
+_INSERT_BAND = """
+insert into lode.scene_band (scene_id, position, name, common_name, center_nm, width_nm, fault)
+values (%s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+@dataclass(frozen=True)
+class SceneBand:
+    """A band of a scene: name, shared name, centre and width in nm, and why it is not to be used."""
+
+    name: str
+    common_name: str | None = None
+    center_nm: float | None = None
+    width_nm: float | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """When and from where a scene was taken, as its product says; None where it does not.
+
+    Azimuths in degrees from north over east; the sun's elevation from the horizon, the view's zenith angle
+    from nadir. ``acquired_at`` has a time zone.
+    """
+
+    acquired_at: datetime | None = None
+    sun_azimuth_deg: float | None = None
+    sun_elevation_deg: float | None = None
+    view_zenith_deg: float | None = None
+    view_azimuth_deg: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +120,10 @@ class Scene:
         footprint: outline of the valid pixels, MultiPolygon, EPSG:4326.
         cloud_fraction: share of the valid pixels under cloud or shadow, 0..1; None when nobody said.
         clouded: that cloud and shadow, which count as not observed, EPSG:4326; None when there is none.
+        filled: the part of it whose pixels were estimated from a clear date; None when there is none.
+        acquisition: moment and directions.
+        parts: files of the package (name, size_bytes, sha256); empty for a single file.
+        product_metadata: what the product's side files say.
 
     """
 
@@ -107,6 +149,10 @@ class Scene:
     footprint: shapely.MultiPolygon
     cloud_fraction: float | None
     clouded: shapely.MultiPolygon | None
+    filled: shapely.MultiPolygon | None
+    acquisition: Acquisition
+    parts: tuple[Mapping[str, Any], ...]
+    product_metadata: Mapping[str, Any]
 
     @property
     def year(self) -> int:
@@ -116,7 +162,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class NewScene:
-    """What the catalogue needs to know of a scene; fields as in ``Scene``."""
+    """What the catalogue needs to know of a scene; fields as in ``Scene``.
+
+    ``bands`` are entered into ``lode.scene_band``; empty where nothing but their names is known.
+    """
 
     product: str
     sensor_id: int
@@ -136,12 +185,18 @@ class NewScene:
     footprint: shapely.MultiPolygon
     cloud_fraction: float | None = None
     clouded: shapely.MultiPolygon | None = None
+    filled: shapely.MultiPolygon | None = None
+    acquisition: Acquisition = Acquisition()
+    parts: Sequence[Mapping[str, Any]] = ()
+    product_metadata: Mapping[str, Any] = field(default_factory=dict)
+    bands: Sequence[SceneBand] = ()
 
 
 def _scene(row: Sequence[Any]) -> Scene:
     (scene_id, product, version, sensor, acquired_on, *numbers) = row[:12]
     (bands, pixel_type, nodata, offset, scale, level, valid, sha256, source) = row[12:21]
-    (table, tile_px, superseded_by, steps, footprint, cloud_fraction, clouded) = row[21:]
+    (table, tile_px, superseded_by, steps, footprint, cloud_fraction, clouded, filled) = row[21:29]
+    (*acquisition, parts, metadata) = row[29:]
     return Scene(
         scene_id,
         product,
@@ -165,6 +220,10 @@ def _scene(row: Sequence[Any]) -> Scene:
         shapely.from_wkb(footprint),
         cloud_fraction,
         None if clouded is None else shapely.from_wkb(clouded),
+        None if filled is None else shapely.from_wkb(filled),
+        Acquisition(*acquisition),
+        tuple(parts),
+        metadata,
     )
 
 
@@ -280,17 +339,25 @@ def insert_scene(conn: Connection[Any], scene_id: int, scene: NewScene, *, repla
             "update lode.scene set superseded_by = %s where scene_id = %s", (scene_id, replaces.scene_id)
         )
     values = {
-        **{field.name: getattr(scene, field.name) for field in fields(scene)},
-        **{field.name: getattr(scene.grid, field.name) for field in fields(scene.grid)},
+        **{each.name: getattr(scene, each.name) for each in fields(scene)},
+        **{each.name: getattr(scene.grid, each.name) for each in fields(scene.grid)},
+        **asdict(scene.acquisition),
         "scene_id": scene_id,
         "band_names": list(scene.band_names),
         "pixel_type": PIXEL_TYPES[scene.dtype_name],
         "footprint": shapely.to_wkb(scene.footprint),
         "clouded": None if scene.clouded is None else shapely.to_wkb(scene.clouded),
+        "filled": None if scene.filled is None else shapely.to_wkb(scene.filled),
         "steps": Jsonb(list(scene.steps)),
+        "parts": Jsonb(list(scene.parts)),
+        "product_metadata": Jsonb(dict(scene.product_metadata)),
         "tile_table": tile_table_of(scene_id),
     }
     row = conn.execute(_INSERT, values).fetchone()
     if row is None:
         raise RuntimeError("the scene was not inserted")
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            _INSERT_BAND, [(scene_id, place, *astuple(band)) for place, band in enumerate(scene.bands, 1)]
+        )
     return int(row[0])

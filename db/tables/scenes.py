@@ -53,15 +53,23 @@ calibration = Table(
     metadata,
     key_column("calibration_id", "Key"),
     Column("sensor_id", ForeignKey(sensor.c.sensor_id), nullable=False, comment="The instrument"),
+    Column(
+        "camera",
+        Text,
+        nullable=False,
+        server_default=text("''"),
+        comment="Which camera or satellite of the instrument, e.g. PMS1; empty when there is one",
+    ),
     Column("band_name", Text, nullable=False, comment="Band name, as in sensor_band"),
     Column("year", Integer, nullable=False, comment="Year the coefficients hold for"),
     Column("gain", Double, nullable=False, comment="Radiance per digital number, W m-2 sr-1 um-1"),
     Column("offset", Double, nullable=False, comment="Radiance at digital number 0, W m-2 sr-1 um-1"),
     Column("esun", Double, comment="Exo-atmospheric solar irradiance in the band, W m-2 um-1"),
     Column("source", Text, nullable=False, comment="Where the coefficients were published"),
-    Index("calibration_band_year_idx", "sensor_id", "band_name", "year", unique=True),
+    CheckConstraint("gain > 0 and esun > 0", name="coefficients"),
+    Index("calibration_camera_band_year_idx", "sensor_id", "camera", "band_name", "year", unique=True),
     schema=SCHEMA,
-    comment="Radiometric coefficients by instrument, band and year",
+    comment="Radiometric coefficients by instrument, camera and year: radiance = gain * number + offset",
 )
 
 scene = Table(
@@ -76,6 +84,12 @@ scene = Table(
     geometry_column("footprint", "MULTIPOLYGON", "Outline of the valid pixels, EPSG:4326"),
     geometry_column(
         "clouded", "MULTIPOLYGON", "Cloud and shadow, which count as not observed, EPSG:4326", nullable=True
+    ),
+    geometry_column(
+        "filled",
+        "MULTIPOLYGON",
+        "Cloud and shadow whose pixels were estimated from a clear date; not observed, EPSG:4326",
+        nullable=True,
     ),
     Column("srid", Integer, nullable=False, comment="EPSG code of the pixel grid"),
     Column("origin_x", Double, nullable=False, comment="West edge of the grid, units of srid"),
@@ -107,10 +121,33 @@ scene = Table(
         nullable=False,
         comment="digital_number, radiance, toa_reflectance or surface_reflectance",
     ),
+    Column("sun_azimuth_deg", Double, comment="Direction to the sun, degrees from north over east"),
+    Column("sun_elevation_deg", Double, comment="Sun above the horizon, degrees"),
+    Column("view_zenith_deg", Double, comment="Direction to the sensor, degrees from the zenith"),
+    Column("view_azimuth_deg", Double, comment="Direction to the sensor, degrees from north over east"),
     Column("cloud_fraction", Double, comment="Share of valid pixels under cloud or shadow, 0..1"),
     Column("valid_fraction", Double, nullable=False, comment="Share of the grid that holds data, 0..1"),
-    Column("sha256", Text, nullable=False, comment="SHA-256 of the source file"),
-    Column("source_name", Text, nullable=False, comment="Name of the source file"),
+    Column(
+        "sha256",
+        Text,
+        nullable=False,
+        comment="SHA-256 of the source file; of a package: of the list of its parts and their SHA-256",
+    ),
+    Column("source_name", Text, nullable=False, comment="Name of the source file or package"),
+    Column(
+        "parts",
+        JSONB,
+        nullable=False,
+        server_default=text("'[]'::jsonb"),
+        comment="Files of the package: name, size_bytes, sha256",
+    ),
+    Column(
+        "product_metadata",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'::jsonb"),
+        comment="What the product's side files say (orbit, path and row, gain mode, ...)",
+    ),
     Column(
         "steps",
         JSONB,
@@ -135,6 +172,12 @@ scene = Table(
         name="fractions",
     ),
     CheckConstraint(
+        "sun_azimuth_deg >= 0 and sun_azimuth_deg <= 360 and sun_elevation_deg >= -90"
+        " and sun_elevation_deg <= 90 and view_azimuth_deg >= 0 and view_azimuth_deg <= 360"
+        " and view_zenith_deg >= 0 and view_zenith_deg <= 90",
+        name="angles",
+    ),
+    CheckConstraint(
         "processing_level in ('digital_number', 'radiance', 'toa_reflectance', 'surface_reflectance')",
         name="level",
     ),
@@ -147,4 +190,21 @@ scene = Table(
     spatial_index("scene", "footprint"),
     schema=SCHEMA,
     comment="Catalogue of scenes; pixels lie in lode_raster",
+)
+
+scene_band = Table(
+    "scene_band",
+    metadata,
+    key_column("scene_band_id", "Key"),
+    Column("scene_id", ForeignKey(scene.c.scene_id), nullable=False, comment="The scene"),
+    Column("position", Integer, nullable=False, comment="Band number in the scene's tiles, from 1"),
+    Column("name", Text, nullable=False, comment="Band name, as in scene.band_names"),
+    Column("common_name", Text, comment="Name shared between instruments (blue, red, nir, ...)"),
+    Column("center_nm", Double, comment="Centre wavelength, nm"),
+    Column("width_nm", Double, comment="Full width at half maximum, nm"),
+    Column("fault", Text, comment="Why the band is not to be used; null when it is fine"),
+    CheckConstraint("center_nm > 0 and width_nm > 0", name="wavelength"),
+    Index("scene_band_scene_position_idx", "scene_id", "position", unique=True),
+    schema=SCHEMA,
+    comment="Bands of each scene with the wavelengths its own product states",
 )
