@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from db.errors import UsageError
+from db.raster.grid import Grid
 from db.raster.pixels import is_nodata
 from ingest.clouds import Clouds
 from ingest.view import SceneView
@@ -65,6 +66,58 @@ class _BandSums:
     samples: list[npt.NDArray[np.float64]]
 
 
+class FigureSums:
+    """Gathers the figures of a scene strip by strip, from the top.
+
+    Args:
+        grid: the scene's grid.
+        names: names of its bands.
+        nodata: value of pixels without data, or None.
+        clouds: cloud and shadow over it, where known.
+
+    """
+
+    def __init__(
+        self, grid: Grid, names: tuple[str, ...], nodata: float | None, clouds: Clouds | None
+    ) -> None:
+        self._grid = grid
+        self._nodata = nodata
+        self._clouds = clouds
+        self._total = grid.width_px * grid.height_px
+        self._block = max(1, math.ceil(math.sqrt(self._total / MASK_PX)))
+        self._step = max(1, math.ceil(math.sqrt(self._total / SAMPLE_PX)))
+        self._names = names
+        self._sums = [_BandSums(0, math.inf, -math.inf, []) for _ in names]
+        self._mask = np.zeros((-(-grid.height_px // self._block), -(-grid.width_px // self._block)), bool)
+        self._valid_px = self._clouded_px = self._replaced = 0
+
+    def add(self, top: int, pixels: npt.NDArray[Any], replaced: int = 0) -> None:
+        """Look at rows ``top`` and on: pixels (bands, rows, width), of which ``replaced`` were not finite."""
+        self._replaced += replaced
+        valid = None if self._nodata is None else ~is_nodata(pixels, self._nodata)
+        anywhere = np.ones(pixels.shape[1:], bool)
+        if valid is not None:
+            np.any(valid, axis=0, out=anywhere)
+        self._valid_px += int(np.count_nonzero(anywhere))
+        if self._clouds is not None:
+            self._clouded_px += int(np.count_nonzero(anywhere & self._clouds.rows(top, pixels.shape[1])))
+        into_blocks(self._mask, anywhere, top, self._block)
+        for index, band in enumerate(self._sums):
+            _add(
+                band, pixels[index], None if valid is None else valid[index], (-top) % self._step, self._step
+            )
+
+    def finish(self) -> SceneFigures:
+        """The figures of all rows."""
+        bands = tuple(
+            BandFigures(name, band.valid_px, band.minimum, band.maximum, np.concatenate(band.samples))
+            for name, band in zip(self._names, self._sums, strict=True)
+        )
+        mask = None if self._valid_px == self._total else self._mask
+        clouded = None if self._clouds is None else self._clouded_px
+        return SceneFigures(bands, self._total, self._valid_px, clouded, self._replaced, mask, self._block)
+
+
 def scene_figures(
     view: SceneView,
     names: tuple[str, ...],
@@ -82,37 +135,25 @@ def scene_figures(
 
     """
     grid = view.grid
-    total = grid.width_px * grid.height_px
-    block = max(1, math.ceil(math.sqrt(total / MASK_PX)))
-    step = max(1, math.ceil(math.sqrt(total / SAMPLE_PX)))
-    rows = view.strip_rows(block)
-    sums = [_BandSums(0, math.inf, -math.inf, []) for _ in names]
-    masks: list[npt.NDArray[np.bool_]] = []
-    valid_px = clouded_px = replaced = 0
+    sums = FigureSums(grid, names, view.nodata.value, clouds)
+    rows = view.strip_rows()
     for top in range(0, grid.height_px, rows):
         height = min(rows, grid.height_px - top)
-        pixels, broken = view.read_rows(top, height)
-        replaced += broken
-        nodata = view.nodata.value
-        valid = None if nodata is None else ~is_nodata(pixels, nodata)
-        anywhere = np.ones(pixels.shape[1:], bool)
-        if valid is not None:
-            np.any(valid, axis=0, out=anywhere)
-        valid_px += int(np.count_nonzero(anywhere))
-        if clouds is not None:
-            clouded_px += int(np.count_nonzero(anywhere & clouds.rows(top, height)))
-        masks.append(in_blocks(anywhere, block))
-        for index, band in enumerate(sums):
-            _add(band, pixels[index], None if valid is None else valid[index], (-top) % step, step)
+        sums.add(top, *view.read_rows(top, height))
         if progress is not None:
             progress(top + height, grid.height_px)
-    bands = tuple(
-        BandFigures(name, band.valid_px, band.minimum, band.maximum, np.concatenate(band.samples))
-        for name, band in zip(names, sums, strict=True)
-    )
-    mask = None if valid_px == total else np.concatenate(masks)
-    clouded = None if clouds is None else clouded_px
-    return SceneFigures(bands, total, valid_px, clouded, replaced, mask, block)
+    return sums.finish()
+
+
+def into_blocks(blocks: npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_], top: int, block: int) -> None:
+    """Mark the blocks of ``block`` x ``block`` pixels in which rows ``top`` and on of a mask are true."""
+    if block == 1:
+        blocks[top : top + len(mask)] |= mask
+        return
+    by_column = np.logical_or.reduceat(mask, np.arange(0, mask.shape[1], block), axis=1)
+    starts = np.unique(np.maximum(np.arange(top // block, -(-(top + len(mask)) // block)) * block - top, 0))
+    by_row = np.logical_or.reduceat(by_column, starts, axis=0)
+    blocks[top // block : top // block + len(by_row)] |= by_row
 
 
 def _add(

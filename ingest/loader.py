@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 from psycopg import Connection
 from rasterio.io import DatasetReader
@@ -29,6 +30,7 @@ _BLOCK_CACHE_BYTES = 64 << 20
 _MAX_BLOCK_ROWS = 2048
 
 Progress = Callable[[int, int], None]
+Observe = Callable[[int, npt.NDArray[Any]], None]
 
 
 def grid_of_dataset(dataset: DatasetReader) -> Grid:
@@ -65,6 +67,8 @@ def load_raster(
     table: str,
     bands: Sequence[int] | None = None,
     progress: Progress | None = None,
+    observe: Observe | None = None,
+    before_finish: Callable[[], None] | None = None,
     **options: Any,
 ) -> RasterWriter:
     """Load an open raster file into a table, inside the caller's transaction.
@@ -77,6 +81,9 @@ def load_raster(
         table: see ``RasterWriter``.
         bands: band numbers from 1 in the order wanted; by default all.
         progress: called with rows done and rows in all, after each row of tiles.
+        observe: called with the first row and the pixels (bands, height, width) of each strip, from the
+            thread that reads.
+        before_finish: called when all tiles are in and before the table is attached to its parent.
         options: further options of ``RasterWriter``; ``nodata`` here overrides the file's.
 
     Returns:
@@ -101,7 +108,8 @@ def load_raster(
         band_count=len(chosen),
         **options,
     )
-    producer = _Producer(dataset, chosen, writer, rows=_rows_at_a_time(dataset, options.get("tile_px", 256)))
+    rows = _rows_at_a_time(dataset, options.get("tile_px", 256))
+    producer = _Producer(dataset, chosen, writer, rows=rows, observe=observe)
     producer.start()
     try:
         for rows_done, batches in producer:
@@ -110,6 +118,8 @@ def load_raster(
                 progress(rows_done, writer.grid.height_px)
     finally:
         producer.stop()
+    if before_finish is not None:
+        before_finish()
     writer.finish()
     return writer
 
@@ -126,13 +136,20 @@ class _Producer(threading.Thread):
     """Reads and encodes strips ahead of the sender; iterating yields (rows done, encoded tiles)."""
 
     def __init__(
-        self, dataset: DatasetReader, bands: Sequence[int], writer: RasterWriter, *, rows: int
+        self,
+        dataset: DatasetReader,
+        bands: Sequence[int],
+        writer: RasterWriter,
+        *,
+        rows: int,
+        observe: Observe | None,
     ) -> None:
         super().__init__(name="raster-reader", daemon=True)
         self._dataset = dataset
         self._bands = list(bands)
         self._writer = writer
         self._rows = rows
+        self._observe = observe
         strip_bytes = len(self._bands) * rows * dataset.width * writer.dtype.itemsize
         queued = _QUEUED_STRIPS if strip_bytes < _LARGE_STRIP_BYTES else 1
         self._strips: queue.Queue[tuple[int, list[TileBatch]] | BaseException | None] = queue.Queue(queued)
@@ -149,6 +166,8 @@ class _Producer(threading.Thread):
                     if rows < pixels.shape[1]:
                         pixels = np.empty((len(self._bands), rows, width), self._writer.dtype)
                     self._dataset.read(self._bands, window=Window(0, top, width, rows), out=pixels)
+                    if self._observe is not None:
+                        self._observe(top, pixels)
                     if not self._put((top + rows, self._writer.encode_rows(pixels))):
                         return
             self._put(None)

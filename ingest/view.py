@@ -118,11 +118,9 @@ class SceneView:
         """The same view of a scene in which every pixel proved valid."""
         return replace(self, nodata=Nodata(None, False, False, ()))
 
-    def strip_rows(self, multiple: int = 1) -> int:
-        """Rows to read at a time: about a tile's height, a multiple of ``multiple``, within the memory."""
-        row_bytes = self.band_count * self.grid.width_px * self.dtype.itemsize
-        rows = min(256, max(1, STRIP_BYTES // row_bytes))
-        return max(multiple, rows - rows % multiple)
+    def strip_rows(self) -> int:
+        """Rows to read at a time: about a tile's height, within the memory."""
+        return min(256, max(1, STRIP_BYTES // (self.band_count * self.grid.width_px * self.dtype.itemsize)))
 
     def read_rows(self, row: int, height: int, *, out: Pixels | None = None) -> tuple[Pixels, int]:
         """Read rows over the whole width.
