@@ -1,0 +1,114 @@
+"""Computed pixels under rasterio's names, so that the loader reads them as if they were an open file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.windows import Window
+
+from db.raster.grid import Grid
+from ingest.gridding import affine_of
+from ingest.processing.source import FloatArray
+
+REFLECTANCE_SCALE = 1e-4
+REFLECTANCE_OFFSET = -1000
+"""Computed reflectance is stored as ESA does since baseline 04.00: reflectance = (stored - 1000) * 0.0001, so
+that values a little below zero, which atmospheric correction yields over water and shadow, are kept."""
+
+NODATA = 0
+
+Pixels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ComputedView:
+    """Pixels that are computed row by row.
+
+    Attributes:
+        name: the product.
+        grid: their grid.
+        dtype: stored pixel type.
+        nodata: value of pixels without data, or None.
+        band_count: number of bands.
+        rows: called with the first row and a number of rows; gives stored pixels (bands, height, width).
+        block_rows: rows that are best computed together.
+
+    """
+
+    name: str
+    grid: Grid
+    dtype: np.dtype[Any]
+    nodata: float | None
+    band_count: int
+    rows: Callable[[int, int], Pixels]
+    block_rows: int
+
+    @property
+    def crs(self) -> CRS:
+        """CRS of the grid."""
+        return CRS.from_epsg(self.grid.srid)
+
+    @property
+    def transform(self) -> Affine:
+        """Affine transform of the grid."""
+        return affine_of(self.grid)
+
+    @property
+    def width(self) -> int:
+        """Columns, pixels."""
+        return self.grid.width_px
+
+    @property
+    def height(self) -> int:
+        """Rows, pixels."""
+        return self.grid.height_px
+
+    @property
+    def indexes(self) -> tuple[int, ...]:
+        """Band numbers from 1."""
+        return tuple(range(1, self.band_count + 1))
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Pixel type of each band."""
+        return (self.dtype.name,) * self.band_count
+
+    @property
+    def nodatavals(self) -> tuple[float | None, ...]:
+        """Nodata value of each band."""
+        return (self.nodata,) * self.band_count
+
+    @property
+    def block_shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns that are computed together, of each band."""
+        return [(self.block_rows, self.grid.width_px)] * self.band_count
+
+    def read(self, indexes: Sequence[int], *, window: Window, out: Pixels) -> Pixels:
+        """Compute the rows of a window over the whole width into ``out``."""
+        if tuple(indexes) != self.indexes:
+            raise ValueError(f"computed scenes are read with all their bands {self.indexes}")
+        out[...] = self.rows(int(window.row_off), int(window.height))
+        return out
+
+
+def quantised(reflectance: FloatArray) -> npt.NDArray[np.uint16]:
+    """Reflectance (NaN without data) as it is stored: 1 is -0.0999, a step is 0.0001, 0 is without data."""
+    with np.errstate(invalid="ignore"):
+        stored = np.rint(reflectance / np.float32(REFLECTANCE_SCALE) - REFLECTANCE_OFFSET)
+        np.clip(stored, 1, 65535, out=stored)
+    stored[np.isnan(stored)] = NODATA
+    values: npt.NDArray[np.uint16] = stored.astype(np.uint16)
+    return values
+
+
+def tile_edge_px(band_count: int, bytes_per_value: int) -> int:
+    """Edge of a scene's tiles, pixels: 256, less for many bands, so that a tile stays below about 4 MB."""
+    largest = math.sqrt((4 << 20) / (band_count * bytes_per_value))
+    return max(32, min(256, 1 << int(math.log2(largest))))
