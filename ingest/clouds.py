@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import shapely
+import shapely.geometry
+from affine import Affine
 from pyproj import Transformer
-from rasterio.features import rasterize
+from rasterio.features import rasterize, shapes, sieve
 
 from db.raster.grid import Grid
 from ingest.crs import WGS84_SRID
@@ -19,6 +22,12 @@ from ingest.geometry import storable_shapes
 from ingest.gridding import affine_of
 from ingest.requests import crs_of
 from ingest.vectors import read_features
+
+SMALLEST_PATCH_PX = 4
+"""Smaller patches of a mask are specks."""
+
+MAX_MASK_PX = 32_000_000
+"""A larger mask is reduced before its patches are outlined."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Clouds:
         outline: all of it as one shape, EPSG:4326; empty under a clear sky.
         on_grid: the same in the CRS of the grid.
         grid: the grid.
-        sha256: SHA-256 of the file it came from.
+        sha256: SHA-256 of the file it came from; empty when it was found in the pixels.
         count: outlines in that file.
         repaired: of them, made valid.
 
@@ -80,8 +89,45 @@ def read_clouds(file: SourceFile, roots: Sequence[Path], grid: Grid) -> Clouds:
 
     """
     table = read_features(file, roots)
-    shapes = storable_shapes(table, crs_of(table, None), "polygons", repair=True)
-    outline = shapely.union_all(shapes.geometries)
-    to_grid = Transformer.from_crs(WGS84_SRID, grid.srid, always_xy=True)
-    on_grid = shapely.transform(outline, lambda xy: np.column_stack(to_grid.transform(xy[:, 0], xy[:, 1])))
-    return Clouds(outline, on_grid, grid, table.sha256, len(table.ids), len(shapes.repaired))
+    found = storable_shapes(table, crs_of(table, None), "polygons", repair=True)
+    outline = shapely.union_all(found.geometries)
+    on_grid = transformed(outline, WGS84_SRID, grid.srid)
+    return Clouds(outline, on_grid, grid, table.sha256, len(table.ids), len(found.repaired))
+
+
+def clouds_of_mask(mask: npt.NDArray[np.bool_], transform: Affine, grid: Grid) -> Clouds:
+    """Outline the patches of a mask.
+
+    Args:
+        mask: cloud or shadow (height, width).
+        transform: affine of the mask, in the CRS of the scene's grid.
+        grid: grid of the scene.
+
+    """
+    outlines = mask_outline(mask, transform)
+    outline = transformed(outlines, grid.srid, WGS84_SRID)
+    return Clouds(outline, outlines, grid, "", len(shapely.get_parts(outlines)), 0)
+
+
+def mask_outline(mask: npt.NDArray[np.bool_], transform: Affine) -> shapely.Geometry:
+    """Outline of the patches of a mask, along pixel edges and without specks; empty where there is none."""
+    if mask.size > MAX_MASK_PX:
+        factor = math.ceil(math.sqrt(mask.size / MAX_MASK_PX))
+        reduced = np.zeros((-(-mask.shape[0] // factor), -(-mask.shape[1] // factor)), bool)
+        np.logical_or.reduceat(
+            np.logical_or.reduceat(mask, np.arange(0, mask.shape[0], factor), axis=0),
+            np.arange(0, mask.shape[1], factor),
+            axis=1,
+            out=reduced,
+        )
+        a, b, c, d, e, f = tuple(transform)[:6]
+        return mask_outline(reduced, Affine(a * factor, b, c, d, e * factor, f))
+    cleaned = sieve(mask.astype(np.uint8), SMALLEST_PATCH_PX, connectivity=4)
+    found = shapes(cleaned, mask=cleaned.astype(bool), connectivity=4, transform=transform)
+    return shapely.union_all([shapely.geometry.shape(geometry) for geometry, _ in found])
+
+
+def transformed(geometry: shapely.Geometry, source_srid: int, target_srid: int) -> shapely.Geometry:
+    """Transform a geometry between two CRSs, x east and y north in both."""
+    to_target = Transformer.from_crs(source_srid, target_srid, always_xy=True)
+    return shapely.transform(geometry, lambda xy: np.column_stack(to_target.transform(xy[:, 0], xy[:, 1])))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from db.errors import UsageError
 from db.labels import move_labels
 from db.locks import allow_long_transaction, hold
 from db.scenes import (
-    Scene,
+    Acquisition,
     current_products_of_content,
     current_scene,
     insert_scene,
@@ -33,33 +32,13 @@ from ingest.files import SourceFile
 from ingest.loader import load_raster
 from ingest.opening import open_raster, reading
 from ingest.plausibility import check_reflectance
-from ingest.scene_facts import read_facts
+from ingest.processing.declared import declared_material
+from ingest.processing.treatment import Treatment
+from ingest.scene_facts import SceneFacts, read_facts
 from ingest.scene_record import TILE_PX, new_scene
-from ingest.view import scene_view
-
-Report = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, rows done and rows in all."""
-
-
-@dataclass(frozen=True)
-class SceneOutcome:
-    """What became of a file.
-
-    Attributes:
-        scene: the scene as the catalogue has it.
-        is_new: False when the same file was there already and nothing happened.
-        replaced_version: the version that was superseded; None when there was none.
-        moved_labels: labels of that version that now belong to this one.
-        notes: what the user should know: warping, nodata, doubts.
-
-    """
-
-    scene: Scene
-    is_new: bool
-    replaced_version: int | None
-    moved_labels: int
-    notes: tuple[str, ...]
+from ingest.scene_store import Entry, Progress, Report, SceneOutcome, other_products
+from ingest.treated_scene import Connect, comparison_with, reference_scene, store_material
+from ingest.view import SceneView, scene_view
 
 
 def ingest_scene(
@@ -67,6 +46,8 @@ def ingest_scene(
     file: SourceFile,
     statement: Statement,
     *,
+    treatment: Treatment | None = None,
+    connect: Connect | None = None,
     cloud_file: SourceFile | None = None,
     roots: Sequence[Path] = (),
     report: Report = lambda _line: None,
@@ -80,6 +61,8 @@ def ingest_scene(
         conn: connection, not in autocommit mode.
         file: the file.
         statement: what the user says about it.
+        treatment: what is to be done to the pixels; by default nothing.
+        connect: opens a connection of its own, to read a reference scene with.
         cloud_file: vector file with outlines of cloud and shadow, which count as not observed.
         roots: folders that parts of that file must lie in; empty: any.
         report: takes a line when there is something to wait for.
@@ -98,6 +81,8 @@ def ingest_scene(
         if cloud_file is not None:
             clouds = read_clouds(cloud_file, roots, found.plan.grid)
             found.declared["clouds_sha256"] = clouds.sha256
+        if treatment is not None and not treatment.is_idle:
+            found.declared["treatment"] = treatment.as_json()
         if not is_known_srid(conn, found.plan.grid.srid):
             raise UsageError(f"{file.name}: the database's PostGIS does not know EPSG:{found.plan.grid.srid}")
         sha256 = file.sha256()
@@ -106,7 +91,7 @@ def ingest_scene(
         older = current_scene(conn, statement.product)
         if older is not None and older.sha256 == sha256 and list(older.steps[:1]) == [found.declared]:
             return SceneOutcome(older, False, None, 0, ())
-        _refuse_other_name(conn, file, sha256, statement.product)
+        other_products(current_products_of_content(conn, sha256), statement.product, file.name)
         view = stack.enter_context(
             scene_view(
                 dataset,
@@ -116,6 +101,20 @@ def ingest_scene(
                 resampling=statement.resampling,
             )
         )
+        if treatment is not None and not treatment.is_idle:
+            material = declared_material(view, found, file.name)
+            reference = reference_scene(conn, treatment, statement.product)
+            return store_material(
+                conn,
+                material,
+                treatment,
+                _entry(file, statement, found, view, sha256),
+                replaces=older,
+                clouds=clouds,
+                comparison=comparison_with(stack, connect, reference, material),
+                report=report,
+                progress=progress,
+            )
         figures = scene_figures(
             view,
             found.naming.names,
@@ -152,10 +151,16 @@ def ingest_scene(
     )
 
 
-def _refuse_other_name(conn: Connection[Any], file: SourceFile, sha256: str, product: str) -> None:
-    others = [name for name in current_products_of_content(conn, sha256) if name != product]
-    if others:
-        raise UsageError(
-            f"{file.name}: this very file is in the database already, as product {others[0]!r}; under a "
-            "second name it would stand twice in every list. To declare it anew, state that name by --product"
-        )
+def _entry(file: SourceFile, statement: Statement, found: SceneFacts, view: SceneView, sha256: str) -> Entry:
+    return Entry(
+        product=statement.product,
+        sensor=found.sensor,
+        acquired_on=statement.acquired_on,
+        acquisition=Acquisition(),
+        sha256=sha256,
+        source_name=file.name,
+        parts=(),
+        metadata={},
+        declared=found.declared,
+        notes=(*view.notes, *view.nodata.notes, *found.plan.notes),
+    )

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
+from db.connection import connect
+from db.errors import UsageError
 from db.settings import Settings
 from ingest.declaration import LEVELS, Statement
 from ingest.files import source_file
-from ingest.scene import Progress, SceneOutcome, ingest_scene
+from ingest.product_scene import ingest_product
+from ingest.products.gathering import gather
+from ingest.products.recognition import read_product
+from ingest.scene import ingest_scene
+from ingest.scene_options import treatment_of, treatment_options
+from ingest.scene_store import Progress, SceneOutcome
 from ingest.session import transaction
 from ingest.view import RESAMPLINGS
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
-@click.argument("file")
-@click.option("--sensor", "sensor_key", required=True, help="Instrument, e.g. sentinel2_msi or gf2_pms.")
+@click.argument("path")
 @click.option(
-    "--acquired-on",
-    required=True,
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="Day of acquisition (UTC), YYYY-MM-DD.",
+    "--sensor", "sensor_key", help="Instrument of a GeoTIFF without side files, e.g. sentinel2_msi."
 )
-@click.option("--product", help="Product name. [default: the file's name without its ending]")
+@click.option(
+    "--acquired-on", type=click.DateTime(["%Y-%m-%d"]), help="Its day of acquisition (UTC), YYYY-MM-DD."
+)
+@click.option("--product", help="Product name. [default: the product's own, or the file's without ending]")
 @click.option(
     "--offset", "value_offset", type=float, help="Added to a stored value before scaling. [default: 0]"
 )
@@ -50,65 +58,118 @@ from ingest.view import RESAMPLINGS
 @click.option(
     "--resampling",
     type=click.Choice(list(RESAMPLINGS)),
-    default="nearest",
-    show_default=True,
-    help="How pixels are taken where the scene must be warped.",
+    help="How pixels are taken where the scene is warped. [default: nearest; bilinear from sensor geometry]",
 )
 @click.option(
     "--resolution",
     "resolution_m",
     type=click.FloatRange(min=0, min_open=True),
-    help="Pixel size in metres where the scene must be warped. [default: the instrument's or the file's own]",
+    help="Pixel size in metres where the scene is warped. [default: the instrument's or the file's own]",
 )
 @click.option("--clouds", metavar="FILE", help="Vector file with outlines of cloud and shadow.")
+@treatment_options
 def scene(
-    file: str,
-    sensor_key: str,
-    acquired_on: datetime,
+    path: str,
+    sensor_key: str | None,
+    acquired_on: datetime | None,
     product: str | None,
     value_offset: float | None,
     value_scale: float | None,
     bands: str | None,
     processing_level: str | None,
     nodata: float | None,
-    resampling: str,
+    resampling: str | None,
     resolution_m: float | None,
     clouds: str | None,
+    **wishes: Any,
 ) -> None:
-    """Bring a GeoTIFF scene into the database.
+    """Bring a scene into the database: a product of a data centre, or a GeoTIFF.
 
-    Values mean: reflectance = (stored + OFFSET) * SCALE. Sentinel-2 as delivered since 2022-01-25 needs
-    --offset -1000; say --offset 0 when the offset was taken out already.
+    PATH is a product as delivered (folder, .tar.gz or .zip; GF-1 to GF-7, ZY-3, ZY-1 02D/02E, Sentinel-2,
+    Landsat 8/9, EnMAP, STAC item) or a GeoTIFF described by a TOML file beside it; nothing else need be said.
+    Digital numbers become reflectance, images in sensor geometry are orthorectified, clouds are looked for.
 
-    No pixel is touched, unless the grid is geographic, rotated, south-up or not in metres: then the scene
-    is warped to its UTM grid, and the output says so. The same file again changes nothing; another content
-    or declaration under the same product name is a new version of the product.
+    A GeoTIFF without side files needs --sensor and --acquired-on. Its values mean: reflectance =
+    (stored + OFFSET) * SCALE. Sentinel-2 as delivered since 2022-01-25 needs --offset -1000; say --offset 0
+    when the offset was taken out already. No pixel is touched, unless the grid is geographic, rotated,
+    south-up or not in metres, or processing is asked for.
+
+    The same content again changes nothing; another content or statement under the same product name is a new
+    version of the product.
     """
     settings = Settings()
-    found = source_file(file, settings.roots())
-    statement = Statement(
-        sensor=sensor_key,
-        acquired_on=acquired_on.date(),
-        product=product if product is not None else Path(found.name).stem,
-        bands=None if bands is None else tuple(name.strip() for name in bands.split(",")),
-        value_offset=value_offset,
-        value_scale=value_scale,
-        processing_level=processing_level,
-        nodata=nodata,
+    roots = settings.roots()
+    cloud_file = None if clouds is None else source_file(clouds, roots)
+    is_declared = sensor_key is not None
+    treatment = treatment_of(
+        wishes,
         resampling=resampling,
         resolution_m=resolution_m,
+        processing_level=processing_level,
+        roots=roots,
+        is_declared=is_declared,
     )
-    cloud_file = None if clouds is None else source_file(clouds, settings.roots())
-    with transaction(settings) as conn, _progress() as progress:
-        outcome = ingest_scene(
-            conn,
-            found,
-            statement,
-            cloud_file=cloud_file,
-            roots=settings.roots(),
-            report=click.echo,
-            progress=progress,
-        )
+    with ExitStack() as stack:
+        if sensor_key is not None:
+            found = source_file(path, roots)
+            if acquired_on is None:
+                raise UsageError(f"{found.name}: say with --acquired-on on which day it was taken (UTC)")
+            statement = Statement(
+                sensor=sensor_key,
+                acquired_on=acquired_on.date(),
+                product=product if product is not None else Path(found.name).stem,
+                bands=None if bands is None else tuple(name.strip() for name in bands.split(",")),
+                value_offset=value_offset,
+                value_scale=value_scale,
+                processing_level=processing_level,
+                nodata=nodata,
+                resampling=resampling or "nearest",
+                resolution_m=resolution_m,
+            )
+        else:
+            stated = {
+                "--acquired-on": acquired_on,
+                "--offset": value_offset,
+                "--scale": value_scale,
+                "--bands": bands,
+                "--nodata": nodata,
+            }
+            given = [option for option, value in stated.items() if value is not None]
+            if given:
+                raise UsageError(
+                    f"{', '.join(given)}: said of a GeoTIFF without side files, together with --sensor; "
+                    "a product says it itself"
+                )
+            workspace = stack.enter_context(tempfile.TemporaryDirectory(prefix="lode-package-"))
+            package = gather(path, roots, Path(workspace))
+            read = read_product(package)
+        conn = stack.enter_context(transaction(settings))
+        progress = stack.enter_context(_progress())
+        if is_declared:
+            outcome = ingest_scene(
+                conn,
+                found,
+                statement,
+                treatment=treatment,
+                connect=lambda: connect(settings, application_name="lode ingest reference"),
+                cloud_file=cloud_file,
+                roots=roots,
+                report=click.echo,
+                progress=progress,
+            )
+        else:
+            outcome = ingest_product(
+                conn,
+                read,
+                treatment,
+                connect=lambda: connect(settings, application_name="lode ingest reference"),
+                source_name=package.name,
+                name=product,
+                cloud_file=cloud_file,
+                roots=roots,
+                report=click.echo,
+                progress=progress,
+            )
     _print(outcome)
 
 

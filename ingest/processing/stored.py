@@ -9,13 +9,13 @@ import numpy as np
 import shapely
 from affine import Affine
 from psycopg import Connection
-from pyproj import Transformer
 from rasterio.features import rasterize
 
 from db.errors import UsageError
 from db.raster.grid import Grid
 from db.raster.pixels import is_nodata
 from db.scenes import Scene, open_scene
+from ingest.clouds import transformed
 from ingest.crs import WGS84_SRID
 from ingest.processing.source import FloatArray, WindowSource
 
@@ -63,7 +63,9 @@ class StoredSource(WindowSource):
         self._row, self._col = offset_between(scene, grid)
         self._reader = open_scene(conn, scene)
         self._bands = [scene.band_names.index(name) + 1 for name in bands]
-        self._clouded = _on_grid(scene.clouded, grid) if hide_clouds and scene.clouded is not None else None
+        self._clouded: shapely.Geometry | None = None
+        if hide_clouds and scene.clouded is not None:
+            self._clouded = transformed(scene.clouded, WGS84_SRID, grid.srid)
 
     @property
     def grid(self) -> Grid:
@@ -119,11 +121,6 @@ def offset_between(scene: Scene, grid: Grid) -> tuple[int, int]:
     if max(abs(row - round(row)), abs(col - round(col))) > ALIGNED:
         raise UsageError(f"{how} have the same pixel size but do not share pixels")
     return round(row), round(col)
-
-
-def _on_grid(outline: shapely.Geometry, grid: Grid) -> shapely.Geometry:
-    to_grid = Transformer.from_crs(WGS84_SRID, grid.srid, always_xy=True)
-    return shapely.transform(outline, lambda xy: np.column_stack(to_grid.transform(xy[:, 0], xy[:, 1])))
 
 
 def _inside(

@@ -10,7 +10,6 @@ from db.errors import UsageError
 from ingest.files import SourceFile
 from ingest.products.product import Role
 
-LEVELS = ("auto", "digital_number", "toa_reflectance", "surface_reflectance")
 ATMOSPHERES = ("none", "dark-object", "cost", "quac", "6s")
 PANSHARPENINGS = ("none", "brovey", "gram-schmidt")
 CLOUDS = ("auto", "product", "find", "none")
@@ -41,6 +40,7 @@ class Treatment:
         fill_clouds: whether cloud and shadow are filled from the reference.
         denoise: for hyperspectral scenes.
         destripe: for hyperspectral scenes in sensor geometry.
+        calibrate: whether digital numbers become reflectance.
         calibration_year: year whose coefficients are taken; None: the year of acquisition.
 
     """
@@ -61,6 +61,7 @@ class Treatment:
     fill_clouds: bool = False
     denoise: str = "none"
     destripe: bool = True
+    calibrate: bool = True
     calibration_year: int | None = None
 
     def check(self) -> None:
@@ -96,6 +97,11 @@ class Treatment:
     def is_plain(self) -> bool:
         """Whether nothing but the defaults was asked for, so that comparable pixels may stay as delivered."""
         return self.atmosphere == "none" and self.reference is None and self.denoise == "none"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be done at all, not even to look for clouds."""
+        return self.is_plain and self.clouds == "none"
 
     def as_json(self) -> dict[str, Any]:
         """The wishes that differ from the defaults: equal wishes are equal dictionaries."""

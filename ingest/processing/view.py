@@ -16,11 +16,7 @@ from rasterio.windows import Window
 from db.raster.grid import Grid
 from ingest.gridding import affine_of
 from ingest.processing.source import FloatArray
-
-REFLECTANCE_SCALE = 1e-4
-REFLECTANCE_OFFSET = -1000
-"""Computed reflectance is stored as ESA does since baseline 04.00: reflectance = (stored - 1000) * 0.0001, so
-that values a little below zero, which atmospheric correction yields over water and shadow, are kept."""
+from ingest.products.product import Level
 
 NODATA = 0
 
@@ -98,14 +94,33 @@ class ComputedView:
         return out
 
 
-def quantised(reflectance: FloatArray) -> npt.NDArray[np.uint16]:
-    """Reflectance (NaN without data) as it is stored: 1 is -0.0999, a step is 0.0001, 0 is without data."""
-    with np.errstate(invalid="ignore"):
-        stored = np.rint(reflectance / np.float32(REFLECTANCE_SCALE) - REFLECTANCE_OFFSET)
-        np.clip(stored, 1, 65535, out=stored)
-    stored[np.isnan(stored)] = NODATA
-    values: npt.NDArray[np.uint16] = stored.astype(np.uint16)
-    return values
+@dataclass(frozen=True)
+class Encoding:
+    """How computed values are stored in 16 bits: value = (stored + offset) * scale, 0 without data."""
+
+    offset: float
+    scale: float
+
+    def stored(self, values: FloatArray) -> npt.NDArray[np.uint16]:
+        """Round values (NaN without data) to what is stored, 1 to 65535."""
+        with np.errstate(invalid="ignore"):
+            numbers = np.rint(values / np.float32(self.scale) - np.float32(self.offset))
+            np.clip(numbers, 1, 65535, out=numbers)
+        numbers[np.isnan(numbers)] = NODATA
+        stored: npt.NDArray[np.uint16] = numbers.astype(np.uint16)
+        return stored
+
+
+def encoding_of(level: Level) -> Encoding:
+    """Encoding of computed values of a level.
+
+    Reflectance is stored as ESA does since baseline 04.00, in steps of 0.0001 from -0.0999: atmospheric
+    correction yields values a little below zero over water and shadow. Radiance is stored in steps of
+    0.01 W m-2 sr-1 um-1, digital numbers as they are.
+    """
+    if level == "digital_number":
+        return Encoding(0.0, 1.0)
+    return Encoding(0.0, 0.01) if level == "radiance" else Encoding(-1000.0, 1e-4)
 
 
 def tile_edge_px(band_count: int, bytes_per_value: int) -> int:

@@ -17,8 +17,8 @@ class Package:
         name: the folder's or archive's own name, for messages and the catalogue.
         folder: where the files lie.
         files: every regular file, by its path inside the package with ``/`` between folders; in order of the
-            path. Empty files are not refused here: ``size_bytes`` 0 is the reader's to refuse, with the reason
-            that counts there.
+            path. Empty files are not refused here: ``size_bytes`` 0 is the reader's to refuse, with
+            the reason that counts there.
 
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rasterio.rpc import RPC
 
@@ -17,6 +17,7 @@ from ingest.files import SourceFile
 
 Level = Literal["digital_number", "radiance", "toa_reflectance", "surface_reflectance"]
 Role = Literal["multispectral", "panchromatic", "forward", "backward", "vnir", "swir"]
+ROLES: tuple[Role, ...] = get_args(Role)
 MaskKind = Literal["sentinel2_scl", "sentinel2_classification", "landsat_qa_pixel", "cloud_mask"]
 
 
@@ -72,7 +73,7 @@ class Part:
     Attributes:
         role: what they are.
         sensor: key of the instrument in ``lode.sensor``.
-        camera: which camera or satellite of that instrument, as in ``lode.calibration``; "" when there is one.
+        camera: which camera or satellite of that instrument, as in ``lode.calibration``; "" for one.
         level: what the values of the layers are.
         layers: the bands, in the product's order.
         width_px, height_px: size that the side files state; None when they do not.
@@ -126,8 +127,8 @@ class Product:
         acquired_at: moment of acquisition with time zone UTC.
         parts: what it holds; the first is the one that becomes a scene by default.
         masks: the product's own masks.
-        sun_azimuth_deg, sun_elevation_deg: direction to the sun at the scene's centre; azimuth from north over
-            east.
+        sun_azimuth_deg, sun_elevation_deg: direction to the sun at the scene's centre; azimuth from north
+            over east.
         view_zenith_deg, view_azimuth_deg: direction to the sensor at the scene's centre; zenith 0 at nadir.
         cloud_fraction: share of cloud as the product states it, 0..1.
         metadata: what else the side files say and people look up (orbit, path and row, level, ...), JSON.

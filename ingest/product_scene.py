@@ -1,0 +1,111 @@
+"""A product of a data centre into the database: read, processed, stored and catalogued in one transaction."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from psycopg import Connection
+
+from db.locks import allow_long_transaction, hold
+from db.scenes import current_products_of_content, current_scene
+from db.sensors import sensor_by_key
+from ingest.clouds import read_clouds
+from ingest.declaration import check_product_name
+from ingest.files import SourceFile
+from ingest.opening import ENVIRONMENT
+from ingest.processing.materials import acquisition_of, make_material, scene_part
+from ingest.processing.treatment import Treatment
+from ingest.products.product import Product
+from ingest.scene_store import Entry, Progress, Report, SceneOutcome, digest_of, other_products
+from ingest.treated_scene import Connect, comparison_with, reference_scene, store_material
+
+
+def ingest_product(
+    conn: Connection[Any],
+    product: Product,
+    treatment: Treatment,
+    *,
+    connect: Connect,
+    source_name: str,
+    name: str | None = None,
+    cloud_file: SourceFile | None = None,
+    roots: Sequence[Path] = (),
+    report: Report = lambda _line: None,
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> SceneOutcome:
+    """Bring a product into the database, inside the caller's transaction.
+
+    The caller commits; after any exception it rolls back, and nothing is left.
+
+    Args:
+        conn: connection, not in autocommit mode.
+        product: the product.
+        treatment: what is to be done to it.
+        connect: opens a connection of its own, to read a reference scene with.
+        source_name: the package, for messages and the catalogue.
+        name: product name to store it under; by default the product's own.
+        cloud_file: vector file with outlines of cloud and shadow, which count as not observed.
+        roots: folders that parts of that file must lie in; empty: any.
+        report: takes a line when there is something to wait for.
+        progress: takes the progress of storing.
+
+    Raises:
+        UsageError: the product or what is asked for cannot be right.
+
+    """
+    treatment.check()
+    stored_name = product.name if name is None else name
+    check_product_name(stored_name)
+    part = scene_part(product, treatment)
+    sensor = sensor_by_key(conn, part.sensor)
+    allow_long_transaction(conn)
+    sha256 = digest_of(product.files)
+    declared = {
+        "step": "declared",
+        "family": product.family,
+        "sensor": part.sensor,
+        "camera": part.camera,
+        "role": part.role,
+        "acquired_at": product.acquired_at.isoformat(),
+        "treatment": treatment.as_json(),
+        **({} if cloud_file is None else {"clouds_sha256": cloud_file.sha256()}),
+    }
+    for lock in sorted((f"scene content {sha256}", f"scene product {stored_name}")):
+        hold(conn, lock, report)
+    older = current_scene(conn, stored_name)
+    if older is not None and older.sha256 == sha256 and list(older.steps[:1]) == [declared]:
+        return SceneOutcome(older, False, None, 0, ())
+    other_products(current_products_of_content(conn, sha256), stored_name, source_name)
+    entry = Entry(
+        product=stored_name,
+        sensor=sensor,
+        acquired_on=product.acquired_at.date(),
+        acquisition=acquisition_of(product),
+        sha256=sha256,
+        source_name=source_name,
+        parts=product.files,
+        metadata=product.metadata,
+        declared=declared,
+        notes=product.notes,
+    )
+    with ExitStack() as stack:
+        workspace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lode-ingest-")))
+        stack.enter_context(rasterio.Env(**ENVIRONMENT))
+        reference = reference_scene(conn, treatment, stored_name)
+        material = make_material(conn, product, treatment, stack, workspace, reference)
+        return store_material(
+            conn,
+            material,
+            treatment,
+            entry,
+            replaces=older,
+            clouds=None if cloud_file is None else read_clouds(cloud_file, roots, material.source.grid),
+            comparison=comparison_with(stack, connect, reference, material),
+            report=report,
+            progress=progress,
+        )
