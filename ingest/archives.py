@@ -7,7 +7,6 @@ checked: no index, no side file and no path of the archive's choice.
 from __future__ import annotations
 
 import hashlib
-import stat
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,20 +14,13 @@ from pathlib import Path, PurePosixPath
 
 from db.errors import UsageError
 from ingest.files import SourceFile, source_file
+from ingest.unpacking import SHAPEFILES, check_zip, unpack_entry
 
 PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 NEEDED = (".shp", ".shx", ".dbf")
 
-MAX_ENTRIES = 1000
-MAX_UNPACKED_BYTES = 4 << 30
-SMALL_UNPACKED_BYTES = 64 << 20
-MAX_RATIO = 200
-"""Unpacked size over packed size, above SMALL_UNPACKED_BYTES; real shapefiles pack 3 to 20 times."""
-
 MEASURED_TYPES = tuple(kind.to_bytes(4, "little") for kind in (21, 23, 25, 28))
 """Point, line, polygon and multipoint with M values."""
-
-COPY_BYTES = 1 << 20
 
 
 def gather_loose(file: SourceFile, roots: Sequence[Path], folder: Path) -> tuple[Path, str]:
@@ -99,35 +91,18 @@ def gather_zipped(file: SourceFile, layer: str | None, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(file.path) as archive:
             entries = archive.infolist()
-            _check_entries(entries, file)
+            check_zip(entries, file, SHAPEFILES)
             parts = _choose(entries, layer, file.name)
-            left = MAX_UNPACKED_BYTES
+            left = SHAPEFILES.bytes
             for suffix, entry in parts.items():
-                left -= _unpack(archive, entry, folder / f"source{suffix}", left, file.name)
+                with archive.open(entry) as source:
+                    target = folder / f"source{suffix}"
+                    left -= unpack_entry(source, target, entry.file_size, left, entry.filename, file)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise UsageError(
             f"{file.name}: the zip archive is damaged or of an unsupported kind: {error}"
         ) from None
     return folder / "source.shp"
-
-
-def _check_entries(entries: Sequence[zipfile.ZipInfo], file: SourceFile) -> None:
-    if len(entries) > MAX_ENTRIES:
-        raise UsageError(f"{file.name}: holds {len(entries)} files; at most {MAX_ENTRIES} are looked at")
-    for entry in entries:
-        path = PurePosixPath(entry.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts:
-            raise UsageError(f"{file.name}: holds a file that would land elsewhere: {entry.filename!r}")
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            raise UsageError(f"{file.name}: holds a symbolic link: {entry.filename!r}")
-        if entry.flag_bits & 0x1:
-            raise UsageError(f"{file.name}: is encrypted; unpack it first")
-    unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > max(SMALL_UNPACKED_BYTES, min(MAX_UNPACKED_BYTES, MAX_RATIO * file.size_bytes)):
-        raise UsageError(
-            f"{file.name}: unpacks from {file.size_bytes} to {unpacked} bytes, more than {MAX_RATIO} times "
-            f"its size or {MAX_UNPACKED_BYTES >> 30} GiB: it is made to fill the disk"
-        )
 
 
 def _choose(entries: Sequence[zipfile.ZipInfo], layer: str | None, name: str) -> dict[str, zipfile.ZipInfo]:
@@ -149,15 +124,3 @@ def _choose(entries: Sequence[zipfile.ZipInfo], layer: str | None, name: str) ->
     parts = shapefiles[stems[layer]] if layer is not None else next(iter(shapefiles.values()))
     _check_needed(parts, name)
     return parts
-
-
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, left: int, name: str) -> int:
-    """Unpack one file; what the archive says about its size is not believed."""
-    written = 0
-    with archive.open(entry) as source, target.open("wb") as sink:
-        while block := source.read(COPY_BYTES):
-            written += len(block)
-            if written > left or written > entry.file_size:
-                raise UsageError(f"{name}: {entry.filename!r} is larger than the archive says")
-            sink.write(block)
-    return written

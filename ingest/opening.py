@@ -1,9 +1,9 @@
-"""Open a GeoTIFF that somebody brought, and nothing else.
+"""Open a GeoTIFF or a JPEG 2000 image that somebody brought, and nothing else.
 
 What is checked before GDAL sees the file: that it is a regular local file (``ingest.files``), that it
-begins as a TIFF, and that what it claims can be true for its size. GDAL is then given one driver and
-an environment in which no other file and no network is touched: side files (``.aux.xml``, ``.ovr``,
-``.msk``, world files) can change what is read, so they are not looked at.
+begins as a TIFF or a JPEG 2000 image, and that what it claims can be true for its size. GDAL is then
+given one driver and an environment in which no other file and no network is touched: side files
+(``.aux.xml``, ``.ovr``, ``.msk``, world files) can change what is read, so they are not looked at.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from db.errors import UsageError
 from ingest.files import SourceFile
+from ingest.jp2_header import SIGNATURE, is_jp2, read_jp2_header
 from ingest.tiff_header import TiffHeader, read_tiff_header
 
 MIB = 1 << 20
@@ -58,8 +59,10 @@ ENVIRONMENT = {
     "PROJ_NETWORK": "OFF",
     "GTIFF_REPORT_COMPD_CS": "NO",
     "GDAL_CACHEMAX": 256 * MIB,
+    "GDAL_NUM_THREADS": "1",
 }
-"""GDAL's settings while a file is read. The proxy leads nowhere, should anything try the network."""
+"""GDAL's settings while a file is read. The proxy leads nowhere, should anything try the network. With more
+than one thread the JPEG 2000 driver of GDAL 3.9 loses the failure of a tile and returns what it has."""
 
 
 @contextmanager
@@ -109,20 +112,22 @@ def check_header(file: SourceFile, header: TiffHeader, limits: RasterLimits) -> 
 
 @contextmanager
 def open_raster(file: SourceFile, limits: RasterLimits | None = None) -> Iterator[Any]:
-    """Open a GeoTIFF for reading.
+    """Open a GeoTIFF, or a JPEG 2000 image as Sentinel-2 has them, for reading.
 
     Yields:
         rasterio's DatasetReader; reads inside the block have the guarded environment. Errors of reading
         become messages only inside ``reading``.
 
     Raises:
-        UsageError: it is not a TIFF, makes impossible claims, or cannot be opened.
+        UsageError: it is neither, makes impossible claims, or cannot be opened.
 
     """
-    check_header(file, read_tiff_header(file), limits or RasterLimits())
+    is_jpeg2000 = is_jp2(file.head(len(SIGNATURE)))
+    header = read_jp2_header(file) if is_jpeg2000 else read_tiff_header(file)
+    check_header(file, header, limits or RasterLimits())
     with rasterio.Env(**ENVIRONMENT):
         with reading(file), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(file.path, driver="GTiff")
+            dataset = rasterio.open(file.path, driver="JP2OpenJPEG" if is_jpeg2000 else "GTiff")
         with dataset:
             yield dataset

@@ -110,7 +110,8 @@ def reflectance_factors(
     missing = [each.band for each in coefficients if each.esun is None]
     if missing:
         raise UsageError(
-            f"the solar irradiance (esun) of band {', '.join(missing)} is not known: state it in lode.calibration"
+            f"the solar irradiance (esun) of band {', '.join(missing)} is not known: state it in "
+            "lode.calibration"
         )
     distance = earth_sun_distance_au(moment)
     esun = np.array([each.esun for each in coefficients], np.float64)

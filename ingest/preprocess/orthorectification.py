@@ -1,8 +1,9 @@
 """Orthorectification: images in sensor geometry onto a map grid, by rational polynomials and terrain.
 
-GDAL does the work, a few rows at a time. It takes polynomials to count lines and samples from the centre of
-the first pixel, and looks up the height of every point in the elevation model (its transformer options
-RPC_DEM and RPC_HEIGHT, which is added to the model's heights).
+GDAL does the work, a block at a time: it looks up the height of every point in the elevation model (its
+transformer options RPC_DEM, and RPC_HEIGHT, which is added to the model's heights) and takes polynomials to
+count lines and samples from the centre of the first pixel. Ground that the model does not cover, or where it
+has a hole, gets no data: no height is made up for it.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import attr
 import numpy as np
-import rasterio
 from affine import Affine
 from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.rpc import RPC
 from rasterio.warp import reproject
+from rasterio.windows import Window
 
 from db.errors import UsageError
 from db.raster.grid import Grid
 from ingest.crs import WGS84_SRID
-from ingest.preprocess.rpc_model import locate
+from ingest.preprocess.rpc_model import locate, project
 from ingest.preprocess.terrain import Terrain
 from ingest.processing.source import FloatArray, reduced_shape
 
@@ -33,7 +35,15 @@ RESAMPLINGS = {
     "cubic": Resampling.cubic,
 }
 TOLERANCE_PX = 0.05
-"""By how much GDAL may interpolate positions between points it computes exactly, in pixels of the image."""
+"""By how much GDAL may interpolate positions between points it computes exactly, in pixels of the image.
+
+At one height only: it judges a row of points by its ends and middle, between which terrain may rise and fall.
+"""
+
+BLOCK_PX = 1024
+_MARGIN_PX = 6
+_CHECKED = 9
+_NEARLY_EQUAL = 1.1
 
 MAX_LATITUDE = 84.0
 _EDGE_POINTS = 33
@@ -107,6 +117,30 @@ def ortho_grid(
     )
 
 
+def terrain_coverage(rpc: RPC, width_px: int, height_px: int, terrain: Terrain) -> float:
+    """Share of an image whose ground the elevation model knows, 0..1; the rest becomes no data.
+
+    Args:
+        rpc: the image's polynomials.
+        width_px: columns of the image.
+        height_px: rows of the image.
+        terrain: the elevation model.
+
+    """
+    line, sample = np.meshgrid(
+        np.linspace(-0.5, height_px - 0.5, _EDGE_POINTS), np.linspace(-0.5, width_px - 0.5, _EDGE_POINTS)
+    )
+    lon, lat = locate(rpc, line, sample, rpc.height_off)
+    margin = 0.05 * max(np.ptp(lon), np.ptp(lat))
+    seen = terrain.heights_seen(
+        lon.min() - margin, lat.min() - margin, lon.max() + margin, lat.max() + margin
+    )
+    if seen is None:
+        return 0.0
+    lon, lat = locate(rpc, line, sample, sum(seen) / 2)
+    return float(np.isfinite(terrain.heights_at(lon.ravel(), lat.ravel())).mean())
+
+
 def _pixel_m(x: Any, y: Any, width_px: int, height_px: int) -> float:
     """Rough size of the image's pixels on the ground, m."""
     return math.sqrt(float(np.ptp(x)) * float(np.ptp(y)) / (width_px * height_px))
@@ -156,13 +190,22 @@ class OrthoSource:
         self._offset_m = offset_m
         self._resampling = RESAMPLINGS[resampling]
         self._nodata = nodata
-        self._options: dict[str, Any] = {"RPC_HEIGHT": height_m}
+        self._terrain = terrain
+        self._height_m = height_m
+        self._to_geographic = Transformer.from_crs(grid.srid, WGS84_SRID, always_xy=True)
+        self._options: dict[str, Any] = {"RPC_HEIGHT": height_m, "tolerance": TOLERANCE_PX}
         if terrain is not None:
             self._options = {
                 "RPC_DEM": str(terrain.file.path),
                 "RPC_DEMINTERPOLATION": "bilinear",
+                "RPC_DEM_APPLY_VDATUM_SHIFT": "FALSE",
                 "RPC_HEIGHT": terrain.geoid_height_m,
+                "tolerance": 0.0,
             }
+        # GDAL would take how much it must smooth from the bounding boxes of what it warps at once: strips of
+        # an image that is turned against the grid would be blurred, each another way.
+        scale = 1.0 / max(1.0, self._image_px_per_pixel())
+        self._options |= {"XSCALE": scale, "YSCALE": scale}
 
     @property
     def grid(self) -> Grid:
@@ -191,22 +234,86 @@ class OrthoSource:
     def _warp(
         self, row: int, col: int, shape: tuple[int, int], factor: int, resampling: Resampling
     ) -> FloatArray:
-        grid = self._grid
-        x = grid.origin_x + col * grid.resolution_x + self._offset_m[0]
-        y = grid.origin_y - row * grid.resolution_y + self._offset_m[1]
+        """Pixels ``factor`` times as large from a row and column of the grid on, block by block."""
         pixels = np.full((len(self._bands), *shape), np.nan, np.float32)
+        side = max(1, BLOCK_PX // factor)
+        for top in range(0, shape[0], side):
+            for left in range(0, shape[1], side):
+                block = pixels[:, top : top + side, left : left + side]
+                place = (row + top * factor, col + left * factor)
+                pixels[:, top : top + side, left : left + side] = self._block(
+                    place, (block.shape[1], block.shape[2]), factor, resampling
+                )
+        return pixels
+
+    def _block(
+        self, place: tuple[int, int], shape: tuple[int, int], factor: int, resampling: Resampling
+    ) -> FloatArray:
+        grid = self._grid
+        pixels = np.full((len(self._bands), *shape), np.nan, np.float32)
+        west = grid.origin_x + place[1] * grid.resolution_x + self._offset_m[0]
+        north = grid.origin_y - place[0] * grid.resolution_y + self._offset_m[1]
+        step_x, step_y = grid.resolution_x * factor, grid.resolution_y * factor
+        window = self._image_window(west, north, west + shape[1] * step_x, north - shape[0] * step_y, shape)
+        if window is None:
+            return pixels
+        # Of a dataset that is handed over, rasterio takes the polynomials it carries and no others.
+        image = self._dataset.read(self._bands, window=window)
+        rpc = attr.evolve(
+            self._rpc,
+            line_off=self._rpc.line_off - window.row_off,
+            samp_off=self._rpc.samp_off - window.col_off,
+        )
         reproject(
-            rasterio.band(self._dataset, self._bands),
+            image,
             pixels,
-            rpcs=self._rpc,
+            rpcs=rpc,
             src_crs=CRS.from_epsg(WGS84_SRID),
             src_nodata=self._nodata,
-            dst_transform=Affine(grid.resolution_x * factor, 0.0, x, 0.0, -grid.resolution_y * factor, y),
+            dst_transform=Affine(step_x, 0.0, west, 0.0, -step_y, north),
             dst_crs=CRS.from_epsg(grid.srid),
             dst_nodata=math.nan,
             resampling=resampling,
-            tolerance=TOLERANCE_PX,
-            warp_mem_limit=64,
+            warp_mem_limit=256,
             **self._options,
         )
         return pixels
+
+    def _image_window(
+        self, west: float, north: float, east: float, south: float, shape: tuple[int, int]
+    ) -> Window | None:
+        """The part of the image that shows a rectangle of the map, whatever its height; None: no part."""
+        x, y = np.meshgrid(np.linspace(west, east, _CHECKED), np.linspace(north, south, _CHECKED))
+        lon, lat = self._to_geographic.transform(x, y)
+        heights = [self._height_m]
+        if self._terrain is not None:
+            seen = self._terrain.heights_seen(lon.min(), lat.min(), lon.max(), lat.max())
+            if seen is None:
+                return None
+            rise = 0.05 * (seen[1] - seen[0]) + 1.0
+            heights = [seen[0] - rise, seen[1] + rise]
+        found = [project(self._rpc, lon, lat, height) for height in heights]
+        bounds = []
+        for axis, size, steps in ((0, self._dataset.height, shape[0]), (1, self._dataset.width, shape[1])):
+            places = np.concatenate([each[axis].ravel() for each in found])
+            if not np.isfinite(places).all():
+                return None
+            margin = _MARGIN_PX + 4 * np.ptp(places) / steps
+            first = max(0, math.floor(places.min() - margin))
+            last = min(size, math.ceil(places.max() + margin) + 1)
+            if first >= last:
+                return None
+            bounds.append((first, last))
+        (top, bottom), (left, right) = bounds
+        return Window(left, top, right - left, bottom - top)
+
+    def _image_px_per_pixel(self) -> float:
+        """How many pixels of the image, along one side, a pixel of the grid holds in its middle."""
+        grid = self._grid
+        x = grid.x_of_col(grid.width_px // 2) + np.array([0.0, grid.resolution_x, 0.0])
+        y = grid.y_of_row(grid.height_px // 2) + np.array([0.0, 0.0, grid.resolution_y])
+        lon, lat = self._to_geographic.transform(x, y)
+        line, sample = project(self._rpc, lon, lat, self._rpc.height_off)
+        area = (line[1] - line[0]) * (sample[2] - sample[0]) - (line[2] - line[0]) * (sample[1] - sample[0])
+        side = math.sqrt(abs(float(area)))
+        return side if math.isfinite(side) and side > _NEARLY_EQUAL else 1.0

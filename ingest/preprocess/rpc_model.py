@@ -64,7 +64,7 @@ def project(
         height_m: height above the ellipsoid, m.
 
     Returns:
-        Line and sample, pixels, in the convention of the polynomials.
+        Line and sample, pixels, in the convention of the polynomials; not finite where a denominator is 0.
 
     """
     points = np.broadcast_arrays(*(np.asarray(each, np.float64) for each in (lon, lat, height_m)))
@@ -73,8 +73,9 @@ def project(
         (points[1] - rpc.lat_off) / rpc.lat_scale,
         (points[2] - rpc.height_off) / rpc.height_scale,
     )
-    line = (normal @ np.asarray(rpc.line_num_coeff)) / (normal @ np.asarray(rpc.line_den_coeff))
-    sample = (normal @ np.asarray(rpc.samp_num_coeff)) / (normal @ np.asarray(rpc.samp_den_coeff))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        line = (normal @ np.asarray(rpc.line_num_coeff)) / (normal @ np.asarray(rpc.line_den_coeff))
+        sample = (normal @ np.asarray(rpc.samp_num_coeff)) / (normal @ np.asarray(rpc.samp_den_coeff))
     return line * rpc.line_scale + rpc.line_off, sample * rpc.samp_scale + rpc.samp_off
 
 

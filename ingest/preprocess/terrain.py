@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pyproj import Transformer
-from rasterio.windows import Window, from_bounds
+from rasterio.windows import Window
 
 from db.errors import UsageError
 from ingest.crs import WGS84_SRID, file_crs
 from ingest.files import SourceFile
 from ingest.opening import open_raster, reading
+
+FloatArray = npt.NDArray[np.float64]
 
 _SAMPLE_PX = 1024
 _LOWEST_M, _HIGHEST_M = -12_000.0, 9_500.0
@@ -44,6 +48,23 @@ class Terrain:
             UsageError: the model does not cover the rectangle, or its heights are none.
 
         """
+        seen = self.heights_seen(west, south, east, north)
+        if seen is None:
+            raise UsageError(
+                f"{self.file.name}: the elevation model holds no heights where the image lies; give one that "
+                "covers it"
+            )
+        return seen
+
+    def heights_seen(
+        self, west: float, south: float, east: float, north: float
+    ) -> tuple[float, float] | None:
+        """As ``height_range``; None where the model holds no heights.
+
+        Raises:
+            UsageError: its heights are none.
+
+        """
         name = self.file.name
         crs = file_crs(self.dataset.crs.to_wkt() if self.dataset.crs else None, name)
         to_model = Transformer.from_crs(WGS84_SRID, crs.crs, always_xy=True)
@@ -55,25 +76,38 @@ class Terrain:
             [np.full(_EDGE_POINTS, e) for e in (south, north)] + [south + (north - south) * edge] * 2
         )
         x, y = to_model.transform(lon, lat)
-        wanted = from_bounds(min(x), min(y), max(x), max(y), self.dataset.transform)
-        whole = Window(0, 0, self.dataset.width, self.dataset.height)
-        try:
-            part = wanted.intersection(whole)
-        except ValueError:
-            raise UsageError(f"{name}: the elevation model lies elsewhere than the image") from None
-        shape = min(_SAMPLE_PX, max(1, round(part.height))), min(_SAMPLE_PX, max(1, round(part.width)))
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            return None
+        transform = self.dataset.transform
+        # A cell more on each side, for heights between cell centres.
+        left, right = (math.floor((each - transform.c) / transform.a) for each in (min(x), max(x)))
+        top, bottom = (math.floor((each - transform.f) / transform.e) for each in (max(y), min(y)))
+        left, top = max(0, left - 1), max(0, top - 1)
+        right, bottom = min(self.dataset.width, right + 2), min(self.dataset.height, bottom + 2)
+        if left >= right or top >= bottom:
+            return None
+        part = Window(left, top, right - left, bottom - top)
+        shape = min(_SAMPLE_PX, bottom - top), min(_SAMPLE_PX, right - left)
         with reading(self.file):
             heights = self.dataset.read(1, window=part, out_shape=shape, masked=True).astype(np.float64)
         seen = heights.compressed()
         seen = seen[np.isfinite(seen)]
         if seen.size == 0:
-            raise UsageError(f"{name}: the elevation model holds no heights where the image lies")
+            return None
         low, high = float(seen.min()), float(seen.max())
         if low < _LOWEST_M or high > _HIGHEST_M:
             raise UsageError(
                 f"{name}: heights from {low:g} to {high:g} m are no elevations; is its nodata value declared?"
             )
         return low + self.geoid_height_m, high + self.geoid_height_m
+
+    def heights_at(self, lon: FloatArray, lat: FloatArray) -> FloatArray:
+        """Height of the model's cells at some points (points,), m above the ellipsoid; NaN where it has none."""
+        crs = file_crs(self.dataset.crs.to_wkt() if self.dataset.crs else None, self.file.name)
+        x, y = Transformer.from_crs(WGS84_SRID, crs.crs, always_xy=True).transform(lon, lat)
+        with reading(self.file):
+            heights = np.ma.stack(list(self.dataset.sample(zip(x, y, strict=True), 1, masked=True)))[:, 0]
+        return heights.astype(np.float64).filled(np.nan) + self.geoid_height_m
 
 
 @contextmanager

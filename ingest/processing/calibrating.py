@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from db.calibration import Coefficients, coefficients
 from psycopg import Connection
 
+from db.calibration import Coefficients, coefficients
 from db.errors import UsageError
 from ingest.preprocess.calibration import LinearCalibration, reflectance_factors
 from ingest.preprocess.solar_spectrum import solar_irradiance

@@ -19,9 +19,12 @@ class Package:
         files: every regular file, by its path inside the package with ``/`` between folders; in order of the
             path. Empty files are not refused here: ``size_bytes`` 0 is the reader's to refuse, with
             the reason that counts there.
+        named: path inside the package of the one file that the user named; None when it was a folder or an
+            archive.
 
     """
 
     name: str
     folder: Path
     files: Mapping[str, SourceFile]
+    named: str | None = None

@@ -1,10 +1,10 @@
 """Rational polynomials as Chinese products carry them: RPB files and ``_rpc.txt``.
 
 An RPB is DigitalGlobe's text form of RPC00B (STDI-0002): the terms stand in GDAL's order, so nothing is
-reordered. GDAL takes ``lineOffset`` and ``sampOffset`` over as they are and counts from the centre of the first
-pixel (RFC 22), and so does this module. The data centre documents no convention; its own files bear this one
-out: the corners that a Gaofen-2 panchromatic XML of 2023 states to 15 digits project, at height 0, onto samples
-0 and width - 1 (not width) within 0.05 pixels.
+reordered. GDAL takes ``lineOffset`` and ``sampOffset`` over as they are and counts from the centre of the
+first pixel (RFC 22), and so does this module. The data centre documents no convention; its own files bear
+this one out: the corners that a Gaofen-2 panchromatic XML of 2023 states to 15 digits project, at height 0,
+onto samples 0 and width - 1 (not width) within 0.05 pixels.
 """
 
 from __future__ import annotations

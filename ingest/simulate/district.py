@@ -10,16 +10,11 @@ from shapely import MultiPolygon
 
 from db.errors import UsageError
 from ingest.simulate import outputs
-from ingest.simulate.geology import make_geology
-from ingest.simulate.layout import place_mines, place_villages
+from ingest.simulate.landscape import make_landscape
 from ingest.simulate.mines import boundary, paint_year
-from ingest.simulate.natural import grow
 from ingest.simulate.optics import make_textures
 from ingest.simulate.plans import YEARS
-from ingest.simulate.rivers import make_rivers
-from ingest.simulate.roads import pave_roads
 from ingest.simulate.swaths import plan_swaths
-from ingest.simulate.terrain import make_terrain, slope
 from ingest.simulate.truth import MineArea, count_areas, mine_index, treated_areas, write_truth
 from ingest.simulate.write import RESOLUTION_M, place_district
 
@@ -100,17 +95,8 @@ def simulate_district(
     for part in ("scenes", "truth"):
         (folder / part).mkdir(parents=True, exist_ok=True)
 
-    tell("terrain and rivers")
-    terrain = make_terrain(seed, shape, RESOLUTION_M)
-    rivers = make_rivers(seed, terrain)
-    steep = slope(terrain.height_m, RESOLUTION_M)
-    sites = place_mines(seed, rivers.distance_px)
-    villages = place_villages(seed, sites, rivers.distance_px, steep)
-    tell("geology, plants and roads")
-    geology = make_geology(seed, terrain.height_m, sites)
-    base = grow(seed, terrain, steep, rivers, villages)
-    pave_roads(seed, base, steep, rivers, sites, villages)
-    del steep
+    land = make_landscape(seed, shape, tell)
+    terrain, geology, base, sites = land.terrain, land.geology, land.base, land.sites
 
     placement = place_district(shape)
     textures = make_textures(seed)
@@ -119,7 +105,7 @@ def simulate_district(
     truth = outputs.YearlyTruth()
     for year in YEARS:
         tell(f"{year}: mines")
-        ground, masks = paint_year(seed, base, rivers, sites, villages, year)
+        ground, masks = paint_year(seed, base, land.rivers, sites, land.villages, year)
         footprints = masks if not footprints else [a | b for a, b in zip(footprints, masks, strict=True)]
         swaths = plan_swaths(seed, shape, year)
         for swath in swaths:

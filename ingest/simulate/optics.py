@@ -81,10 +81,10 @@ def digital_numbers(
         last = min(ground.shape[0], rows.start + top + count + _MARGIN)
         left = max(0, columns.start - _MARGIN)
         right = min(ground.shape[1], columns.stop + _MARGIN)
-        surface = _reflectance(ground, geology, plain, textures, swath, (first, last), (left, right))
+        surface = ground_reflectance(ground, geology, plain, textures, swath, (first, last), (left, right))
         surface *= irradiance(ground.height_m[first:last, left:right], swath.sun, resolution_m)
         if swath.cloud is not None:
-            _overcast(surface, swath.cloud, first, left)
+            overcast(surface, swath.cloud, first, left)
         for band in surface:
             ndimage.gaussian_filter(band, _BLUR_PX, output=band, mode="nearest", truncate=3.0)
         skip = rows.start + top - first
@@ -108,7 +108,7 @@ def scene_window(swath: Swath) -> tuple[slice, slice]:
     return slice(int(top), int(np.ceil(bottom))), slice(int(left), int(np.ceil(right)))
 
 
-def _reflectance(
+def ground_reflectance(
     ground: Ground,
     geology: Geology,
     plain: FloatMap,
@@ -148,7 +148,7 @@ def _reflectance(
     return np.clip(surface, 0.008, 0.7, out=surface)
 
 
-def _overcast(surface: FloatMap, cloud: Cloud, first_row: int, first_column: int) -> None:
+def overcast(surface: FloatMap, cloud: Cloud, first_row: int, first_column: int) -> None:
     """Lay a cloud and its shadow over a strip that begins at a row and column of the district."""
     bottom, right = first_row + surface.shape[1], first_column + surface.shape[2]
     for opacity, rows, columns, is_shadow in (

@@ -77,7 +77,7 @@ def plan_swaths(seed: int, shape: tuple[int, int], year: int) -> list[Swath]:
                 haze=float(rng.uniform(0.6, 1.15)),
                 wetness=_WETNESS[year] + float(rng.uniform(-0.03, 0.03)),
                 gain=_gains(rng),
-                cloud=_cloud(rng, shape, sun, size) if size else None,
+                cloud=_overlap_cloud(rng, shape, sun, size) if size else None,
             )
         )
     return swaths
@@ -121,13 +121,25 @@ def covered(footprint: Polygon, rows: tuple[int, int], columns: tuple[int, int])
     return np.asarray(features.rasterize([moved], out_shape=size, dtype="uint8"), dtype=np.bool_)
 
 
-def _cloud(rng: np.random.Generator, shape: tuple[int, int], sun: Sun, size: float) -> Cloud:
-    """A cumulus in the swaths' overlap, and its shadow where the sun throws it."""
+def _overlap_cloud(rng: np.random.Generator, shape: tuple[int, int], sun: Sun, size: float) -> Cloud:
+    """A cumulus in the swaths' overlap."""
     height, width = shape
     row = float(rng.uniform(0.34, 0.7)) * height
     slant = min(_SLANT, 0.35 * width / height)
-    reach = size * float(np.sqrt(height * width)) * 1.25
     column = 0.5 * width + (0.5 * height - row) * slant + 0.04 * width
+    return make_cloud(rng, shape, sun, size, (row, column))
+
+
+def make_cloud(
+    rng: np.random.Generator, shape: tuple[int, int], sun: Sun, size: float, place: tuple[float, float]
+) -> Cloud:
+    """A cumulus at a place (row, column), and its shadow where the sun throws it.
+
+    `size` is a share of the district's mean side.
+    """
+    height, width = shape
+    row, column = place
+    reach = size * float(np.sqrt(height * width)) * 1.25
     part = frame((row, column), 1.7 * reach, 0.0, shape)
     shape_noise = part.cut(fractal_noise(rng, part.full, reach / 1.4, 6, 0.58))
     radius = np.hypot(part.u / np.float32(1.25 * reach), part.v / np.float32(0.8 * reach))
