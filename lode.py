@@ -36,10 +36,12 @@ SUBCOMMANDS = {
     "psql": Subcommand("db.commands:psql", "Open psql on the database."),
     "db": Subcommand("db.admin:database_group", "Upgrade and check the database."),
     "ingest": Subcommand("ingest.commands:ingest_group", "Bring scenes, labels and maps into the database."),
+    "scene": Subcommand("ingest.scene_group:scene_group", "List, show and draw the scenes in the database."),
     "train": Subcommand("inference.commands:train_group", "Train a network on labels in the database."),
     "model": Subcommand("inference.commands:model_group", "List and show trained networks."),
     "infer": Subcommand("inference.interpret_commands:infer", "Classify a scene and publish what was found."),
     "report": Subcommand("db.report_commands:report_group", "Print reports from the views."),
+    "simulate": Subcommand("ingest.simulate_command:simulate", "Make up data with a known truth and write it below FOLDER."),
     "demo": Subcommand("demo.commands:demo", "Run the whole of Lode on a simulated district."),
 }
 

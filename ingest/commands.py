@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ingest.calibration_command import calibration
 from ingest.feature_commands import deposits, faults, labels, mines, plutons
 from ingest.scene_command import scene
 
@@ -17,5 +18,5 @@ def ingest_group() -> None:
     """
 
 
-for _command in (scene, labels, mines, faults, plutons, deposits):
+for _command in (scene, labels, mines, faults, plutons, deposits, calibration):
     ingest_group.add_command(_command)

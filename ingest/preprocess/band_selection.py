@@ -15,6 +15,7 @@ class HasWavelength(Protocol):
     @property
     def center_nm(self) -> float | None:
         """Centre wavelength, nm."""
+        ...
 
 
 def bands_in_windows(

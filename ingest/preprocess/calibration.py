@@ -9,6 +9,7 @@ W m-2 um-1 and the sun's elevation e (Chander, Markham and Helder 2009, Remote S
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,9 +100,12 @@ def reflectance_factors(
         sun_elevation_deg: above the horizon, at the scene's centre.
 
     Raises:
-        UsageError: a band lacks its solar irradiance, or the sun stands too low.
+        UsageError: a band lacks its solar irradiance, a coefficient cannot be right, or the sun stands too
+            low.
 
     """
+    if sun_elevation_deg > 90.0:
+        raise UsageError(f"the sun cannot stand at {sun_elevation_deg:.1f} degrees above the horizon")
     if not sun_elevation_deg >= LOWEST_SUN_DEG:
         raise UsageError(
             f"the sun stands at {sun_elevation_deg:.1f} degrees: below {LOWEST_SUN_DEG:g} there is no usable "
@@ -113,6 +117,14 @@ def reflectance_factors(
             f"the solar irradiance (esun) of band {', '.join(missing)} is not known: state it in "
             "lode.calibration"
         )
+    for each in coefficients:
+        if not (math.isfinite(each.gain) and each.gain > 0 and math.isfinite(each.offset)):
+            raise UsageError(
+                f"band {each.band}: gain {each.gain:g} and offset {each.offset:g} are no calibration: a gain "
+                "is above 0"
+            )
+        if not (each.esun and math.isfinite(each.esun) and each.esun > 0):
+            raise UsageError(f"band {each.band}: a solar irradiance (esun) of {each.esun} cannot be right")
     distance = earth_sun_distance_au(moment)
     esun = np.array([each.esun for each in coefficients], np.float64)
     factor = np.pi * distance**2 / (esun * np.sin(np.radians(sun_elevation_deg)))

@@ -24,6 +24,7 @@ NEAR_PX = 150
 """Ground farther than this from any cloud, in pixels of the reduced image, does not count."""
 
 _ROUNDS = 12
+_FULL = 1.0 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Filling:
     """A line for each band: estimate = gain * reference + offset.
 
     Attributes:
-        gain, offset: by band.
+        gain, offset: by band; NaN for a band without data in common, which is then not filled.
         residual: median absolute difference of the estimate and what was seen on clear ground, reflectance.
         compared_px: pixels that the lines are fitted to.
 
@@ -46,28 +47,44 @@ class Filling:
         """Blend the estimate in.
 
         Args:
-            strip: the scene (bands, height, width).
+            strip: the scene (bands, height, width), NaN without data.
             reference: the clear date on the same pixels.
             weights: 0 where the scene stays, 1 where the estimate takes its place (height, width).
 
+        Returns:
+            The blend. Where the clear date has no data the scene stays; where the scene has none the estimate
+            stands alone at full weight only, so that a seam does not grow the scene beyond its border.
+
+        Raises:
+            UsageError: shapes do not fit.
+
         """
+        if strip.shape != reference.shape or strip.shape[1:] != weights.shape or len(strip) != len(self.gain):
+            raise UsageError(
+                f"cannot fill {strip.shape} from {reference.shape} with weights {weights.shape} and lines of "
+                f"{len(self.gain)} bands: give all on the same pixels and bands"
+            )
         estimate = reference * self.gain[:, None, None].astype(np.float32)
         estimate += self.offset[:, None, None].astype(np.float32)
         share = np.broadcast_to(weights, strip.shape)
-        blended = strip * (1 - share) + estimate * share
-        # Where one side has no data the other stands alone, but the scene only outside the full cloud.
-        blended = np.where(np.isfinite(strip), blended, np.where(share > 0, estimate, strip))
-        blended = np.where(np.isfinite(estimate), blended, strip)
-        return np.asarray(np.where(share > 0, blended, strip), dtype=np.float32)
+        is_full = share >= _FULL
+        blended = np.where(is_full, estimate, strip * (1 - share) + estimate * share)
+        keep = (share <= 0) | ~np.isfinite(estimate)
+        return np.asarray(np.where(keep, strip, blended), dtype=np.float32)
 
     def as_json(self) -> dict[str, Any]:
         """Parameters and figures for the catalogue."""
         return {
-            "gain": [float(value) for value in self.gain],
-            "offset": [float(value) for value in self.offset],
-            "residual": [float(value) for value in self.residual],
+            "gain": _plain(self.gain),
+            "offset": _plain(self.offset),
+            "residual": _plain(self.residual),
             "compared_px": self.compared_px,
         }
+
+
+def _plain(values: npt.NDArray[np.float64]) -> list[float | None]:
+    """JSON knows no NaN."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def fit_filling(target: FloatArray, reference: FloatArray, hidden: BoolArray) -> Filling:
@@ -79,9 +96,14 @@ def fit_filling(target: FloatArray, reference: FloatArray, hidden: BoolArray) ->
         hidden: cloud and shadow in the scene (height, width).
 
     Raises:
-        UsageError: there is too little clear ground in common.
+        UsageError: there is too little clear ground in common, or shapes do not fit.
 
     """
+    if target.ndim != 3 or target.shape != reference.shape or target.shape[1:] != hidden.shape:
+        raise UsageError(
+            f"cannot compare {target.shape} with {reference.shape} under clouds of {hidden.shape}: "
+            "bring all to one grid and the same bands"
+        )
     clear = ~hidden & np.isfinite(target).any(axis=0) & np.isfinite(reference).any(axis=0)
     if hidden.any():
         distance = ndimage.distance_transform_edt(~hidden)
@@ -96,8 +118,7 @@ def fit_filling(target: FloatArray, reference: FloatArray, hidden: BoolArray) ->
         )
     if len(places) > LARGEST_SAMPLE:
         places = np.sort(np.random.default_rng(0).choice(places, LARGEST_SAMPLE, replace=False))
-    gain, offset = np.ones(len(target)), np.zeros(len(target))
-    residual = np.zeros(len(target))
+    gain, offset, residual = np.full((3, len(target)), np.nan)
     for band in range(len(target)):
         x = reference[band].ravel()[places].astype(np.float64)
         y = target[band].ravel()[places].astype(np.float64)

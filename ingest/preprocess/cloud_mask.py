@@ -17,13 +17,17 @@ from scipy import ndimage
 
 from db.errors import UsageError
 from ingest.preprocess.cloud_shadow import (
+    HEIGHT_RATIO,
     BoolArray,
     FloatArray,
     Throw,
+    common_height,
     dark_ground,
+    dark_part,
     direction,
     thrown,
     throws,
+    within,
 )
 
 WORKING_PX = 1_500_000
@@ -36,35 +40,31 @@ LEAST_OPACITY = 0.12
 NARROWEST_M = 24.0
 """What is narrower is a road, a roof or a bridge between two objects, m."""
 
-RIM_M = 6.0
+RIM_M = 8.0
 """Width of the haze round a cloud that counts as cloud, m."""
 
-SHADOW_RIM_M = 12.0
 REACH_M = 16.0
 """How far a cloud grows into what is brighter than the ground but has the ground's colour, m."""
 
 SMALLEST_M2, SMALLEST_PX = 3000.0, 24
 """Smaller objects are left alone: for them something dark lies on every way."""
 
-SHARP = 0.65
+SHARP = 0.78
 """Rise over one pixel as a share of the rise over four, in pixels of 4 m: above, edges are the ground's."""
 
-SHARPNESS_WEIGHT, LEAST_EVIDENCE = 1.2, 0.30
-PLAIN_CONTRAST = 0.4
-HEIGHT_RATIO = 2.5
-"""Clouds of one scene float within this factor of the height at which the plain ones do."""
-
-STRICTER = 0.13
+SHARPNESS_WEIGHT, LEAST_EVIDENCE = 2.5, 0.30
+STRICTER = 0.06
 """By how much edges must be softer than ``SHARP`` where no shadow can be judged."""
 
 LOWEST_SUN_DEG = 5.0
 FEWEST_PX = 64
-_FLAT_RED, _FLAT_NIR = (0.75, 1.12), (0.75, 1.30)
+_FLAT_RED, _FLAT_NIR = (0.75, 1.15), (0.75, 1.30)
 _VEILED_RED = 1.30
 _LEAST_FLAT = 0.3
 _BLUE, _GREEN, _RED, _NIR = range(4)
-# Reflectance of air alone never exceeds these in a usable scene; an overcast one has no dark ground to tell.
-_MOST_AIR = (0.13, 0.11, 0.09, 0.07)
+# Air alone is never brighter in a usable scene; an overcast one has no dark ground, and the usual is taken.
+_MOST_AIR = np.array((0.13, 0.11, 0.09, 0.07))
+_USUAL_AIR = np.array((0.07, 0.05, 0.03, 0.015))
 _NEVER_GROUND = 0.33
 
 
@@ -161,13 +161,14 @@ def _full(mask: BoolArray, factor: int, shape: tuple[int, ...]) -> BoolArray:
 
 
 def _measured(image: FloatArray, reference: FloatArray | None) -> _Scene:
-    valid = np.isfinite(image).all(axis=0)
+    valid = np.asarray(np.isfinite(image).all(axis=0), dtype=np.bool_)
     filled = np.where(valid, image, np.float32(0))
     brightness = filled[:3].mean(axis=0)
     if not valid.any():
         return _Scene(filled, valid, brightness, brightness, valid, valid, valid, None)
     # As in dark-object subtraction, the darkest ground is taken for air.
-    air = np.minimum(np.percentile(filled[:, valid], 1, axis=1), _MOST_AIR).astype(np.float32)
+    darkest = np.percentile(filled[:, valid], 1, axis=1)
+    air = np.where(darkest < _MOST_AIR, darkest, _USUAL_AIR).astype(np.float32)
     above = np.maximum(filled - air[:, None, None], np.float32(0.005))
     red, nir = above[_RED] / above[_BLUE], above[_NIR] / above[_RED]
     is_flat = valid & (red > _FLAT_RED[0]) & (red < _FLAT_RED[1])
@@ -210,7 +211,7 @@ def _haze(image: FloatArray, ground: BoolArray) -> FloatArray:
 
 
 def _candidates(scene: _Scene, cell_m: float) -> tuple[BoolArray, dict[str, Any]]:
-    """Pixels that may be cloud: grown from sure ones into what is still whiter and brighter than the ground."""
+    """Pixels that may be cloud: grown from sure ones into what is whiter and brighter than the ground."""
     haze, brightness, valid = scene.haze, scene.brightness, scene.valid
     usual, spread, middle, middle_spread = 0.0, 0.015, 0.15, 0.03
     if np.count_nonzero(scene.ground) >= max(FEWEST_PX, 0.02 * np.count_nonzero(valid)):
@@ -221,7 +222,7 @@ def _candidates(scene: _Scene, cell_m: float) -> tuple[BoolArray, dict[str, Any]
     seeds = valid & scene.is_flat & (haze > seed_haze) & (brightness > seed_bright)
     thickest = float(np.percentile(brightness[seeds], 75)) if seeds.any() else 0.5
     grow_haze = min(usual + GROW_DEVIATIONS * spread, 0.5 * seed_haze)
-    grow_bright = middle + max(2.5 * middle_spread, LEAST_OPACITY * (thickest - middle))
+    grow_bright = middle + max(2.0 * middle_spread, LEAST_OPACITY * (thickest - middle))
     may = valid & (haze > grow_haze) & (brightness > grow_bright)
     if scene.brighter is not None:
         # Ground that was as bright on the clear date is ground; what was seen then needs no other threshold.
@@ -251,11 +252,12 @@ def _cloudlike(mask: BoolArray, scene: _Scene, least_bright: float, cell_m: floa
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
     if count == 0:
         return mask
-    numbers = np.arange(count + 1)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    flat = labels.ravel()
+    sizes = np.bincount(flat, minlength=count + 1)
+    some = np.maximum(sizes, 1)
     keep = sizes >= max(SMALLEST_PX, SMALLEST_M2 / cell_m**2)
-    keep &= ndimage.mean(scene.is_flat, labels, numbers) >= _LEAST_FLAT
-    keep &= ndimage.mean(scene.brightness, labels, numbers) >= least_bright
+    keep &= np.bincount(flat, scene.is_flat.ravel(), count + 1) / some >= _LEAST_FLAT
+    keep &= np.bincount(flat, scene.brightness.ravel(), count + 1) / some >= least_bright
     keep[0] = False
     return np.asarray(keep[labels], dtype=np.bool_)
 
@@ -298,11 +300,11 @@ def _decided(
     dark, least_dark = dark_ground(scene.image, scene.valid & ~candidates, reference)
     places: list[Throw | None] = [None] * count
     # Coarser pixels make all edges sharper.
-    sharp = float(np.clip(SHARP + 0.05 * np.log2(cell_m / 4.0), SHARP, 0.8))
+    sharp = float(np.clip(SHARP + 0.02 * np.log2(cell_m / 4.0), SHARP, 0.82))
     if per_metre is not None:
         judgeable = scene.valid & ~candidates
         places = throws(labels, count, dark, judgeable, per_metre)
-        common_m = _common_height(places, sharpness < sharp, np.bincount(labels.ravel()))
+        common_m = common_height(places, sharpness < sharp, np.bincount(labels.ravel()))
         if common_m is not None:
             between = common_m / HEIGHT_RATIO, common_m * HEIGHT_RATIO
             places = throws(labels, count, dark, judgeable, per_metre, between)
@@ -325,9 +327,9 @@ def _decided(
             alone = np.zeros_like(cloud)
             alone[box] = body
             shadow |= thrown(alone, place.d_row, place.d_col)
-    shadow = _dark_part(shadow, dark, cell_m)
+    shadow = dark_part(shadow, dark, cell_m)
     if cloud.any():
-        cloud = _within(cloud, RIM_M / cell_m) & scene.valid
+        cloud = within(cloud, RIM_M / cell_m) & scene.valid
     return (
         cloud,
         shadow & ~cloud & scene.valid,
@@ -341,22 +343,6 @@ def _decided(
     )
 
 
-def _common_height(
-    places: list[Throw | None], is_soft: BoolArray, sizes: npt.NDArray[np.intp]
-) -> float | None:
-    """Height, weighted by area, of the objects whose shadows are plain; None without any."""
-    plain = [
-        (place.height_m, int(sizes[number]))
-        for number, place in enumerate(places, 1)
-        if place is not None and place.is_dark and place.contrast > PLAIN_CONTRAST and is_soft[number]
-    ]
-    if not plain:
-        return None
-    heights, weights = np.array(sorted(plain), float).T
-    total = np.cumsum(weights)
-    return float(heights[np.searchsorted(total, total[-1] / 2)])
-
-
 def _sharpness(scene: _Scene, labels: npt.NDArray[np.int32], count: int) -> FloatArray:
     """How sharp objects' edges are: rise over one pixel against the whole rise, median along the edge.
 
@@ -368,7 +354,8 @@ def _sharpness(scene: _Scene, labels: npt.NDArray[np.int32], count: int) -> Floa
     high = np.where(scene.valid, bright, np.float32(-9))
     rise = ndimage.maximum_filter(high, 3) - ndimage.minimum_filter(low, 3)
     whole = ndimage.maximum_filter(high, 9) - ndimage.minimum_filter(low, 9)
-    sharp = rise / np.maximum(whole, np.float32(0.05))
+    # The edge of an object may lie a pixel beside the steepest place.
+    sharp = ndimage.maximum_filter(rise, 3) / np.maximum(whole, np.float32(0.05))
     body = labels > 0
     inner = ndimage.binary_erosion(body, border_value=1)
     # Beside ground without data an object is cut off, which says nothing about it.
@@ -384,19 +371,3 @@ def _sharpness(scene: _Scene, labels: npt.NDArray[np.int32], count: int) -> Floa
             texture = np.median(rise[box][own]) / max(float(np.median(bright[box][own])), 0.05)
             result[number] = min(1.0, 2.0 * float(texture))
     return result
-
-
-def _dark_part(shadow: BoolArray, dark: BoolArray, cell_m: float) -> BoolArray:
-    """The thrown shapes as far as they are dark, closed over what is bright in the shade, and a rim of dark."""
-    if not shadow.any():
-        return shadow
-    near = _within(shadow, max(1.5, SHADOW_RIM_M / cell_m))
-    found = _within(dark & near, 2.5) & shadow
-    return np.asarray(ndimage.binary_fill_holes(found | (dark & near)), dtype=np.bool_)
-
-
-def _within(mask: BoolArray, radius: float) -> BoolArray:
-    """Pixels at most so many pixels away from a mask that is not empty."""
-    if not mask.any():
-        return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius, dtype=np.bool_)

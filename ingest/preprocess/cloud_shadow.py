@@ -23,6 +23,12 @@ LOWEST_M, HIGHEST_M = 100.0, 6000.0
 SHARE_DARK = 0.4
 """Share of a cloud's thrown shape that must be dark at least for it to count as its shadow."""
 
+PLAIN_CONTRAST = 0.4
+HEIGHT_RATIO = 2.5
+"""Clouds of one scene float within this factor of the height at which the plain ones do."""
+
+SHADOW_RIM_M = 12.0
+
 _LARGEST_SAMPLE = 5000
 _FEWEST_SEEN = 0.15
 _GREEN, _NIR = 1, 3
@@ -124,8 +130,11 @@ def throws(
     step_m = 1.0 / max(math.hypot(*per_metre), 1e-9)
     lowest = max(LOWEST_M, between_m[0])
     highest = min(between_m[1], math.hypot(*labels.shape) * step_m)
-    few = np.geomspace(lowest, max(highest, lowest), 140)
-    heights = few[np.diff(few, prepend=0.0) > 0.7 * step_m] if step_m < highest else few[:1]
+    # A pixel more at low heights, 3 % more at great ones.
+    few = [lowest]
+    while few[-1] < highest:
+        few.append(few[-1] + max(step_m, 0.03 * few[-1]))
+    heights = np.array(few)
     found: list[Throw | None] = []
     for number, box in enumerate(ndimage.find_objects(labels, count), 1):
         body = labels[box] == number
@@ -135,9 +144,13 @@ def throws(
         corner = (box[0].start - wide - 1, box[1].start - wide - 1)
         # The nearest pixel or two are penumbra, neither shadow nor ground.
         ring = (away > 1.5) & (away <= wide + 0.5)
-        found.append(
-            _best(_sampled(body, corner), _sampled(ring, corner), heights, dark, judgeable, per_metre)
-        )
+        places = _sampled(body, corner), _sampled(ring, corner)
+        best = _best(*places, heights, dark, judgeable, per_metre)
+        if best is not None:
+            reach = max(step_m, 0.03 * best.height_m)
+            fine = best.height_m + np.arange(-reach, reach + step_m / 2, step_m)
+            best = _best(*places, fine, dark, judgeable, per_metre) or best
+        found.append(best)
     return found
 
 
@@ -202,3 +215,49 @@ def thrown(mask: BoolArray, d_row: int, d_col: int) -> BoolArray:
     )
     moved[target] = mask[source]
     return moved
+
+
+def common_height(
+    places: list[Throw | None], is_soft: BoolArray, sizes: npt.NDArray[np.intp]
+) -> float | None:
+    """Height, weighted by area, of the objects whose shadows are plain; None without any.
+
+    Args:
+        places: of each object, in order.
+        is_soft: whether its edges could be a cloud's; index 0 is no object.
+        sizes: of each object in pixels; likewise.
+
+    """
+    plain = [
+        (place.height_m, int(sizes[number]))
+        for number, place in enumerate(places, 1)
+        if place is not None and place.is_dark and place.contrast > PLAIN_CONTRAST and is_soft[number]
+    ]
+    if not plain:
+        return None
+    heights, weights = np.array(sorted(plain), float).T
+    total = np.cumsum(weights)
+    return float(heights[np.searchsorted(total, total[-1] / 2)])
+
+
+def dark_part(shadow: BoolArray, dark: BoolArray, cell_m: float) -> BoolArray:
+    """The thrown shapes as far as they are dark, closed over what is bright in the shade.
+
+    Args:
+        shadow: the thrown shapes (height, width).
+        dark: candidates for shadow; what lies within a rim of the shapes is taken in too.
+        cell_m: pixel size, m.
+
+    """
+    if not shadow.any():
+        return shadow
+    near = within(shadow, max(1.5, SHADOW_RIM_M / cell_m))
+    found = within(dark & near, 2.5) & shadow
+    return np.asarray(ndimage.binary_fill_holes(found | (dark & near)), dtype=np.bool_)
+
+
+def within(mask: BoolArray, radius: float) -> BoolArray:
+    """Pixels at most so many pixels away from a mask that is not empty."""
+    if not mask.any():
+        return mask
+    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius, dtype=np.bool_)

@@ -3,7 +3,7 @@
 DOS: Chavez 1988, doi:10.1016/0034-4257(88)90019-3. COST: Chavez 1996 (Photogrammetric Engineering and Remote
 Sensing 62(9)), which also divides by the transmittance, taken as the cosine of the sun's zenith angle. The
 darkest ground is taken to reflect one per cent. What the air adds must fall with the wavelength: a band whose
-darkest pixels say otherwise (no dark ground in it) is held to the power law of its neighbours.
+darkest pixels say otherwise (no dark ground in it) is held to the power law of the bands below it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ FloatArray = npt.NDArray[np.float32]
 
 DARK_REFLECTANCE = 0.01
 FEWEST_PX = 1000
+SCATTERING_EXPONENT = 0.5
+"""Path reflectance falls at least with this power of the wavelength: Chavez's model of very hazy air."""
+
+_SHORTER_BANDS = 5
 _DARKEST_PX = 20
 _DARKEST_SHARE = 1e-4
 _LEAST_TRANSMITTANCE = 0.2
@@ -73,17 +77,22 @@ def fit_dark_object(
         UsageError: there are too few pixels, or the sun's elevation is missing.
 
     """
+    if image.ndim != 3 or (center_nm is not None and len(center_nm) != len(image)):
+        raise ValueError(f"an image of shape {image.shape} does not fit the wavelengths of its bands")
     if method not in ("dos", "cost"):
         raise ValueError(f"the method is dos or cost, not {method!r}")
     transmittance = 1.0
     if method == "cost":
         if sun_elevation_deg is None:
-            raise UsageError("COST needs the sun's elevation, which the product does not state")
+            raise UsageError(
+                "cost needs the sun's elevation, which the product does not state; use dark-object"
+            )
         transmittance = max(_LEAST_TRANSMITTANCE, math.sin(math.radians(sun_elevation_deg)))
     path = np.array([_darkest(band) for band in image]) - DARK_REFLECTANCE * transmittance
     if not np.isfinite(path).any():
         raise UsageError(
-            f"the scene has fewer than {FEWEST_PX} clear pixels: no dark ground can be found in it"
+            f"the scene has fewer than {FEWEST_PX} clear pixels: no dark ground can be found in it; "
+            "leave --atmosphere out"
         )
     path = np.where(np.isfinite(path), np.clip(path, 0.0, None), 0.0)
     if center_nm is not None:
@@ -100,14 +109,16 @@ def _darkest(band: FloatArray) -> float:
 
 
 def _falling(path: npt.NDArray[np.float64], center_nm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Hold each band to what shorter waves allow: scattering falls at least with the wavelength."""
+    """Hold each band to what the next shorter ones allow; bands that found nothing give no limit."""
     held = path.copy()
-    order = np.argsort(np.where(np.isfinite(center_nm), center_nm, np.inf))
-    limit, at_nm = math.inf, math.nan
+    order = [int(band) for band in np.argsort(center_nm) if math.isfinite(center_nm[band])]
+    shorter: list[int] = []
     for band in order:
-        if not math.isfinite(center_nm[band]):
-            continue
-        if math.isfinite(limit):
-            held[band] = min(held[band], limit * at_nm / center_nm[band])
-        limit, at_nm = held[band], center_nm[band]
+        near = np.array(shorter[-_SHORTER_BANDS:], np.intp)
+        if len(near):
+            # The median, since one band too dark (noise, a dead detector) must not hold all that follow.
+            allowed = held[near] * (center_nm[near] / center_nm[band]) ** SCATTERING_EXPONENT
+            held[band] = min(held[band], float(np.median(allowed)))
+        if path[band] > 0:
+            shorter.append(band)
     return held

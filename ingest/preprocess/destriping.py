@@ -2,7 +2,8 @@
 
 Every detector element is given the mean and deviation that a smooth curve through its neighbours has (Horn
 and Woodham 1979, doi:10.1016/0146-664X(79)90035-2, with a smooth target in place of a common one, so that
-real gradients across the track stay).
+real gradients across the track stay). Ground that runs exactly along the track over the whole length of the
+scene, less than half of SMOOTH_COLUMNS wide, cannot be told from a stripe.
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ class Destriping:
     """Root mean square of the stripes taken out of each band, as a share of its mean."""
 
     def apply(self, strip: FloatArray) -> FloatArray:
-        """Take the stripes out of a strip (bands, height, width) in sensor geometry; NaN stays."""
+        """Take the stripes out of a strip (bands, height, width) in sensor geometry; NaN stays.
+
+        Raises:
+            ValueError: another number of bands or columns.
+
+        """
+        if strip.ndim != 3 or (len(strip), strip.shape[2]) != self.gain.shape:
+            raise ValueError(f"stripes of (bands, columns) {self.gain.shape}, a strip of shape {strip.shape}")
         gain, offset = (each[:, None, :].astype(np.float32) for each in (self.gain, self.offset))
         corrected: FloatArray = strip * gain + offset
         return corrected
@@ -41,6 +49,7 @@ class Destriping:
         return {
             "method": "moment matching",
             "smooth_columns": SMOOTH_COLUMNS,
+            "removed_median": round(float(np.median(self.removed)), 6) if len(self.removed) else 0.0,
             "removed_share_of_mean": [round(float(value), 6) for value in self.removed],
         }
 
@@ -61,14 +70,21 @@ class StripeStatistics:
         self._squares = np.zeros(shape)
 
     def update(self, strip: FloatArray) -> None:
-        """Count a strip (bands, height, width), NaN without data."""
+        """Count a strip (bands, height, width), NaN without data.
+
+        Raises:
+            ValueError: another number of bands or columns.
+
+        """
+        if strip.ndim != 3 or (len(strip), strip.shape[2]) != self._sum.shape:
+            raise ValueError(f"stripes of (bands, columns) {self._sum.shape}, a strip of shape {strip.shape}")
         values = strip.astype(np.float64)
         self._count += np.isfinite(values).sum(axis=1)
         self._sum += np.nansum(values, axis=1)
         self._squares += np.nansum(values**2, axis=1)
 
     def finish(self) -> Destriping:
-        """Gain and offset of every column."""
+        """Gain and offset of every column; columns with hardly any data or no variation stay as they are."""
         count = np.maximum(self._count, 1)
         mean = self._sum / count
         deviation = np.sqrt(np.maximum(self._squares / count - mean**2, 0.0))

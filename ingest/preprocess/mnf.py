@@ -1,9 +1,12 @@
-"""Minimum noise fraction: components in order of their signal, noise left out (Green et al. 1988,
-doi:10.1109/36.3001).
+"""Minimum noise fraction: components in order of their signal, noise left out.
+
+Source: Green et al. 1988, doi:10.1109/36.3001, with the noise's covariance from differences of neighbouring
+pixels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +19,19 @@ from db.errors import UsageError
 FloatArray = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
-LEAST_SNR = 2.0
-"""Components whose variance is at least so many times the noise's are kept."""
+LEAST_SNR = 1.0
+"""Components whose signal's variance is at least so many times the noise's are kept.
+
+Leaving out a component takes its signal with its noise: below 1 that makes the error smaller.
+"""
 
 _SAMPLE = 400_000
+_CALM_SHARE = 0.75
 _RIDGE = 1e-8
 
 
 @dataclass(frozen=True)
-class MinimumNoiseFraction:
+class MNF:
     """A projection that keeps the components with signal.
 
     Attributes:
@@ -32,7 +39,7 @@ class MinimumNoiseFraction:
         mean: by those bands.
         projection: (bands, bands): deviation from the mean to denoised deviation.
         components: how many are kept.
-        variance_ratio: variance over noise of every component, falling.
+        snr: variance of signal over that of noise of every component, falling.
 
     """
 
@@ -40,17 +47,16 @@ class MinimumNoiseFraction:
     mean: npt.NDArray[np.float64]
     projection: Matrix
     components: int
-    variance_ratio: npt.NDArray[np.float64]
+    snr: npt.NDArray[np.float64]
 
     def apply(self, strip: FloatArray) -> FloatArray:
-        """Denoise a strip (bands, height, width); pixels with NaN in a band that takes part stay as they are."""
+        """Denoise a strip (bands, height, width); pixels with NaN in a band that takes part stay."""
         result = strip.copy()
         part = strip[self.bands]
         flat = part.reshape(len(self.bands), -1)
         seen = np.isfinite(flat).all(axis=0)
-        centred = flat[:, seen] - self.mean[:, None].astype(np.float32)
-        denoised = self.projection.astype(np.float32) @ centred + self.mean[:, None].astype(np.float32)
-        flat[:, seen] = denoised
+        mean = self.mean[:, None].astype(np.float32)
+        flat[:, seen] = self.projection.astype(np.float32) @ (flat[:, seen] - mean) + mean
         result[self.bands] = flat.reshape(part.shape)
         return result
 
@@ -60,55 +66,83 @@ class MinimumNoiseFraction:
             "components": self.components,
             "bands": len(self.bands),
             "least_snr": LEAST_SNR,
-            "variance_ratio": [round(float(value), 3) for value in self.variance_ratio[:40]],
+            "snr": [round(float(value), 3) for value in self.snr[:40]],
         }
 
 
-def fit_mnf(image: FloatArray, components: int | None = None) -> MinimumNoiseFraction:
+def fit_mnf(
+    image: FloatArray,
+    components: int | None = None,
+    *,
+    noise_windows: Sequence[FloatArray] = (),
+    averaged_px: int = 1,
+) -> MNF:
     """Find the components of an image.
 
     Args:
-        image: (bands, height, width), NaN without data. It must not be reduced much: noise is told from
-            ground by neighbouring pixels.
-        components: how many to keep; None: those with a variance of LEAST_SNR times the noise.
+        image: (bands, height, width), NaN without data; it should show all materials of the scene.
+        components: how many to keep; None: those with at least LEAST_SNR.
+        noise_windows: windows of the scene in full resolution, same bands and unit, from which noise is told;
+            none: the image itself, which must not be reduced then, as texture would pass for noise.
+        averaged_px: how many pixels of the windows were averaged into one of the image.
 
     Raises:
         UsageError: there are too few pixels for so many bands.
+        ValueError: shapes do not fit, or the number of components is not of this image.
 
     """
-    alive = [
-        band
-        for band, values in enumerate(image)
-        if np.isfinite(values).any() and np.nanstd(values) > 1e-9 * max(1.0, abs(float(np.nanmean(values))))
-    ]
-    bands = np.array(alive, np.intp)
-    part = image[bands]
-    seen = np.isfinite(part).all(axis=0)
-    pairs = seen[1:, 1:] & seen[1:, :-1] & seen[:-1, 1:] & seen[:-1, :-1]
-    if len(bands) < 2 or np.count_nonzero(pairs) < 4 * len(bands):
+    if image.ndim != 3 or any(window.ndim != 3 or len(window) != len(image) for window in noise_windows):
+        raise ValueError(
+            f"image of shape {image.shape}, windows {[window.shape for window in noise_windows]}"
+        )
+    if components is not None and not 1 <= components <= len(image):
+        raise ValueError(f"{components} components of {len(image)} bands")
+    bands = np.array([band for band, values in enumerate(image) if _varies(values)], np.intp)
+    mixed = [_mixed_differences(window[bands]) for window in (noise_windows or (image,))]
+    differences = np.concatenate(mixed, axis=1).astype(np.float64)
+    values = image[bands].reshape(len(bands), -1)
+    inside = np.flatnonzero(np.isfinite(values).all(axis=0))
+    fewest = min(differences.shape[1], len(inside))
+    if len(bands) < 2 or fewest < 4 * len(bands):
         raise UsageError(
-            f"{int(np.count_nonzero(pairs))} clear pixels are too few to tell noise from signal in "
-            f"{len(bands)} "
-            "bands; leave --denoise out"
+            f"{fewest if len(bands) else 0} clear pixels are too few to tell noise from signal in "
+            f"{len(bands)} bands; leave --denoise out"
         )
     rng = np.random.default_rng(0)
-    places = _chosen(np.flatnonzero(pairs), rng)
-    # Mixed second differences: variance four times the noise's, without slopes of the ground.
-    mixed = np.stack(
-        [(band[1:, 1:] - band[1:, :-1] - band[:-1, 1:] + band[:-1, :-1]).ravel()[places] for band in part]
-    )
-    noise = np.cov(mixed.astype(np.float64)) / 4.0
-    inside = _chosen(np.flatnonzero(seen), rng)
-    values = part.reshape(len(bands), -1)[:, inside].astype(np.float64)
-    mean, signal = values.mean(axis=1), np.cov(values)
-    noise += _RIDGE * np.trace(noise) / len(bands) * np.eye(len(bands))
-    ratio, vectors = linalg.eigh(signal, noise)
+    noise = _covariance_of_noise(differences, rng)
+    values = values[:, _chosen(inside, rng)].astype(np.float64)
+    mean, total = values.mean(axis=1), np.cov(values)
+    # A noise-free image must not make the noise singular.
+    noise += (_RIDGE * np.trace(noise) + 1e-12 * np.trace(total)) / len(bands) * np.eye(len(bands))
+    ratio, vectors = linalg.eigh(total, noise)
     ratio, vectors = ratio[::-1], vectors[:, ::-1]
-    kept = components if components is not None else int(np.count_nonzero(ratio >= LEAST_SNR))
+    # The image's own variance holds the noise once, divided by the pixels averaged.
+    snr = np.maximum(ratio - 1.0 / averaged_px, 0.0)
+    kept = components if components is not None else int(np.count_nonzero(snr >= LEAST_SNR))
     kept = min(max(1, kept), len(bands))
     # The vectors are orthonormal in the noise: their inverse is vectors.T @ noise.
     projection = noise @ vectors[:, :kept] @ vectors[:, :kept].T
-    return MinimumNoiseFraction(bands, mean, projection, kept, ratio)
+    return MNF(bands, mean, projection, kept, snr)
+
+
+def _varies(values: FloatArray) -> bool:
+    seen = values[np.isfinite(values)].astype(np.float64)
+    return len(seen) > 1 and bool(seen.std() > 1e-7 * abs(seen.mean()))
+
+
+def _mixed_differences(part: FloatArray) -> FloatArray:
+    """Mixed second differences (bands, pixels): no slopes of the ground, four times the noise's variance."""
+    mixed = part[:, 1:, 1:] - part[:, 1:, :-1] - part[:, :-1, 1:] + part[:, :-1, :-1]
+    flat = mixed.reshape(len(part), -1)
+    return np.asarray(flat[:, np.isfinite(flat).all(axis=0)])
+
+
+def _covariance_of_noise(differences: Matrix, rng: np.random.Generator) -> Matrix:
+    """Covariance of one pixel's noise, from the calmer pixels: edges of fields are left out."""
+    scale = np.median(np.abs(differences), axis=1) + 1e-30
+    size = ((differences / scale[:, None]) ** 2).mean(axis=0)
+    calm = np.flatnonzero(size <= np.quantile(size, _CALM_SHARE))
+    return np.asarray(np.cov(differences[:, _chosen(calm, rng)])) / 4.0
 
 
 def _chosen(places: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArray[np.intp]:

@@ -22,11 +22,17 @@ Vector = npt.NDArray[np.float64]
 FEWEST_PX = 50
 _SAMPLE = 500_000
 _DARKEST = 1e-3
+_HIGHEST_RATIO = np.float32(10.0)
+_LEAST_CORRELATION = 0.5
 
 
 @dataclass(frozen=True)
 class Brovey:
-    """sharpened = band * pan / intensity, intensity = offset + sum of weights * bands."""
+    """sharpened = band * (pan - offset) / intensity, intensity = sum of weights * bands.
+
+    The offset is light of the air and the like that the panchromatic image has and the bands have not: left
+    in, it would flatten the detail of dark places.
+    """
 
     weights: Vector
     offset: float
@@ -36,13 +42,25 @@ class Brovey:
         """Sharpen a strip.
 
         Args:
-            multispectral: reflectance on the fine grid (bands, height, width).
-            pan: panchromatic reflectance (height, width).
+            multispectral: reflectance on the fine grid (bands, height, width), NaN without data.
+            pan: panchromatic reflectance (height, width), NaN without data.
+
+        Returns:
+            Reflectance (bands, height, width); NaN in every band where a band or the panchromatic image has
+            no data. Where the intensity is next to nothing, the bands stay as they are.
+
+        Raises:
+            ValueError: other bands than were fitted, or another size.
 
         """
-        intensity = _intensity(self.weights, self.offset, multispectral)
-        ratio = np.where(intensity > _DARKEST, pan / np.maximum(intensity, np.float32(_DARKEST)), 1.0)
-        return np.asarray(multispectral * np.clip(ratio, 0.2, 5.0), dtype=np.float32)
+        _check_strip(self.weights, multispectral, pan)
+        intensity = _intensity(self.weights, 0.0, multispectral)
+        ratio = (pan - np.float32(self.offset)) / np.maximum(intensity, np.float32(_DARKEST))
+        ratio = np.clip(ratio, 0.0, _HIGHEST_RATIO)
+        ratio[intensity <= _DARKEST] = 1.0
+        ratio[np.isnan(pan)] = np.nan
+        ratio[np.isnan(intensity)] = np.nan
+        return np.asarray(multispectral * ratio, dtype=np.float32)
 
     def as_json(self) -> dict[str, Any]:
         """Parameters for the catalogue."""
@@ -63,7 +81,8 @@ class GramSchmidt:
     correlation: float
 
     def apply(self, multispectral: FloatArray, pan: FloatArray) -> FloatArray:
-        """Sharpen a strip; see ``Brovey.apply``."""
+        """Sharpen a strip; see ``Brovey.apply``. Here dark pixels are sharpened as all others."""
+        _check_strip(self.weights, multispectral, pan)
         detail = pan - _intensity(self.weights, self.offset, multispectral)
         return np.asarray(
             multispectral + self.gains[:, None, None].astype(np.float32) * detail, dtype=np.float32
@@ -87,7 +106,8 @@ def fit_brovey(multispectral: FloatArray, pan: FloatArray) -> Brovey:
         pan: panchromatic reflectance, reduced to the same pixels (height, width).
 
     Raises:
-        UsageError: the two do not show the same ground.
+        UsageError: they differ in size, share too few pixels, the panchromatic image is constant, or it does
+            not follow the bands.
 
     """
     bands, values = _samples(multispectral, pan)
@@ -109,6 +129,13 @@ def _intensity(weights: Vector, offset: float, multispectral: FloatArray) -> Flo
     return np.asarray(
         np.tensordot(weights.astype(np.float32), multispectral, axes=1) + np.float32(offset), np.float32
     )
+
+
+def _check_strip(weights: Vector, multispectral: FloatArray, pan: FloatArray) -> None:
+    if multispectral.ndim != 3 or len(multispectral) != len(weights):
+        raise ValueError(f"sharpening of {len(weights)} bands, pixels of {multispectral.shape}")
+    if multispectral.shape[1:] != pan.shape:
+        raise ValueError(f"{multispectral.shape} and {pan.shape} do not lie on the same pixels")
 
 
 def _samples(multispectral: FloatArray, pan: FloatArray) -> tuple[Vector, Vector]:
@@ -134,12 +161,12 @@ def _weights(bands: Vector, pan: Vector) -> tuple[Vector, float, float]:
     """Weights that make the bands' sum most like the panchromatic image; none is negative."""
     if pan.std() < 1e-6:
         raise UsageError("the panchromatic image is the same everywhere: there is nothing to sharpen with")
-    weights, _ = nnls(bands - bands.mean(axis=0) + 0.0, pan - pan.mean())
+    weights, _ = nnls(bands - bands.mean(axis=0), pan - pan.mean())
     if not weights.any():
         raise UsageError("the panchromatic image does not follow the multispectral one: is it another scene?")
     offset = float(pan.mean() - bands.mean(axis=0) @ weights)
     correlation = float(np.corrcoef(bands @ weights, pan)[0, 1])
-    if correlation < 0.5:
+    if correlation < _LEAST_CORRELATION:
         raise UsageError(
             f"the panchromatic image hardly follows the multispectral one (correlation {correlation:.2f}): "
             "is it another scene, or are the two not registered?"

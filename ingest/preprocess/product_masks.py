@@ -37,12 +37,14 @@ def decode_mask(kind: MaskKind, values: npt.NDArray[Any]) -> Codes:
         CLEAR, CLOUD, SHADOW, SNOW or NODATA (height, width).
 
     Raises:
-        ValueError: the array has not the shape of its kind.
+        ValueError: the array has not the shape of its kind, holds no whole numbers, or the kind is not known.
 
     """
     wanted = 3 if kind == "sentinel2_classification" else 2
     if values.ndim != wanted or (wanted == 3 and len(values) != 3):
         raise ValueError(f"a mask of kind {kind} does not have the shape {values.shape}")
+    if values.dtype.kind not in "ui":
+        raise ValueError(f"a mask holds whole numbers, not {values.dtype}")
     codes = np.full(values.shape[-2:], CLEAR, np.uint8)
     if kind == "sentinel2_scl":
         codes[values == _SCL_SNOW] = SNOW
@@ -61,7 +63,9 @@ def decode_mask(kind: MaskKind, values: npt.NDArray[Any]) -> Codes:
         codes[has(_QA_SHADOW)] = SHADOW
         codes[has(_QA_CLOUD) | has(_QA_DILATED) | has(_QA_CIRRUS)] = CLOUD
         codes[has(_QA_FILL)] = NODATA
-    else:
+    elif kind == "cloud_mask":
         codes[values != 0] = CLOUD
         codes[values == _MASK_NODATA] = NODATA
+    else:
+        raise ValueError(f"masks of kind {kind} are not known")
     return codes

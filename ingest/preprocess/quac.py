@@ -1,10 +1,16 @@
-"""A quick correction from the scene alone, for many bands.
+"""A quick correction from the scene alone, without any model of the air.
 
-After the idea of QUAC (Bernstein et al. 2005, doi:10.1117/12.603359): the darkest pixels give what the air
-adds, and the deviation of reflectance over the scene's distinct materials is taken to be that of any varied
-set of materials, which hardly depends on the wavelength. The curve below is a round one of that kind, not the
-original's library: levels may be wrong by tens of per cent where a scene's materials are few, shapes of
-spectra less so. A physical model with measured aerosol is better where there is one.
+After QUAC (Bernstein et al. 2005, doi:10.1117/12.603359; 2012, doi:10.1117/1.OE.51.11.111719): the darkest
+pixels give what the air adds, and the deviation of reflectance over the scene's distinct materials is taken to
+be alike at all wavelengths but for the mild curve of a spectral library. Approximations of this version:
+
+* The curve is that of distinct spectra of the USGS library of 1995 (498 spectra, nearly all minerals; Clark et
+  al. 1993, Open-File Report 93-592), not the original's own. Vegetation, whose red edge no mineral has, is left
+  out of the scene.
+* Contrast of the ground sets no absolute level: the clearest tenth of the bands is taken to transmit
+  CLEAREST_TRANSMITTANCE of the light, both ways together.
+* Adjacency is not corrected. Levels depend on the scene's materials by ten or twenty per cent; a physical model
+  with measured aerosol is better where there is one.
 """
 
 from __future__ import annotations
@@ -18,23 +24,29 @@ import numpy.typing as npt
 from db.errors import UsageError
 
 FloatArray = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float64]
 
 MATERIALS = 40
+FEWEST_BANDS = 4
 FEWEST_PX = 1000
 LARGEST_GAIN = 8.0
+CLEAREST_TRANSMITTANCE = 0.93
+VEGETATION_NDVI = 0.5
+_RED_NM, _NIR_NM, _NEAR_NM = 660.0, 860.0, 60.0
+_ALIKE_PX = 10
 _DARKEST_SHARE = 1e-3
 _SAMPLE = 200_000
-# Wavelength in nm and deviation of library reflectance over distinct materials.
+# Wavelength in nm and deviation of reflectance over 40 distinct spectra of the library.
 _LIBRARY_NM = (400.0, 500.0, 600.0, 700.0, 800.0, 1000.0, 1300.0, 1700.0, 2200.0, 2500.0)
-_LIBRARY_DEVIATION = (0.070, 0.085, 0.105, 0.120, 0.135, 0.140, 0.140, 0.140, 0.125, 0.115)
+_LIBRARY_DEVIATION = (0.216, 0.232, 0.238, 0.247, 0.260, 0.252, 0.226, 0.218, 0.221, 0.193)
 
 
 @dataclass(frozen=True)
 class QuickCorrection:
     """surface = gain * (value - dark), by band; bands without signal pass untouched (gain 1, dark 0)."""
 
-    gain: npt.NDArray[np.float64]
-    dark: npt.NDArray[np.float64]
+    gain: Vector
+    dark: Vector
     materials: int
 
     def apply(self, strip: FloatArray) -> FloatArray:
@@ -49,60 +61,84 @@ class QuickCorrection:
             "gain": [round(float(value), 6) for value in self.gain],
             "dark": [round(float(value), 6) for value in self.dark],
             "materials": self.materials,
+            "clearest_transmittance": CLEAREST_TRANSMITTANCE,
         }
 
 
-def fit_quac(image: FloatArray, center_nm: npt.NDArray[np.float64]) -> QuickCorrection:
+def fit_quac(image: FloatArray, center_nm: Vector) -> QuickCorrection:
     """Find gain and dark level of each band.
 
     Args:
         image: clear reflectance at the top of the atmosphere (bands, height, width), NaN without data.
-        center_nm: wavelengths, nm.
+        center_nm: wavelengths, nm; bands with NaN pass untouched.
 
     Raises:
-        UsageError: too few pixels, or ground too much alike.
+        UsageError: too few bands or pixels, or ground too much alike.
+        ValueError: wavelengths are not those of the bands.
 
     """
+    if image.ndim != 3 or len(center_nm) != len(image):
+        raise ValueError(f"an image of shape {image.shape} does not fit {len(center_nm)} wavelengths")
     alive = np.array(
-        [
-            band
-            for band, values in enumerate(image)
-            if np.isfinite(center_nm[band]) and np.isfinite(values).any() and np.nanstd(values) > 1e-6
-        ],
+        [band for band, values in enumerate(image) if np.isfinite(center_nm[band]) and _varies(values)],
         np.intp,
     )
+    if len(alive) < FEWEST_BANDS:
+        raise UsageError(
+            f"--atmosphere quac needs at least {FEWEST_BANDS} bands with data, not {len(alive)}; use "
+            "dark-object"
+        )
     flat = image[alive].reshape(len(alive), -1)
-    places = np.flatnonzero(np.isfinite(flat).all(axis=0)) if len(alive) else np.zeros(0, np.intp)
+    places = np.flatnonzero(np.isfinite(flat).all(axis=0))
     if len(places) < FEWEST_PX:
         raise UsageError(
             f"the scene has {len(places)} clear pixels with data in all bands; at least {FEWEST_PX} are "
-            "needed "
-            "for --atmosphere quac"
+            "needed for --atmosphere quac"
         )
     if len(places) > _SAMPLE:
         places = np.sort(np.random.default_rng(0).choice(places, _SAMPLE, replace=False))
     pixels = flat[:, places].T.astype(np.float64)
     dark = np.quantile(pixels, _DARKEST_SHARE, axis=0)
-    spectra = _distinct(pixels - dark)
+    spectra = _distinct(_without_vegetation(pixels - dark, center_nm[alive]))
     deviation = spectra.std(axis=0)
     if (deviation < 1e-5).any():
         raise UsageError("the ground of the scene is too much alike for --atmosphere quac; use dark-object")
+    relative = np.interp(center_nm[alive], _LIBRARY_NM, _LIBRARY_DEVIATION) / deviation
+    clearest = np.sort(relative)[: max(1, round(0.1 * len(relative)))].mean()
     gain, level = np.ones(len(image)), np.zeros(len(image))
-    library = np.interp(center_nm[alive], _LIBRARY_NM, _LIBRARY_DEVIATION)
-    gain[alive] = np.clip(library / deviation, 1.0 / LARGEST_GAIN, LARGEST_GAIN)
+    gain[alive] = np.minimum(relative / clearest / CLEAREST_TRANSMITTANCE, LARGEST_GAIN)
     level[alive] = dark
     return QuickCorrection(gain, level, len(spectra))
 
 
-def _distinct(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Spectra of the scene that differ most in shape: each next one is farthest in angle from all before."""
+def _varies(values: FloatArray) -> bool:
+    seen = values[np.isfinite(values)]
+    return len(seen) > 1 and bool(seen.std(dtype=np.float64) > 1e-6)
+
+
+def _without_vegetation(pixels: Vector, center_nm: Vector) -> Vector:
+    """Pixels that are not green, where red and near infrared can tell and enough others remain."""
+    red, nir = (int(np.argmin(np.abs(center_nm - at_nm))) for at_nm in (_RED_NM, _NIR_NM))
+    if max(abs(center_nm[red] - _RED_NM), abs(center_nm[nir] - _NIR_NM)) > _NEAR_NM:
+        return pixels
+    total = np.maximum(pixels[:, nir] + pixels[:, red], 1e-6)
+    bare = pixels[(pixels[:, nir] - pixels[:, red]) / total < VEGETATION_NDVI]
+    return bare if len(bare) >= FEWEST_PX // 4 else pixels
+
+
+def _distinct(pixels: Vector) -> Vector:
+    """Spectra of the scene that differ most in shape: each next one is farthest in angle from all before.
+
+    Each is the mean of the pixels most like it, so that a single defective pixel counts little.
+    """
     size = np.linalg.norm(pixels, axis=1)
     bright = pixels[size > np.quantile(size, 0.05)]
     unit = bright / np.linalg.norm(bright, axis=1, keepdims=True)
-    mean = unit.mean(axis=0)
-    chosen = [int(np.argmin(unit @ mean))]
-    nearest = unit @ unit[chosen[0]]
-    while len(chosen) < min(MATERIALS, len(bright)):
-        chosen.append(int(np.argmin(nearest)))
-        nearest = np.maximum(nearest, unit @ unit[chosen[-1]])
-    return np.asarray(bright[chosen])
+    likeness = unit @ unit.mean(axis=0)
+    spectra: list[Vector] = []
+    for _ in range(min(MATERIALS, len(bright))):
+        farthest = unit @ unit[int(np.argmin(likeness))]
+        alike = np.argpartition(-farthest, min(_ALIKE_PX, len(bright) - 1))[:_ALIKE_PX]
+        spectra.append(bright[alike].mean(axis=0))
+        likeness = farthest if len(spectra) == 1 else np.maximum(likeness, farthest)
+    return np.asarray(spectra)

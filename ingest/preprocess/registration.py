@@ -118,11 +118,15 @@ def register(read_moving: Reader, read_fixed: Reader, shape: tuple[int, int]) ->
 
 def _places(shape: tuple[int, int], coarse: tuple[int, int], size: int) -> list[tuple[int, int]]:
     """Upper left corners of windows in the fixed image, evenly spread where the moving one lies over it."""
+    # Small scenes need closer windows to come by enough of them.
+    per_window = 4 if size <= SMALLEST_WINDOW_PX else 2
     axes = []
     for length, shift in zip(shape, coarse, strict=True):
         first, last = max(0, -shift), length - max(0, shift) - size
         axes.append(
-            np.unique(np.linspace(first, last, min(GRID, 2 * (last - first) // size + 1)).astype(int))
+            np.unique(
+                np.linspace(first, last, min(GRID, per_window * (last - first) // size + 1)).astype(int)
+            )
         )
     return [(int(row), int(col)) for row in axes[0] for col in axes[1]]
 
@@ -159,7 +163,7 @@ def _edges(image: FloatArray) -> Image | None:
 
 
 def _faded(edges: Image, shift: tuple[float, float] = (0.0, 0.0)) -> Image:
-    """Edges under a window (Hann's) that falls to 0 at the border; its middle lies ``shift`` off the image's."""
+    """Edges under a window (Hann's) that falls to 0 at the border, its middle ``shift`` off the image's."""
     rows, columns = (
         np.sin(np.pi * np.clip((np.arange(length) + 1.0 - off) / (length + 1.0), 0.0, 1.0)) ** 2
         for length, off in zip(edges.shape, shift, strict=True)
@@ -210,7 +214,7 @@ def _tie_point(moving: Image, fixed: Image) -> tuple[float, float] | None:
     shift = float(first[0]), float(first[1])
     for _ in range(_REFINEMENTS):
         # Windows that both lie in the middle pull the peak towards 0; the moving one goes along.
-        found, _, _ = phase_cross_correlation(
+        found, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
             _faded(moving, shift), _faded(fixed), upsample_factor=_UPSAMPLING, normalization=None
         )
         shift = float(found[0]), float(found[1])

@@ -16,9 +16,12 @@ from db.errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
 
+FEWEST_POINTS = 80
+"""Two for each of the 39 unknowns of a quotient, about."""
+
 _STEPS = 12
 _TOLERANCE_PX = 1e-4
-_RIDGE = 1e-9
+_RIDGE = 1e-8
 _MARGIN = 1.05
 
 
@@ -138,14 +141,31 @@ def fit(
     Returns:
         The polynomials, and the root mean square of the residuals over lines and samples, pixels.
 
+    Raises:
+        UsageError: the points are too few, not finite, or do not fill a volume.
+
     """
+    points = [np.asarray(each, np.float64).ravel() for each in (lon, lat, height_m, line, sample)]
+    lon, lat, height_m, line, sample = points
+    if len({len(each) for each in points}) != 1 or len(lon) < FEWEST_POINTS:
+        raise UsageError(
+            f"polynomials need {FEWEST_POINTS} points at least, each with all five coordinates, got "
+            f"{', '.join(str(len(each)) for each in points)}"
+        )
+    for name, each in zip(("longitudes", "latitudes", "heights", "lines", "samples"), points, strict=True):
+        if not np.isfinite(each).all():
+            raise UsageError(f"polynomials need finite points; some {name} are none")
+        if np.ptp(each) == 0:
+            raise UsageError(
+                f"polynomials need points that fill a volume; all {name} are {each[0]:g}: take more of them"
+            )
     offsets, scales = [], []
     for values in (lon, lat, height_m, line, sample):
         low, high = float(values.min()), float(values.max())
         offsets.append((low + high) / 2)
-        scales.append(max((high - low) / 2 * _MARGIN, 1e-6))
+        scales.append((high - low) / 2 * _MARGIN)
     normal = [
-        (values.ravel() - offset) / scale
+        (values - offset) / scale
         for values, offset, scale in zip((lon, lat, height_m, line, sample), offsets, scales, strict=True)
     ]
     design = terms(*normal[:3])

@@ -102,12 +102,24 @@ class Terrain:
         return low + self.geoid_height_m, high + self.geoid_height_m
 
     def heights_at(self, lon: FloatArray, lat: FloatArray) -> FloatArray:
-        """Height of the model's cells at some points (points,), m above the ellipsoid; NaN where it has none."""
+        """Heights of the model's cells at points, m above the ellipsoid.
+
+        Args:
+            lon: longitudes (points,), degrees on WGS 84.
+            lat: latitudes (points,).
+
+        Returns:
+            Heights (points,); NaN where the model has none.
+
+        """
         crs = file_crs(self.dataset.crs.to_wkt() if self.dataset.crs else None, self.file.name)
         x, y = Transformer.from_crs(WGS84_SRID, crs.crs, always_xy=True).transform(lon, lat)
         with reading(self.file):
-            heights = np.ma.stack(list(self.dataset.sample(zip(x, y, strict=True), 1, masked=True)))[:, 0]
-        return heights.astype(np.float64).filled(np.nan) + self.geoid_height_m
+            found = [np.ma.filled(each.astype(np.float64), np.nan)[0] for each in self._cells(x, y)]
+        return np.array(found, np.float64) + self.geoid_height_m
+
+    def _cells(self, x: FloatArray, y: FloatArray) -> Iterator[Any]:
+        return iter(self.dataset.sample(zip(x, y, strict=True), 1, masked=True))
 
 
 @contextmanager

@@ -7,17 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pyproj import Transformer
 
 from db.errors import UsageError
 from ingest.preprocess.dark_object import fit_dark_object
 from ingest.preprocess.quac import fit_quac
-from ingest.preprocess.sixs import AirColumn, fit_sixs
+from ingest.preprocess.sixs import AirColumn, SixsCorrection, fit_sixs
 from ingest.preprocess.solar import earth_sun_distance_au
 from ingest.preprocess.solar_spectrum import solar_irradiance
 from ingest.processing.material import Material
 from ingest.processing.source import FloatArray
-from ingest.processing.treatment import Treatment
+from ingest.processing.treatment import ATMOSPHERES, Treatment
 
 Apply = Callable[[FloatArray], FloatArray]
 
@@ -39,20 +40,34 @@ def find_atmosphere(
         UsageError: the method needs what the product does not state, or does not suit the scene.
 
     """
+    try:
+        return _fitted(material, treatment, clear)
+    except UsageError as error:
+        said = str(error)
+        raise UsageError(said if said.startswith(material.name) else f"{material.name}: {said}") from None
+
+
+def _fitted(material: Material, treatment: Treatment, clear: FloatArray) -> tuple[Apply, dict[str, Any]]:
     method = treatment.atmosphere
+    if method not in ATMOSPHERES or method == "none":
+        raise UsageError(f"--atmosphere {method!r} is not known; there are: {', '.join(ATMOSPHERES)}")
     centers = np.array([np.nan if band.center_nm is None else band.center_nm for band in material.bands])
+    is_fine = np.array([band.fault is None for band in material.bands])
     if method in ("dark-object", "cost"):
         dark = fit_dark_object(
             clear,
             sun_elevation_deg=material.acquisition.sun_elevation_deg,
             method="cost" if method == "cost" else "dos",
-            center_nm=centers,
+            # A faulty band's darkest pixels say nothing of the air in the others.
+            center_nm=np.where(is_fine, centers, np.nan),
         )
         return dark.apply, _step(method, dark.as_json(), "what the darkest ground shows was taken off")
     if not np.isfinite(centers).all():
-        raise UsageError(f"{material.name}: --atmosphere {method} needs the wavelengths of all bands")
+        raise UsageError(
+            f"--atmosphere {method} needs the wavelengths of all bands; dark-object does without them"
+        )
     if method == "quac":
-        quick = fit_quac(clear, centers)
+        quick = fit_quac(clear, np.where(is_fine, centers, np.nan))
         return quick.apply, _step(method, quick.as_json(), "a quick correction from the scene alone")
     sixs = _sixs(material, treatment, centers)
     return sixs.apply, _step(method, sixs.as_json(), "corrected with 6S")
@@ -67,7 +82,7 @@ def _step(method: str, figures: dict[str, Any], text: str) -> dict[str, Any]:
     }
 
 
-def _sixs(material: Material, treatment: Treatment, centers: Any) -> Any:
+def _sixs(material: Material, treatment: Treatment, centers: npt.NDArray[np.float64]) -> SixsCorrection:
     acquisition = material.acquisition
     stated = (
         acquisition.acquired_at,

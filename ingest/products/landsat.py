@@ -1,34 +1,26 @@
-"""Landsat 8 and 9, Collection 2: Level 1 (L1TP, L1GT) and Level 2 surface reflectance (L2SP, L2SR).
+"""Landsat 8 and 9, Collection 2: Level 1 (L1TP, L1GT, L1GS) and Level 2 surface reflectance (L2SP, L2SR).
 
-Sources: USGS, Landsat 8-9 Collection 2 Level 1 Data Format Control Book, and Level 2 Science Product Guide.
-Level 1: reflectance = (REFLECTANCE_MULT * number + REFLECTANCE_ADD) / sin(SUN_ELEVATION).
+Sources: USGS, Landsat 8-9 Collection 2 Level 1 and Level 2 Data Format Control Books; USGS, Using the USGS
+Landsat Level-1 Data Product: reflectance at the top of the atmosphere is (REFLECTANCE_MULT * stored +
+REFLECTANCE_ADD) / sin(SUN_ELEVATION). Stored 0 means no data.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
 from db.errors import UsageError
-from ingest.files import SourceFile
+from ingest.products.landsat_metadata import Metadata, is_metadata, read_metadata
 from ingest.products.package import Package
-from ingest.products.product import Band, Layer, Level, Mask, Part, Product
-from ingest.products.side_files import (
-    number,
-    optional_number,
-    package_files,
-    read_json,
-    read_text,
-    read_xml,
-)
+from ingest.products.product import Band, Layer, Level, Mask, Part, Product, Role
+from ingest.products.sentinel2_granule import utc
+from ingest.products.side_files import package_files
 
-_MAIN = re.compile(r"_MTL\.(xml|json|txt)$", re.IGNORECASE)
-_ORDER = (".xml", ".json", ".txt")
-_BANDS = (
+NODATA = 0.0
+OLI_BANDS = (
     Band("B1", "coastal", 443.0, 16.0),
     Band("B2", "blue", 482.0, 60.0),
     Band("B3", "green", 561.4, 57.3),
@@ -39,22 +31,31 @@ _BANDS = (
     Band("B9", "cirrus", 1373.4, 20.4),
 )
 _PAN = Band("B8", "pan", 589.5, 172.4)
-_KEPT = ("LANDSAT_PRODUCT_ID", "PROCESSING_LEVEL", "WRS_PATH", "WRS_ROW", "COLLECTION_CATEGORY", "ROLL_ANGLE")
+_CRAFTS = {"LANDSAT_8": "landsat8", "LANDSAT_9": "landsat9"}
+_FORMS = ("xml", "json", "txt")
+_SIDE_FILE = re.compile(r"(.*)_MTL\.(xml|json|txt)", re.IGNORECASE)
+_OWN_NAME = re.compile(r"L[CO]0[89]_L[12]", re.IGNORECASE)
+_ORBIT_M, _EARTH_M = 705_000.0, 6_371_000.0
+_STRAIGHT_DEG = 0.5
+
+_CONTENTS, _IMAGE, _GRID = "PRODUCT_CONTENTS", "IMAGE_ATTRIBUTES", "PROJECTION_ATTRIBUTES"
+_SURFACE, _RESCALING = "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS", "LEVEL1_RADIOMETRIC_RESCALING"
 
 
 def find(package: Package) -> list[str]:
-    """One metadata file of each product: XML before JSON before text."""
-    found: dict[str, str] = {}
-    for path in package.files:
-        if not _MAIN.search(path):
+    """Products of this family, each as the path of one of its MTL files.
+
+    It is the one that the user named, else XML before JSON before text.
+    """
+    found: dict[str, tuple[tuple[bool, bool, int], str]] = {}
+    for path, file in package.files.items():
+        match = _SIDE_FILE.fullmatch(path)
+        if match is None or not (is_metadata(file) or _OWN_NAME.match(file.name)):
             continue
-        stem = path[: path.rindex("_MTL.")]
-        kept = found.get(stem)
-        if kept is None or _ORDER.index(PurePosixPath(path).suffix.lower()) < _ORDER.index(
-            PurePosixPath(kept).suffix.lower()
-        ):
-            found[stem] = path
-    return list(found.values())
+        # An empty or damaged form only counts where there is no other, for ``read`` to refuse.
+        rank = (path != package.named, not is_metadata(file), _FORMS.index(match.group(2).lower()))
+        found[match.group(1)] = min(found.get(match.group(1), (rank, path)), (rank, path))
+    return [path for _, path in found.values()]
 
 
 def read(package: Package, path: str) -> Product:
@@ -62,156 +63,165 @@ def read(package: Package, path: str) -> Product:
 
     Args:
         package: the package.
-        path: its metadata file.
+        path: one of those that ``find`` lists.
 
     Raises:
-        UsageError: it is no Landsat 8 or 9, or a band or a value is missing or wrong.
+        UsageError: it is of another satellite or collection, at night, or a band or value is missing or
+            wrong.
 
     """
-    file = package.files[path]
-    values = _values(file)
-    name = file.name
-    craft = values.get("SPACECRAFT_ID", "")
-    if craft not in ("LANDSAT_8", "LANDSAT_9"):
-        raise UsageError(f"{name}: {craft or 'the satellite'} is not known; Landsat 8 and 9 are")
-    if values.get("COLLECTION_NUMBER", "02").lstrip("0") != "2":
-        raise UsageError(f"{name}: is of collection {values['COLLECTION_NUMBER']}; Collection 2 is read")
-    key = "landsat8" if craft == "LANDSAT_8" else "landsat9"
-    elevation = number(values.get("SUN_ELEVATION"), "SUN_ELEVATION", name)
-    is_level2 = values.get("PROCESSING_LEVEL", "").upper().startswith("L2")
-    level: Level = "surface_reflectance" if is_level2 else "toa_reflectance"
-    if not is_level2 and elevation <= 0:
+    stated = read_metadata(package.files[path])
+    sensor, processing, level = _kind(stated)
+    elevation = stated.number(_IMAGE, "SUN_ELEVATION")
+    azimuth = stated.number(_IMAGE, "SUN_AZIMUTH")
+    if not -90 <= elevation <= 90 or abs(azimuth) > 360:
+        raise UsageError(f"{stated.name}: a sun at elevation {elevation:g}, azimuth {azimuth:g} cannot be")
+    if level == "toa_reflectance" and elevation <= 0:
         raise UsageError(
-            f"{name}: the sun stood {elevation:g} degrees high: there is no reflectance at night"
+            f"{stated.name}: the sun stood {elevation:g} degrees high; at night there is no reflectance"
         )
-    parts = [_part(package, path, values, f"{key}_oli", level, elevation, name)]
-    if not is_level2:
-        pan = _layer(package, path, values, _PAN, level, elevation, name)
-        if pan is not None:
-            parts.append(Part("panchromatic", f"{key}_pan", "", level, (pan,), None, None, 15.0, nodata=0.0))
-    masks = _masks(package, path, values)
-    cloud = optional_number(values.get("CLOUD_COVER"), "CLOUD_COVER", name)
-    files = [layer.files[0] for part in parts for layer in part.layers] + [mask.file for mask in masks]
-    paths = {str(each.path): place for place, each in package.files.items()}
-    notes = () if is_level2 else ("thermal bands are left out",)
+    names: list[str] = []
+    bands = [band for band in OLI_BANDS if level == "toa_reflectance" or band.name != "B9"]
+    layers = tuple(_layer(package, path, stated, band, level, elevation, names) for band in bands)
+    parts = [_part("multispectral", f"{sensor}_oli", level, layers, stated, "REFLECTIVE", 30.0)]
+    if level == "toa_reflectance":
+        pan = _layer(package, path, stated, _PAN, level, elevation, names)
+        parts.append(_part("panchromatic", f"{sensor}_pan", level, (pan,), stated, "PANCHROMATIC", 15.0))
+    quality = _beside(package, path, stated, "FILE_NAME_QUALITY_L1_PIXEL")
+    zenith, notes = _view(stated, processing)
+    cloud = stated.optional_number(_IMAGE, "CLOUD_COVER")
+    time = f"{stated.required(_IMAGE, 'DATE_ACQUIRED')}T{stated.required(_IMAGE, 'SCENE_CENTER_TIME')}"
     return Product(
         family="landsat",
-        name=values.get("LANDSAT_PRODUCT_ID") or PurePosixPath(path).name[: -len("_MTL.xml")],
-        acquired_at=_moment(values, name),
+        name=stated.required(_CONTENTS, "LANDSAT_PRODUCT_ID"),
+        acquired_at=utc(time, "DATE_ACQUIRED and SCENE_CENTER_TIME", stated.name),
         parts=tuple(parts),
-        masks=masks,
-        sun_azimuth_deg=number(values.get("SUN_AZIMUTH"), "SUN_AZIMUTH", name) % 360.0,
+        masks=(Mask("landsat_qa_pixel", package.files[quality]),),
+        sun_azimuth_deg=azimuth % 360.0,
         sun_elevation_deg=elevation,
-        cloud_fraction=None if cloud is None or cloud < 0 else min(1.0, cloud / 100),
-        metadata={kept: values[kept] for kept in _KEPT if kept in values},
-        files=package_files(package, [path, *(paths[str(each.path)] for each in files)]),
+        view_zenith_deg=zenith,
+        cloud_fraction=None if cloud is None or not 0 <= cloud <= 100 else cloud / 100,
+        metadata=_metadata(stated, processing),
+        files=package_files(package, [path, *names, quality]),
         notes=notes,
     )
 
 
-def _values(file: SourceFile) -> dict[str, str]:
-    """All values of the metadata by name; where groups repeat one, the last (Level 2 processing) stays out."""
-    suffix = file.path.suffix.lower()
-    pairs: list[tuple[str, str]] = []
-    if suffix == ".xml":
-        root = read_xml(file)
-        pairs = [(each.tag, (each.text or "").strip()) for each in root.iter() if len(each) == 0]
-    elif suffix == ".json":
-        pairs = list(_flat(read_json(file)))
-    else:
-        for line in read_text(file).splitlines():
-            key, sign, value = line.partition("=")
-            if sign and key.strip() not in ("GROUP", "END_GROUP"):
-                pairs.append((key.strip(), value.strip().strip('"')))
-    values: dict[str, str] = {}
-    for key, value in pairs:
-        values.setdefault(key, value)
-    # Both levels state PROCESSING_LEVEL and product ids; the first group is the product's own.
-    if "SPACECRAFT_ID" not in values:
-        raise UsageError(f"{file.name}: is no Landsat metadata: SPACECRAFT_ID is missing")
-    return values
+def _kind(stated: Metadata) -> tuple[str, str, Level]:
+    """Key of the satellite, processing level as stated, and what the values are."""
+    craft = stated.required(_IMAGE, "SPACECRAFT_ID")
+    if craft not in _CRAFTS:
+        raise UsageError(f"{stated.name}: is of {craft}; Landsat 8 and 9 are read")
+    if "OLI" not in stated.required(_IMAGE, "SENSOR_ID"):
+        raise UsageError(f"{stated.name}: holds thermal bands only; fetch a scene of OLI")
+    collection = stated.required(_CONTENTS, "COLLECTION_NUMBER")
+    if collection.lstrip("0") != "2":
+        raise UsageError(f"{stated.name}: is of Collection {collection}; Collection 2 is read")
+    processing = stated.required(_CONTENTS, "PROCESSING_LEVEL")
+    if processing in ("L2SP", "L2SR"):
+        return _CRAFTS[craft], processing, "surface_reflectance"
+    if processing in ("L1TP", "L1GT", "L1GS"):
+        return _CRAFTS[craft], processing, "toa_reflectance"
+    raise UsageError(
+        f"{stated.name}: its level {processing} is not read; L1TP, L1GT, L1GS, L2SP and L2SR are"
+    )
 
 
-def _flat(value: Any) -> list[tuple[str, str]]:
-    if not isinstance(value, Mapping):
-        return []
-    found: list[tuple[str, str]] = []
-    for key, inner in value.items():
-        found += _flat(inner) if isinstance(inner, Mapping) else [(str(key), str(inner).strip())]
-    return found
+def _beside(package: Package, path: str, stated: Metadata, key: str) -> str:
+    """Path in the package of a file that the metadata name; it lies beside them.
 
+    Raises:
+        UsageError: it is missing or empty.
 
-def _part(
-    package: Package,
-    path: str,
-    values: Mapping[str, str],
-    sensor: str,
-    level: Level,
-    elevation: float,
-    name: str,
-) -> Part:
-    layers = []
-    for band in _BANDS:
-        if band.name == "B9" and level == "surface_reflectance":
-            continue
-        layer = _layer(package, path, values, band, level, elevation, name)
-        if layer is None:
-            raise UsageError(
-                f"{name}: the image of band {band.name} is missing from the package; the product is not "
-                "complete, get it anew"
-            )
-        layers.append(layer)
-    return Part("multispectral", sensor, "", level, tuple(layers), None, None, 30.0, nodata=0.0)
+    """
+    name = stated.required(_CONTENTS, key)
+    place = str(PurePosixPath(path).parent / name)
+    file = package.files.get(place)
+    if file is None or "/" in name:
+        raise UsageError(
+            f"{stated.name}: {name} is missing from {package.name}; the product is not complete, get it anew"
+        )
+    if file.size_bytes == 0:
+        raise UsageError(f"{name}: the image is empty (0 bytes); get the product anew")
+    return place
 
 
 def _layer(
     package: Package,
     path: str,
-    values: Mapping[str, str],
+    stated: Metadata,
     band: Band,
     level: Level,
-    elevation: float,
-    name: str,
-) -> Layer | None:
-    number_of = band.name[1:]
-    stated = values.get(f"FILE_NAME_BAND_{number_of}")
-    stem = path[: path.rindex("_MTL.")]
-    folder = PurePosixPath(path).parent
-    ending = f"_SR_{band.name}" if level == "surface_reflectance" else f"_{band.name}"
-    file = package.files.get(str(folder / stated)) if stated else None
-    for suffix in (".TIF", ".tif", ".tiff"):
-        file = file or package.files.get(f"{stem}{ending}{suffix}")
-    if file is None:
-        return None
-    if file.size_bytes == 0:
-        raise UsageError(f"{file.name}: the image is empty (0 bytes); get it anew")
-    gain = number(
-        values.get(f"REFLECTANCE_MULT_BAND_{number_of}"), f"REFLECTANCE_MULT_BAND_{number_of}", name
+    sun_elevation_deg: float,
+    names: list[str],
+) -> Layer:
+    """A band with its meaning; the path of its image is added to the names."""
+    group = _SURFACE if level == "surface_reflectance" else _RESCALING
+    number = band.name[1:]
+    place = _beside(package, path, stated, f"FILE_NAME_BAND_{number}")
+    gain = stated.number(group, f"REFLECTANCE_MULT_BAND_{number}")
+    added = stated.number(group, f"REFLECTANCE_ADD_BAND_{number}")
+    if not 0 < gain < 1:
+        raise UsageError(f"{stated.name}: REFLECTANCE_MULT_BAND_{number} is {gain:g}, which cannot be")
+    names.append(place)
+    # The sun's share goes into the scale: (stored + added / gain) * gain / sin(elevation).
+    light = 1.0 if level == "surface_reflectance" else math.sin(math.radians(sun_elevation_deg))
+    return Layer(band, (package.files[place],), 1, added / gain, gain / light)
+
+
+def _part(
+    role: Role,
+    sensor: str,
+    level: Level,
+    layers: tuple[Layer, ...],
+    stated: Metadata,
+    kind: str,
+    nominal_m: float,
+) -> Part:
+    width, height = (stated.optional_number(_GRID, f"{kind}_{what}") for what in ("SAMPLES", "LINES"))
+    return Part(
+        role=role,
+        sensor=sensor,
+        camera="",
+        level=level,
+        layers=layers,
+        width_px=None if width is None else int(width),
+        height_px=None if height is None else int(height),
+        resolution_m=stated.optional_number(_GRID, f"GRID_CELL_SIZE_{kind}") or nominal_m,
+        nodata=NODATA,
     )
-    offset = number(
-        values.get(f"REFLECTANCE_ADD_BAND_{number_of}"), f"REFLECTANCE_ADD_BAND_{number_of}", name
-    )
-    if gain <= 0:
-        raise UsageError(f"{name}: REFLECTANCE_MULT_BAND_{number_of} is {gain:g}, which cannot be")
-    light = 1.0 if level == "surface_reflectance" else math.sin(math.radians(elevation))
-    return Layer(band, (file,), 1, offset / gain, gain / light)
 
 
-def _masks(package: Package, path: str, values: Mapping[str, str]) -> tuple[Mask, ...]:
-    folder, stem = PurePosixPath(path).parent, path[: path.rindex("_MTL.")]
-    stated = values.get("FILE_NAME_QUALITY_L1_PIXEL")
-    for place in (str(folder / stated) if stated else "", f"{stem}_QA_PIXEL.TIF", f"{stem}_QA_PIXEL.tif"):
-        file = package.files.get(place)
-        if file is not None and file.size_bytes:
-            return (Mask("landsat_qa_pixel", file),)
-    return ()
+def _view(stated: Metadata, processing: str) -> tuple[float | None, tuple[str, ...]]:
+    """Zenith of the sensor at the scene's centre, from the roll of the satellite, and what to tell.
+
+    The roll is an angle at the satellite; on the ground it is wider by the curvature of the Earth.
+    """
+    notes = ["the thermal bands are left out"]
+    if processing in ("L1GT", "L1GS"):
+        notes.append(
+            f"{processing}: placed without ground control points; may lie tens of metres beside other dates"
+        )
+    roll = stated.optional_number(_IMAGE, "ROLL_ANGLE")
+    if roll is None or abs(roll) > 60:
+        return None, tuple(notes)
+    if abs(roll) > _STRAIGHT_DEG:
+        notes.append(f"taken with the satellite rolled by {roll:g} degrees; to which side is not used")
+    sine = min(1.0, (1.0 + _ORBIT_M / _EARTH_M) * math.sin(math.radians(abs(roll))))
+    return math.degrees(math.asin(sine)), tuple(notes)
 
 
-def _moment(values: Mapping[str, str], name: str) -> datetime:
-    day, time = values.get("DATE_ACQUIRED", ""), values.get("SCENE_CENTER_TIME", "")
-    # Seven digits of seconds; Python takes six.
-    time = re.sub(r"(\.\d{6})\d+", r"\1", time).rstrip("Z")
-    try:
-        return datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=UTC)
-    except ValueError:
-        raise UsageError(f"{name}: acquired on {day!r} at {time!r}: not a date and time") from None
+def _metadata(stated: Metadata, processing: str) -> dict[str, Any]:
+    keys = {
+        "spacecraft": (_IMAGE, "SPACECRAFT_ID"),
+        "wrs_path": (_IMAGE, "WRS_PATH"),
+        "wrs_row": (_IMAGE, "WRS_ROW"),
+        "collection_category": (_CONTENTS, "COLLECTION_CATEGORY"),
+        "scene_id": ("LEVEL1_PROCESSING_RECORD", "LANDSAT_SCENE_ID"),
+        "roll_angle_deg": (_IMAGE, "ROLL_ANGLE"),
+        "earth_sun_distance": (_IMAGE, "EARTH_SUN_DISTANCE"),
+        "utm_zone": (_GRID, "UTM_ZONE"),
+        "geometric_rmse_m": ("LEVEL1_PROCESSING_RECORD", "GEOMETRIC_RMSE_MODEL"),
+    }
+    found = {key: stated.text(*place) for key, place in keys.items()}
+    return {"processing_level": processing, **{key: value for key, value in found.items() if value}}

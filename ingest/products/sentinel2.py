@@ -20,7 +20,8 @@ from ingest.products.sentinel2_bands import BANDS, NODATA, OFFSET_BASELINE, SENS
 from ingest.products.sentinel2_granule import Granule, read_granule, stated, tag, utc
 from ingest.products.side_files import number, optional_number, package_files, read_xml
 
-_SIDE_FILE = re.compile(r"(MTD_MSIL(1C|2A)|S2[A-D]_(OPER|USER)_MTD_(SAFL|L)(1C|2A).*)\.xml$", re.IGNORECASE)
+_PRESENT = re.compile(r"MTD_MSIL(1C|2A)\.xml", re.IGNORECASE)
+_OLD = re.compile(r"S2[A-D]_(OPER|USER)_MTD_(SAFL|L)(1C|2A).*\.xml", re.IGNORECASE)
 _ROOT = re.compile(rb"<(?:\w+:)?Level-(1C|2A)_User_Product\b")
 _LEVELS: dict[str, Level] = {"1C": "toa_reflectance", "2A": "surface_reflectance"}
 _ADVICE = "fetch the product in its present format from the Copernicus Data Space"
@@ -44,9 +45,7 @@ class _Images:
         """
         found = [name for name in self.listed if name.upper().endswith(ending.upper())]
         if len(found) != 1:
-            raise UsageError(
-                f"{self.side}: lists {len(found)} images that end in {ending}, not one; get it anew"
-            )
+            raise UsageError(f"{self.side}: lists {len(found)} images of {ending}, not one; get it anew")
         return self.present(f"{found[0]}.jp2")
 
     def present(self, name: str) -> str:
@@ -60,8 +59,8 @@ class _Images:
         file = self.package.files.get(path)
         if file is None:
             raise UsageError(
-                f"{self.side}: {name} is missing from {self.package.name}; the product is not complete, get it "
-                "anew"
+                f"{self.side}: {name} is missing from {self.package.name}; the product is not complete; "
+                "get it anew"
             )
         if file.size_bytes == 0:
             raise UsageError(f"{name}: the image is empty (0 bytes); get the product anew")
@@ -73,7 +72,7 @@ def find(package: Package) -> list[str]:
     return [
         path
         for path, file in package.files.items()
-        if _SIDE_FILE.match(PurePosixPath(path).name) and _ROOT.search(file.head(4096))
+        if _PRESENT.fullmatch(file.name) or (_OLD.fullmatch(file.name) and _ROOT.search(file.head(4096)))
     ]
 
 
@@ -101,8 +100,8 @@ def read(package: Package, path: str) -> Product:
     granule = read_granule(package.files[granule_path], level)
     if abs((granule.sensed_at - started_at).total_seconds()) > 3600:
         raise UsageError(
-            f"{package.files[granule_path].name}: was sensed at {granule.sensed_at:%Y-%m-%d %H:%M}, the product "
-            f"at {started_at:%Y-%m-%d %H:%M}: they do not belong together"
+            f"{package.files[granule_path].name}: was sensed at {granule.sensed_at:%Y-%m-%d %H:%M}, "
+            f"the product at {started_at:%Y-%m-%d %H:%M}: they do not belong together"
         )
     baseline = number(stated(root, "PROCESSING_BASELINE"), "PROCESSING_BASELINE", file.name)
     layers, used = _layers(package, root, images, level, baseline)
@@ -152,8 +151,8 @@ def _images(package: Package, path: str, root: Element) -> _Images:
     granules = [element for element in root.iter() if tag(element) in ("Granule", "Granules")]
     if len({element.get("granuleIdentifier") for element in granules}) > 1:
         raise UsageError(
-            f"{name}: holds {len(granules)} granules, as products before December 2016 do; {_ADVICE}, where each "
-            "granule is a product"
+            f"{name}: holds {len(granules)} granules, as products before December 2016 do; {_ADVICE}, where "
+            "each granule is a product"
         )
     if not listed:
         raise UsageError(f"{name}: lists no images (IMAGE_FILE); if it is of before December 2016, {_ADVICE}")
@@ -212,7 +211,7 @@ def _offsets(root: Element, level: str, baseline: float, name: str) -> dict[int,
     missing = [native.band.name for native in _bands(level) if native.number not in found]
     if missing:
         raise UsageError(
-            f"{name}: does not state {what} of {', '.join(missing)}, which processing baseline {baseline:05.2f} "
+            f"{name}: does not state {what} of {', '.join(missing)}, which baseline {baseline:05.2f} "
             "must; get the file anew"
         )
     return found

@@ -135,9 +135,10 @@ def _size(root: Element, file: str) -> tuple[int, int]:
 
 
 def _view(root: Element, file: str) -> tuple[float, float] | None:
-    """Mean zenith and azimuth of the sensor as seen from the ground; the bands' directions are averaged as
-    vectors, for azimuths near north do not average as numbers. At the edge of the swath bands may state
-    "NaN".
+    """Mean zenith and azimuth of the sensor as seen from the ground, degrees.
+
+    The bands' directions are averaged as vectors, for azimuths near north do not average as numbers. At the
+    edge of the swath bands may state "NaN".
     """
     vectors = []
     for element in root.iter():

@@ -1,6 +1,7 @@
 """Side files of simulated packages, in the layout of the Chinese data centre: XML, RPB, TIFF without a place."""
 
 import copy
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 
 from ingest.products.cresda_times import BEIJING
@@ -20,16 +22,20 @@ _CORNERS = ("TopLeft", "TopRight", "BottomRight", "BottomLeft")
 
 def write_image(path: Path, pixels: NDArray[np.uint16]) -> None:
     """Write digital numbers (bands, lines, samples) as a TIFF that says nothing of where it lies."""
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        dtype="uint16",
-        count=len(pixels),
-        height=pixels.shape[1],
-        width=pixels.shape[2],
-        interleave="pixel",
-    ) as file:
+    with warnings.catch_warnings():
+        # Having no place is what such an image is about.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        file = rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            dtype="uint16",
+            count=len(pixels),
+            height=pixels.shape[1],
+            width=pixels.shape[2],
+            interleave="pixel",
+        )
+    with file:
         file.write(pixels)
 
 

@@ -69,7 +69,7 @@ def grid_over(terrain: Terrain | None, height_m: float = 350.0, resolution_m: fl
 
 
 def source_of(dataset: Any, grid: Grid, terrain: Terrain | None, **options: Any) -> OrthoSource:
-    options = {"height_m": 350.0, "resampling": "cubic"} | options
+    options = {"height_m": 350.0, "resampling": "cubic", **options}
     return OrthoSource(dataset, [1, 2], RPC, grid, terrain=terrain, **options)
 
 
@@ -84,8 +84,8 @@ def image_pixels(grid: Grid) -> tuple[Any, Any]:
     """Line and sample of the grid's pixels, from the camera's own geometry and the terrain."""
     east = grid.origin_x + (np.arange(grid.width_px) + 0.5) * grid.resolution_x
     north = grid.origin_y - (np.arange(grid.height_px) + 0.5) * grid.resolution_y
-    ground = np.meshgrid(east, north)
-    return CAMERA.pixel(*ground, terrain_m(*ground))
+    e, n = np.meshgrid(east, north)
+    return CAMERA.pixel(e, n, terrain_m(e, n))
 
 
 def inside(pixels: Any, rows: int = 4) -> Any:

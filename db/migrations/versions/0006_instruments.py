@@ -74,7 +74,7 @@ def _evenly(prefix: str, count: int, first_nm: float, last_nm: float) -> list[Ba
 def _enmap() -> list[Band]:
     with (REFERENCE / "enmap_bands.csv").open(encoding="utf-8", newline="") as stream:
         return [
-            (row["name"], None, float(row["center_nm"]), float(row["width_nm"]))
+            (row["band"], None, float(row["center_nm"]), float(row["width_nm"]))
             for row in csv.DictReader(stream)
         ]
 

@@ -1,0 +1,53 @@
+"""``lode simulate``: data with a known truth, as files to practise on and to check the ingest with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from db.errors import UsageError
+from ingest.simulate.district import simulate_district
+from ingest.simulate.gaofen2 import simulate_gaofen2
+from ingest.simulate.package_ahsi import simulate_ahsi
+
+_SIZES = {"district": 1600, "gf2": 1200, "ahsi": 300}
+
+HELP = """Make up data with a known truth and write it below FOLDER.
+
+\b
+district  orthorectified scenes, labels and maps of a mining district, three years
+gf2       packages of Gaofen-2 (digital numbers, XML, RPB) of such a district, three years
+ahsi      a package of the Ziyuan-1 02D hyperspectral camera
+
+What is true about it lies in FOLDER/truth. The terrain to orthorectify the packages with is
+FOLDER/terrain.tif; for gf2, FOLDER/calibration_2023.csv goes in with lode ingest calibration.
+"""
+
+
+@click.command(help=HELP)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(list(_SIZES)), default="district", show_default=True)
+@click.option(
+    "--size-px",
+    type=int,
+    help="Side in pixels, of 2 m for district (1600) and gf2 (1200: its image has half as many), of 30 m for "
+    "ahsi (300).",
+)
+@click.option("--seed", type=int, default=7, show_default=True, help="Same seed and size, same pixels.")
+def simulate(folder: Path, kind: str, size_px: int | None, seed: int) -> None:
+    """Simulate one kind of data."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; name a folder")
+    size = _SIZES[kind] if size_px is None else size_px
+    tell: Callable[[str], None] = click.echo
+    if kind == "district":
+        simulate_district(folder, seed=seed, width_px=size, height_px=size, progress=tell)
+        click.echo(f"district: {folder}")
+    elif kind == "gf2":
+        found = simulate_gaofen2(folder, seed=seed, side_px=size, progress=tell)
+        for package in found.packages:
+            click.echo(f"{package.year}: {package.folder}")
+    else:
+        click.echo(f"2022: {simulate_ahsi(folder, seed=seed, size_px=size).package}")
