@@ -11,6 +11,8 @@ Usage: python -m benchmarks.preprocess [--side 2000] [--ortho-side 4000] [--runs
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 import statistics
 import tempfile
@@ -103,6 +105,9 @@ class Peak:
 @contextmanager
 def peak_memory() -> Iterator[Peak]:
     """Watch the process's largest resident memory inside the block (Linux)."""
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)  # or memory that was freed and kept would hide what the step takes
     peak, before = Peak(), _status_bytes("VmRSS")
     try:
         Path("/proc/self/clear_refs").write_text("5")

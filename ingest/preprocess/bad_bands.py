@@ -153,9 +153,9 @@ def find_bad_bands(center_nm: Vector, width_nm: Vector, figures: BandFigures) ->
     """Bands that are not to be used, in order.
 
     A band is "dead" without data or variation, in "water vapour" by its wavelength, "noisy" when its
-    signal-to-noise ratio is below LEAST_SNR, or below GOOD_SNR and NOISY_SHARE of its neighbours' median. Where
-    centres go back, a second spectrometer begins; of two bands that see the same wavelength, the one with
-    the lower signal-to-noise ratio is an "overlap".
+    signal-to-noise ratio is below LEAST_SNR, or below GOOD_SNR and NOISY_SHARE of its neighbours' median.
+    Where centres go back, a second spectrometer begins; of two bands that see the same wavelength, the one
+    with the lower signal-to-noise ratio is an "overlap".
 
     Args:
         center_nm: centre wavelengths, nm, in the order of the detectors.

@@ -84,7 +84,9 @@ def dark_ground(image: FloatArray, valid: BoolArray, reference: FloatArray | Non
     padded = np.pad(level, 1, constant_values=np.float32(usual))
     seed = padded.copy()
     seed[1:-1, 1:-1] = usual
-    filled = reconstruction(seed, padded, method="erosion")[1:-1, 1:-1]
+    filled = reconstruction(  # type: ignore[no-untyped-call]
+        seed, padded, method="erosion"
+    )[1:-1, 1:-1]
     least = max(0.03, 0.22 * usual)
     # Water absorbs the near infrared far more than green; shade takes about the same share of both.
     dark = valid & (filled - level > least) & (nir > 0.6 * green)
@@ -149,6 +151,7 @@ def throws(
         if best is not None:
             reach = max(step_m, 0.03 * best.height_m)
             fine = best.height_m + np.arange(-reach, reach + step_m / 2, step_m)
+            fine = np.clip(fine, lowest, max(highest, lowest))
             best = _best(*places, fine, dark, judgeable, per_metre) or best
         found.append(best)
     return found

@@ -8,7 +8,7 @@ Two traps are dealt with. Weighting by probability makes the variance of unchang
 is, round after round, until a chance few are left: the variance is divided by what the weighting costs a
 normal distribution. And the method is blind to change that some linear mixture of bands explains (a season's
 vegetation, brighter in one band): the line of each band starts from the largest consensus of pixels, not from
-their mean.
+their mean, so that a season is followed only where most pixels follow it.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def irmad(target: FloatArray, reference: FloatArray, valid: BoolArray) -> Normal
     agreement = _agreement(x * gain[compared] + offset[compared], y)
     if agreement < LEAST_AGREEMENT:
         raise UsageError(
-            f"the scene and its reference do not show the same ground: once fitted they agree {agreement:.0%} "
+            f"the scene and its reference do not show the same ground: fitted, they agree {agreement:.0%} "
             f"more often than by chance, at least {LEAST_AGREEMENT:.0%} is needed: {_ADVICE}"
         )
     return Normalisation(

@@ -100,7 +100,7 @@ def fit_mnf(
     bands = np.array([band for band, values in enumerate(image) if _varies(values)], np.intp)
     mixed = [_mixed_differences(window[bands]) for window in (noise_windows or (image,))]
     differences = np.concatenate(mixed, axis=1).astype(np.float64)
-    values = image[bands].reshape(len(bands), -1)
+    values = image[bands].reshape(len(bands), image.shape[1] * image.shape[2])
     inside = np.flatnonzero(np.isfinite(values).all(axis=0))
     fewest = min(differences.shape[1], len(inside))
     if len(bands) < 2 or fewest < 4 * len(bands):
@@ -133,7 +133,7 @@ def _varies(values: FloatArray) -> bool:
 def _mixed_differences(part: FloatArray) -> FloatArray:
     """Mixed second differences (bands, pixels): no slopes of the ground, four times the noise's variance."""
     mixed = part[:, 1:, 1:] - part[:, 1:, :-1] - part[:, :-1, 1:] + part[:, :-1, :-1]
-    flat = mixed.reshape(len(part), -1)
+    flat = mixed.reshape(len(part), mixed.shape[1] * mixed.shape[2])
     return np.asarray(flat[:, np.isfinite(flat).all(axis=0)])
 
 

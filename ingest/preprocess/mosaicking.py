@@ -237,8 +237,8 @@ def _relation(one: Doubles, other: Doubles) -> _Line:
     """The line between two images' values that most pixels follow.
 
     It starts from the median slope between pixels half the range apart, which a quarter of changed pixels
-    does not move, and goes on without outliers as the ratio of standard deviations: both images are noisy, so that
-    ordinary regression would pull each slope towards 0.
+    does not move, and goes on without outliers as the ratio of standard deviations: both images are noisy,
+    so that ordinary regression would pull each slope towards 0.
     """
     slope = _first_slope(one, other)
     intercept = float(np.median(other - slope * one))

@@ -1,16 +1,16 @@
 """A quick correction from the scene alone, without any model of the air.
 
 After QUAC (Bernstein et al. 2005, doi:10.1117/12.603359; 2012, doi:10.1117/1.OE.51.11.111719): the darkest
-pixels give what the air adds, and the deviation of reflectance over the scene's distinct materials is taken to
-be alike at all wavelengths but for the mild curve of a spectral library. Approximations of this version:
+pixels give what the air adds, and the deviation of reflectance over the scene's distinct materials is taken
+to be alike at all wavelengths but for the mild curve of a spectral library. Approximations of this version:
 
-* The curve is that of distinct spectra of the USGS library of 1995 (498 spectra, nearly all minerals; Clark et
-  al. 1993, Open-File Report 93-592), not the original's own. Vegetation, whose red edge no mineral has, is left
-  out of the scene.
+* The curve is that of distinct spectra of the USGS library of 1995 (498 spectra, nearly all minerals; Clark
+  et al. 1993, Open-File Report 93-592), not the original's own. Vegetation, whose red edge no mineral has,
+  is left out of the scene.
 * Contrast of the ground sets no absolute level: the clearest tenth of the bands is taken to transmit
   CLEAREST_TRANSMITTANCE of the light, both ways together.
-* Adjacency is not corrected. Levels depend on the scene's materials by ten or twenty per cent; a physical model
-  with measured aerosol is better where there is one.
+* Adjacency is not corrected. Levels depend on the scene's materials by ten or twenty per cent; a physical
+  model with measured aerosol is better where there is one.
 """
 
 from __future__ import annotations

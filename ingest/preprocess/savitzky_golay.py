@@ -98,7 +98,7 @@ def smooth_spectra(
         ValueError: window and degree do not suit each other, or the wavelengths are not the image's.
 
     """
-    usable = np.isfinite(image).any(axis=(1, 2))
+    usable = np.array([bool(np.isfinite(band).any()) for band in image])
     return fit_smoothing(center_nm, usable, window, order).apply(image)
 
 

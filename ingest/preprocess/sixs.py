@@ -1,9 +1,9 @@
 """Adapter for the radiative transfer model 6S, where its program is installed.
 
 6S (Vermote et al. 1997, doi:10.1109/36.581987) is run once per band; it gives three coefficients with which
-surface reflectance = y / (1 + xc y), y = xa L - xb, L radiance in W m-2 sr-1 um-1. Version 2.1 also prints xap, which
-takes reflectance in place of radiance. Lode does not contain 6S: the program is found in the variable SIXS_PATH
-or by one of its usual names in PATH.
+surface reflectance = y / (1 + xc y), y = xa L - xb, L radiance in W m-2 sr-1 um-1. Version 2.1 also prints
+xap, which takes reflectance in place of radiance. Lode does not contain 6S: the program is found in the
+variable SIXS_PATH or by one of its usual names in PATH.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def find_program() -> str:
         if found:
             return found
     raise UsageError(
-        "--atmosphere 6s needs the program 6S, which is not installed: build it from its authors' source (or take "
+        "--atmosphere 6s needs the program 6S, which is not installed: build it from its authors' "
+        "source (or take "
         "conda-forge's package sixs) and put it into PATH or name it in SIXS_PATH; dark-object needs nothing"
     )
 
@@ -130,7 +131,8 @@ def input_deck(air: AirColumn, center_nm: float, width_nm: float) -> str:
     low, high = center_nm - width_nm / 2, center_nm + width_nm / 2
     if not (width_nm > 0 and low >= RANGE_NM[0] and high <= RANGE_NM[1]):
         raise UsageError(
-            f"a band at {center_nm:g} nm, {width_nm:g} nm wide: 6S computes {RANGE_NM[0]:g} to {RANGE_NM[1]:g} nm"
+            f"a band at {center_nm:g} nm, {width_nm:g} nm wide: 6S computes {RANGE_NM[0]:g} to "
+            f"{RANGE_NM[1]:g} nm"
         )
     at = air.acquired_at
     own_gases = air.water_g_cm2 is not None and air.ozone_cm_atm is not None
@@ -195,8 +197,8 @@ def fit_sixs(
         air: geometry and air.
         center_nm: centre wavelengths, nm.
         width_nm: full widths at half maximum, nm.
-        radiance_per_reflectance: radiance of reflectance 1 at the top of the atmosphere, by band; used where 6S
-            does not print xap.
+        radiance_per_reflectance: radiance of reflectance 1 at the top of the atmosphere, by band; used
+            where 6S does not print xap.
 
     Raises:
         UsageError: the program is missing, fails or says nothing that is understood.

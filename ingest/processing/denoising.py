@@ -46,7 +46,8 @@ def find_denoising(
         raise UsageError(f"--denoise {method!r} is not known; there are: {', '.join(DENOISINGS)}")
     if len(bands) < FEWEST_BANDS:
         raise UsageError(
-            f"{material.name}: --denoise {method} is for hyperspectral scenes of at least {FEWEST_BANDS} bands; "
+            f"{material.name}: --denoise {method} is for hyperspectral scenes of at least "
+            f"{FEWEST_BANDS} bands; "
             f"this one has {len(bands)}"
         )
     usable = np.array([band.fault is None for band in bands]) & np.isfinite(clear).any(axis=(1, 2))
@@ -79,8 +80,8 @@ def _mnf(
 def _full_windows(material: Material, image: FloatArray, factor: int) -> list[FloatArray]:
     """Windows of the scene in full resolution, with the values that the reduced image has.
 
-    What was done to the reduced image since calibration is linear in each band (nearly so with 6S): a line through
-    the blocks that both show brings windows to the same values.
+    What was done to the reduced image since calibration is linear in each band (nearly so with 6S): a line
+    through the blocks that both show brings windows to the same values.
     """
     source = material.source
     size = max(1, WINDOW_PX // factor)

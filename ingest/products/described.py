@@ -1,8 +1,13 @@
-"""Any GeoTIFF with a small TOML file of the same name beside it, which says what the file cannot."""
+"""Any GeoTIFF with a small TOML file of the same name beside it, which says what the file cannot.
+
+Two ways to say what stored values mean, as data centres have two: ``scale`` and ``offset`` for value =
+(stored + offset) * scale, ``gain`` and ``bias`` for value = gain * stored + bias. They are not mixed.
+"""
 
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
@@ -12,6 +17,7 @@ from typing import Any, get_args
 from rasterio.rpc import RPC
 
 from db.errors import UsageError
+from ingest.declaration import SENTINEL2_OFFSET_SINCE, SENTINEL2_SCALE
 from ingest.files import SourceFile
 from ingest.opening import open_raster, reading
 from ingest.products.package import Package
@@ -30,6 +36,8 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "level": (str,),
     "offset": (int, float),
     "scale": (int, float),
+    "gain": (int, float),
+    "bias": (int, float),
     "nodata": (int, float),
     "resolution_m": (int, float),
     "sun_azimuth_deg": (int, float),
@@ -48,9 +56,23 @@ _BAND_KEYS: dict[str, tuple[type, ...]] = {
     "width_nm": (int, float),
     "offset": (int, float),
     "scale": (int, float),
+    "gain": (int, float),
+    "bias": (int, float),
     "esun": (int, float),
     "fault": (str,),
 }
+
+
+_WORDS: dict[type, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    datetime: "date with time",
+    date: "date",
+    list: "list",
+}
+_ABOVE_0 = ("scale", "gain", "resolution_m", "center_nm", "width_nm", "esun")
+_SENTINEL2 = "sentinel2_msi"
 
 
 def find(package: Package) -> list[str]:
@@ -79,28 +101,35 @@ def read(package: Package, path: str) -> Product:
     if file.size_bytes == 0:
         raise UsageError(f"{file.name}: the image is empty (0 bytes); get it anew")
     sensor = _needed(said, "sensor", name)
-    level = _needed(said, "level", name)
-    if level not in LEVELS:
-        raise UsageError(f"{name}: level {level!r} is not known; there are: {', '.join(LEVELS)}")
+    acquired_at = _moment(said, name)
+    level = _level(said, name)
     used = [path, image]
     rpc, polynomials = _polynomials(package, said, path)
     used += polynomials
     with open_raster(file) as dataset, reading(file):
         count, size = dataset.count, (dataset.width, dataset.height)
-        resolution = abs(float(dataset.transform.a))
+        is_placed = dataset.crs is not None and not dataset.transform.is_identity
+        own_pixel_m = abs(float(dataset.transform.a))
         own_rpc = dataset.rpcs
-    layers = _layers(said, file, count, name)
-    masks = ()
+        is_float = dataset.dtypes[0].startswith("float")
+    if rpc is None and not is_placed:
+        rpc = own_rpc  # those of an orthorectified image are left over, and wrong
+    if rpc is None and not is_placed:
+        raise UsageError(
+            f"{file.name}: is neither georeferenced nor has it rational polynomials; name "
+            f"them with rpb in {name}"
+        )
+    layers = _layers(said, file, count, _usual(said, acquired_at, name, is_float=is_float), name)
+    masks: tuple[Mask, ...] = ()
     if "cloud_mask" in said:
         mask = _beside(package, path, str(said["cloud_mask"]))
+        if package.files[mask].size_bytes == 0:
+            raise UsageError(f"{mask}: the mask is empty (0 bytes); get it anew")
         masks = (Mask("cloud_mask", package.files[mask]),)
         used.append(mask)
     cloud = said.get("cloud_percent")
     if cloud is not None and not 0 <= cloud <= 100:
         raise UsageError(f"{name}: cloud_percent is {cloud}, not 0 to 100")
-    rpc = rpc if rpc is not None else own_rpc
-    if rpc is not None and "resolution_m" not in said:
-        raise UsageError(f"{name}: an image in sensor geometry needs its pixel size: state resolution_m")
     part = Part(
         role="multispectral",
         sensor=sensor,
@@ -109,14 +138,14 @@ def read(package: Package, path: str) -> Product:
         layers=layers,
         width_px=size[0],
         height_px=size[1],
-        resolution_m=float(said.get("resolution_m", resolution)),
+        resolution_m=_resolution(said, None if rpc is not None else own_pixel_m, name),
         rpc=rpc,
         nodata=None if "nodata" not in said else float(said["nodata"]),
     )
     return Product(
         family="described",
         name=str(said.get("product", PurePosixPath(image).stem)),
-        acquired_at=_moment(said, name),
+        acquired_at=acquired_at,
         parts=(part,),
         masks=masks,
         sun_azimuth_deg=_angle(said, "sun_azimuth_deg", 360.0, name),
@@ -125,6 +154,7 @@ def read(package: Package, path: str) -> Product:
         view_azimuth_deg=_angle(said, "view_azimuth_deg", 360.0, name),
         cloud_fraction=None if cloud is None else float(cloud) / 100,
         files=package_files(package, used),
+        notes=_notes(said, level),
     )
 
 
@@ -143,8 +173,14 @@ def _check(said: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], name:
             raise UsageError(f"{name}: {key} is not known{hint}")
         if not isinstance(value, known[key]) or (isinstance(value, bool) and bool not in known[key]):
             raise UsageError(
-                f"{name}: {key} is {value!r}, not a {' or '.join(t.__name__ for t in known[key])}"
+                f"{name}: {key} is {value!r}, not a {' or '.join(_WORDS[kind] for kind in known[key])}"
             )
+        if isinstance(value, float) and not math.isfinite(value) and key != "nodata":
+            raise UsageError(f"{name}: {key} is {value}, not a finite number")
+        if isinstance(value, str) and not value.strip() and key != "camera":
+            raise UsageError(f"{name}: {key} is empty")
+        if key in _ABOVE_0 and isinstance(value, int | float) and not value > 0:
+            raise UsageError(f"{name}: {key} is {value:g}; it must be above 0")
 
 
 def _needed(said: Mapping[str, Any], key: str, name: str) -> Any:
@@ -172,8 +208,10 @@ def _polynomials(package: Package, said: Mapping[str, Any], path: str) -> tuple[
     return read_rpb(package.files[place]), [place]
 
 
-def _layers(said: Mapping[str, Any], file: SourceFile, count: int, name: str) -> tuple[Layer, ...]:
-    offset, scale = float(said.get("offset", 0.0)), float(said.get("scale", 1.0))
+def _layers(
+    said: Mapping[str, Any], file: SourceFile, count: int, usual: tuple[float, float], name: str
+) -> tuple[Layer, ...]:
+    whole = _meaning(said, usual, name)
     listed = said.get("bands")
     if listed is None:
         raise UsageError(f"{name}: bands is missing: list the names of the file's {count} bands in order")
@@ -192,20 +230,81 @@ def _layers(said: Mapping[str, Any], file: SourceFile, count: int, name: str) ->
             _float(fields.get("width_nm")),
             fields.get("fault"),
         )
-        own_scale = float(fields.get("scale", scale))
-        if not own_scale > 0:
-            raise UsageError(f"{name}: the scale of band {band.name} is {own_scale:g}; it must be above 0")
-        layers.append(
-            Layer(
-                band,
-                (file,),
-                place,
-                float(fields.get("offset", offset)),
-                own_scale,
-                _float(fields.get("esun")),
-            )
-        )
+        offset, scale = _meaning(fields, whole, f"{name}, band {place}")
+        layers.append(Layer(band, (file,), place, offset, scale, _float(fields.get("esun"))))
+    names = [layer.band.name for layer in layers]
+    twice = next((each for each in names if names.count(each) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{name}: has two bands of the name {twice}")
     return tuple(layers)
+
+
+def _meaning(fields: Mapping[str, Any], otherwise: tuple[float, float], name: str) -> tuple[float, float]:
+    """Offset and scale of (stored + offset) * scale; what a band leaves out holds as for the whole file."""
+    offset, scale = otherwise
+    if "gain" in fields or "bias" in fields:
+        if "scale" in fields or "offset" in fields or "gain" not in fields:
+            raise UsageError(
+                f"{name}: state gain with bias (value = gain * stored + bias) or scale with offset (value = "
+                "(stored + offset) * scale), not parts of both"
+            )
+        return float(fields.get("bias", 0.0)) / float(fields["gain"]), float(fields["gain"])
+    return float(fields.get("offset", offset)), float(fields.get("scale", scale))
+
+
+def _usual(
+    said: Mapping[str, Any], acquired_at: datetime, name: str, *, is_float: bool
+) -> tuple[float, float]:
+    """Offset and scale where none are stated: values as stored, and reflectance * 10,000 for Sentinel-2.
+
+    Raises:
+        UsageError: whether a Sentinel-2 image carries an offset is not stated, and it may.
+
+    """
+    if said["sensor"] != _SENTINEL2 or is_float:
+        return 0.0, 1.0
+    fields = [said, *(band for band in said.get("bands", ()) if isinstance(band, Mapping))]
+    if acquired_at.date() >= SENTINEL2_OFFSET_SINCE and not any(
+        key in each for each in fields for key in ("offset", "bias")
+    ):
+        raise UsageError(
+            f"{name}: offset is missing: Sentinel-2 values are shifted since {SENTINEL2_OFFSET_SINCE}; state "
+            "offset = -1000, or offset = 0 when it was taken out"
+        )
+    return 0.0, SENTINEL2_SCALE
+
+
+def _level(said: Mapping[str, Any], name: str) -> Level:
+    if "level" not in said and said["sensor"] == _SENTINEL2:
+        return "surface_reflectance"
+    stated = _needed(said, "level", name)
+    for level in LEVELS:
+        if stated == level:
+            return level
+    raise UsageError(f"{name}: level {stated!r} is not known; there are: {', '.join(LEVELS)}")
+
+
+def _resolution(said: Mapping[str, Any], own_pixel_m: float | None, name: str) -> float:
+    """Pixel size: the file's own where it is georeferenced, else the stated one."""
+    stated = said.get("resolution_m")
+    if own_pixel_m is None:
+        if stated is None:
+            raise UsageError(f"{name}: an image in sensor geometry needs its pixel size: state resolution_m")
+        return float(stated)
+    if stated is not None and abs(stated - own_pixel_m) > 1e-3 * own_pixel_m:
+        raise UsageError(
+            f"{name}: resolution_m is {stated:g}, and the image's own pixels have {own_pixel_m:g}"
+        )
+    return own_pixel_m
+
+
+def _notes(said: Mapping[str, Any], level: Level) -> tuple[str, ...]:
+    notes = []
+    if not isinstance(said["acquired"], datetime):
+        notes.append("the time of acquisition is not stated: noon UTC stands for it")
+    if "level" not in said:
+        notes.append(f"the level is not stated: taken as {level}")
+    return tuple(notes)
 
 
 def _float(value: Any) -> float | None:

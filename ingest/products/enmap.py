@@ -157,8 +157,8 @@ def _tile(path: str, file: SourceFile) -> _Tile:
         moment = datetime.fromisoformat(stated.replace("Z", "+00:00"))
     except ValueError:
         raise UsageError(
-            f"{file.name}: its tag start_time is {stated!r}, not the moment of acquisition; describe the file "
-            "in a TOML file beside it"
+            f"{file.name}: its tag start_time is {stated!r}, not the moment of acquisition; describe "
+            "the file in a TOML file beside it"
         ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return _Tile(path, file, moment, bands, place, nodata)
@@ -185,8 +185,8 @@ def _check_alike(one: _Tile, other: _Tile) -> None:
         )
     if one.acquired_at != other.acquired_at:
         raise UsageError(
-            f"{pair}: acquired at {one.acquired_at:%Y-%m-%d %H:%M:%S} and {other.acquired_at:%Y-%m-%d %H:%M:%S}: "
-            "tiles of two scenes; put each scene into a folder of its own"
+            f"{pair}: acquired at {one.acquired_at:%Y-%m-%d %H:%M:%S} and "
+            f"{other.acquired_at:%Y-%m-%d %H:%M:%S}: tiles of two scenes; put each scene into a folder of its own"
         )
     if one.bands != other.bands or repr(one.nodata) != repr(other.nodata):
         raise UsageError(f"{pair}: their wavelengths, bad bands or nodata values differ: not of one scene")
@@ -211,8 +211,8 @@ def _check_bands(tile: _Tile) -> None:
         stated = tile.bands[place].center_nm or 0.0
         if abs(stated - wanted) > _OFF_NM:
             raise UsageError(
-                f"{tile.file.name}: band {place + 1} lies at {stated:g} nm, EnMAP's at {wanted:g} nm: bands of "
-                "the VNIR come first, then those of the SWIR, in nanometres; describe other files in a TOML file"
+                f"{tile.file.name}: band {place + 1} lies at {stated:g} nm, EnMAP's at "
+                f"{wanted:g} nm: bands of the VNIR come first, then those of the SWIR; describe other files in a TOML file"
             )
 
 

@@ -1,8 +1,9 @@
 """EnMAP Level 2A as the data centre delivers it: METADATA.XML, SPECTRAL_IMAGE.TIF and quality layers.
 
 Sources: DLR, EnMAP HSI Level 1 / Level 2 Product Specification; where values stand in the XML as GFZ's EnPT
-and the EnMAP-Box read it. The image is sorted by wavelength across both spectrometers, while bands are numbered
-spectrometer by spectrometer (91 of the VNIR, 133 of the SWIR): ``expectedChannelsList`` says which is which.
+and the EnMAP-Box read it. The image is sorted by wavelength across both spectrometers, while bands are
+numbered spectrometer by spectrometer (91 of the VNIR, 133 of the SWIR): ``expectedChannelsList`` says which
+is which.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def read_delivery(package: Package, path: str) -> Product:
         path: its metadata or its image.
 
     Raises:
-        UsageError: it is not Level 2A, a file is missing, or the metadata are damaged or do not fit the image.
+        UsageError: it is not Level 2A, a file is missing, or the metadata are damaged or do not fit.
 
     """
     found = _FILE.fullmatch(PurePosixPath(path).name)
@@ -65,7 +66,7 @@ def read_delivery(package: Package, path: str) -> Product:
     stem, level = found.group(1), found.group(2).upper()
     if level != "L2A":
         raise UsageError(
-            f"{PurePosixPath(path).name}: is EnMAP {level}; Level 2A (surface reflectance) is read, order that"
+            f"{PurePosixPath(path).name}: is EnMAP {level}; Level 2A (surface reflectance) is read"
         )
     folder = PurePosixPath(path).parent
     metadata = _beside(package, folder, (f"{stem}-METADATA.XML",), stem)
@@ -79,7 +80,8 @@ def read_delivery(package: Package, path: str) -> Product:
     bands = _bands(root, name)
     if header.samples != len(bands):
         raise UsageError(
-            f"{file.name}: has {header.samples} bands, {name} describes {len(bands)}: they do not belong together"
+            f"{file.name}: has {header.samples} bands, {name} describes {len(bands)}: they do not belong "
+            "together"
         )
     masks = []
     for layer in ("QL_QUALITY_CLOUD", "QL_QUALITY_CLOUDSHADOW"):
@@ -124,8 +126,8 @@ def _bands(root: Element, name: str) -> list[tuple[int, Band]]:
         range(1, len(described) + 1)
     ):
         raise UsageError(
-            f"{name}: describes {len(described)} bands and lists {len(vnir)} of the VNIR and {len(swir)} of the "
-            f"SWIR; {VNIR_BANDS} and {SWIR_BANDS} are expected"
+            f"{name}: describes {len(described)} bands and lists {len(vnir)} of the VNIR and {len(swir)} "
+            f"of the SWIR; {VNIR_BANDS} and {SWIR_BANDS} are expected"
         )
     empty = _empty_bands(root, len(described), name)
     bands = []

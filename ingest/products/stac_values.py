@@ -97,7 +97,7 @@ def _sentinel2(
         if baseline is None:
             raise UsageError(
                 f"{where}: neither an offset (raster:bands) nor the processing baseline is stated, so that "
-                "0.1 of reflectance is in doubt; get the complete item, or describe the GeoTIFF in a TOML file"
+                "0.1 of reflectance is in doubt; get the complete item, or describe the image in a TOML file"
             )
         return (OFFSET if baseline >= OFFSET_BASELINE else 0.0), scale, notes
     if offset == 0.0 and baseline is not None and baseline >= OFFSET_BASELINE:

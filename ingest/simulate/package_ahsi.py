@@ -107,7 +107,7 @@ def simulate_ahsi(folder: Path, *, seed: int = 7, size_px: int = 300) -> AhsiSim
     Args:
         folder: made if missing; files of an earlier simulation there are replaced.
         seed: same seed and size, same pixels.
-        size_px: lines and samples of 30 m, 40 to 1,000. A thousand takes some 7 GB of memory.
+        size_px: lines and samples of 30 m, 40 to 1,000. A thousand takes 1.7 GB of memory.
 
     Raises:
         UsageError: a size or the seed is out of range.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from hypothesis import strategies as st
 
 from db.errors import UsageError
 from ingest.files import source_file
+from ingest.jp2_header import read_jp2_header
 from ingest.opening import RasterLimits, check_header, open_raster, reading
 from ingest.tiff_header import read_tiff_header
 from tests.ingest_files import NORTH_UP, bare_tiff, some_pixels, write_tiff
+from tests.sentinel2_files import write_jp2
 
 
 def read_all(path: Path) -> np.ndarray:
@@ -202,3 +206,151 @@ def test_damaged_headers_are_read_or_refused_and_nothing_else(
         read_all(path)
     except UsageError as error:
         assert "damaged.tif" in str(error)  # noqa: PT017 - any other exception fails the test
+
+
+def jp2_bytes(tmp_path: Path, **options: Any) -> bytes:
+    """A JP2 of 300 x 400 pixels in tiles of 128 rows."""
+    path = write_jp2(tmp_path / "whole.jp2", jp2_pixels(), 10.0, BLOCKXSIZE=128, BLOCKYSIZE=128, **options)
+    return path.read_bytes()
+
+
+def jp2_pixels() -> np.ndarray:
+    return some_pixels(1, 300, 400, "uint16", seed=7) * 50
+
+
+def sized(data: bytes, place: int, fmt: str, value: int) -> bytes:
+    """The same with a number of the SIZ marker changed."""
+    start = data.index(b"\xff\x4f\xff\x51") + place
+    return data[:start] + struct.pack(fmt, value) + data[start + struct.calcsize(fmt) :]
+
+
+def test_jpeg2000_is_read_as_it_was_written(tmp_path: Path) -> None:
+    jp2_bytes(tmp_path, NBITS=15)
+    file = source_file(tmp_path / "whole.jp2")
+    header = read_jp2_header(file)
+    assert (header.width_px, header.height_px, header.samples, header.bits) == (400, 300, 1, 16)
+    assert header.tile_px == (400, 128)
+    with open_raster(file) as dataset, reading(file):
+        assert dataset.block_shapes == [(128, 400)]
+        assert dataset.driver == "JP2OpenJPEG"
+        assert dataset.crs.to_epsg() == 32645
+        assert np.array_equal(dataset.read(), jp2_pixels())
+    three = write_jp2(tmp_path / "three.jp2", some_pixels(3, 9, 11, "uint8"), 60.0)
+    header = read_jp2_header(source_file(three))
+    assert (header.width_px, header.height_px, header.samples, header.bits) == (11, 9, 3, 8)
+    assert np.array_equal(read_all(three), some_pixels(3, 9, 11, "uint8"))
+
+
+@pytest.mark.parametrize(
+    ("place", "fmt", "value", "reason"),
+    [
+        (8, ">II", (200_000, 200_000), "times its size|tiles"),
+        (8, ">I", 2_000_000, "along a side"),
+        (8, ">I", 0, "nothing in it"),
+        (24, ">I", 0, "tiles of 0 x 128"),
+        (24, ">II", (1, 1), "120000 tiles"),
+        (40, ">H", 16_000, "not all described|different pixel sizes|more than 1024 bands"),
+        (43, ">B", 2, "different pixel sizes"),
+        (40, ">H", 0, "nothing in it"),
+    ],
+)
+def test_impossible_claims_of_jpeg2000_are_refused_before_gdal_sees_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: int,
+    fmt: str,
+    value: int | tuple[int, int],
+    reason: str,
+) -> None:
+    data = jp2_bytes(tmp_path)
+    for index, number in enumerate(value if isinstance(value, tuple) else (value,)):
+        data = sized(data, place + index * struct.calcsize(">I"), f">{fmt[1]}", number)
+    monkeypatch.setattr(rasterio, "open", lambda *_args, **_options: pytest.fail("GDAL was asked"))
+    path = tmp_path / "bomb.jp2"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=rf"bomb\.jp2: .*({reason})"):
+        read_all(path)
+
+
+def test_a_jpeg2000_giant_in_few_bytes_is_refused(tmp_path: Path) -> None:
+    data = jp2_bytes(tmp_path)
+    for place, number in ((8, 40_000), (12, 40_000), (24, 8_000), (28, 8_000)):
+        data = sized(data, place, ">I", number)
+    path = tmp_path / "bomb.jp2"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="times its size"):
+        read_all(path)
+    for place, number in ((24, 40_000), (28, 40_000)):
+        data = sized(data, place, ">I", number)
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="smaller tiles"):
+        read_all(path)
+
+
+@pytest.mark.parametrize("is_length_known", [True, False])
+def test_truncated_jpeg2000_is_refused(tmp_path: Path, is_length_known: bool) -> None:
+    whole = jp2_bytes(tmp_path)
+    path = tmp_path / "cut.jp2"
+    box = whole.index(b"jp2c") - 4
+    for share in (0.0, 0.001, 0.1, 0.5, 0.95, 0.9999):
+        cut = whole[: max(12, int(len(whole) * share))]
+        if not is_length_known and len(cut) > box + 8:
+            cut = cut[:box] + bytes(4) + cut[box + 4 :]
+        path.write_bytes(cut)
+        with pytest.raises(UsageError, match=r"cut\.jp2: "):
+            read_all(path)
+    # As an interrupted download leaves it that had reserved the whole size.
+    path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    with pytest.raises(UsageError, match="has no end"):
+        read_all(path)
+
+
+def test_a_lost_tile_of_jpeg2000_is_an_error_and_not_zeros(tmp_path: Path) -> None:
+    whole = jp2_bytes(tmp_path)
+    last_tile = whole.rindex(b"\xff\x90\x00\x0a")
+    path = tmp_path / "lost.jp2"
+    path.write_bytes(whole[: last_tile + 6] + b"\x00\xff\xff\xff" + whole[last_tile + 10 :])
+    with pytest.raises(UsageError, match=r"lost\.jp2: cannot be read"):
+        read_all(path)
+
+
+def test_a_bare_codestream_and_a_renamed_file_are_refused(tmp_path: Path) -> None:
+    whole = jp2_bytes(tmp_path)
+    path = tmp_path / "bare.j2k"
+    path.write_bytes(whole[whole.index(b"\xff\x4f\xff\x51") :])
+    with pytest.raises(UsageError, match="not a TIFF"):
+        read_all(path)
+
+
+def test_side_files_change_nothing_beside_jpeg2000(tmp_path: Path) -> None:
+    jp2_bytes(tmp_path)
+    (tmp_path / "whole.jp2.aux.xml").write_text(
+        "<PAMDataset><SRS>EPSG:32633</SRS><GeoTransform>1,2,0,3,0,-2</GeoTransform></PAMDataset>"
+    )
+    (tmp_path / "whole.j2w").write_text("2\n0\n0\n-2\n1\n1\n")
+    file = source_file(tmp_path / "whole.jp2")
+    with open_raster(file) as dataset, reading(file):
+        assert dataset.crs.to_epsg() == 32645
+        assert dataset.transform.a == 10.0
+        assert dataset.files == [str(file.path)]
+
+
+# rasterio 1.4 prints messages of GDAL that are no UTF-8, as from a damaged box, as errors of its own logging.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(changes=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 255)), min_size=1, max_size=6))
+def test_damaged_jpeg2000_headers_are_read_or_refused_and_nothing_else(
+    tmp_path: Path, changes: list[tuple[int, int]]
+) -> None:
+    source = tmp_path / "small.jp2"
+    if not source.exists():
+        write_jp2(source, some_pixels(1, 9, 11), 10.0)
+    data = bytearray(source.read_bytes())
+    for place, value in changes:
+        data[place % len(data)] = value
+    path = tmp_path / "damaged.jp2"
+    path.write_bytes(bytes(data))
+    try:
+        read_all(path)
+    except UsageError as error:
+        assert "damaged.jp2" in str(error)  # noqa: PT017 - any other exception fails the test

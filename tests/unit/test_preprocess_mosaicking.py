@@ -20,7 +20,7 @@ def ground(bands: int = 2, *, seed: int = 1) -> np.ndarray:
 
 
 def piece(truth: np.ndarray, columns: slice, gain: float = 1.0, offset: float = 0.0) -> np.ndarray:
-    """An image that sees some columns, with a gain and an offset of its own (those of band 2 half as strong)."""
+    """An image that sees some columns, with a gain and an offset of its own (half as strong in band 2)."""
     image = np.full(truth.shape, np.nan, np.float32)
     image[0, :, columns] = truth[0, :, columns] * gain + offset
     image[1:, :, columns] = truth[1:, :, columns] * (1 + (gain - 1) / 2) + offset / 2
@@ -80,7 +80,7 @@ def test_no_seam_is_left() -> None:
     def step(mosaic: np.ndarray) -> float:
         """Largest mean step between neighbouring columns, beyond the ground's own, relative to brightness."""
         own = np.diff(truth.astype(float), axis=2).mean(axis=1)
-        return float(np.abs((np.diff(mosaic.astype(float), axis=2).mean(axis=1) - own)).max() / truth.mean())
+        return float(np.abs(np.diff(mosaic.astype(float), axis=2).mean(axis=1) - own).max() / truth.mean())
 
     assert step(plain) > 0.2
     found = balance(images, valid_of(images), reference=0)

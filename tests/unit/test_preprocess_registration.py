@@ -36,7 +36,7 @@ def draw_ground(size: int, seed: int) -> Image:
 
 @pytest.fixture(scope="module")
 def ground() -> Image:
-    return draw_ground(700, 3)
+    return draw_ground(670, 3)
 
 
 def seen(ground: Image, row: float, col: float, size: int) -> Image:
