@@ -8,6 +8,7 @@ through (Gao et al. 2009, doi:10.1016/j.rse.2007.12.015).
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,9 +188,25 @@ def find_bad_bands(center_nm: Vector, width_nm: Vector, figures: BandFigures) ->
         limit = NOISY_SHARE * float(np.median(around)) if len(around) else 0.0
         if snr[band] < LEAST_SNR or snr[band] < min(GOOD_SNR, limit):
             reasons[band] = "noisy"
+    for bad in find_overlaps(center_nm, width_nm, snr, reasons):
+        reasons[bad.index] = bad.reason
+    return [BadBand(band, reasons[band]) for band in sorted(reasons)]
+
+
+def find_overlaps(center_nm: Vector, width_nm: Vector, snr: Vector, bad: Container[int]) -> list[BadBand]:
+    """Bands that another spectrometer sees better.
+
+    Args:
+        center_nm: centre wavelengths, nm; where they go back a second spectrometer begins.
+        width_nm: full widths at half maximum, nm.
+        snr: signal-to-noise ratio of each band.
+        bad: bands that are not to be used anyway, and replace none.
+
+    """
+    reasons: dict[int, str] = {}
     winners: set[int] = set()
     for pair in _overlaps(center_nm, width_nm):
-        if pair[0] in reasons or pair[1] in reasons:
+        if any(band in bad or band in reasons for band in pair):
             continue
         # A wide band may double several narrow ones: once it has won against one, it replaces them all.
         won = [band for band in pair if band in winners]

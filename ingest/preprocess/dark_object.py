@@ -85,7 +85,8 @@ def fit_dark_object(
     if method == "cost":
         if sun_elevation_deg is None:
             raise UsageError(
-                "cost needs the sun's elevation, which the product does not state; use dark-object"
+                "--atmosphere cost needs the sun's elevation, which the product does not state; use "
+                "dark-object"
             )
         transmittance = max(_LEAST_TRANSMITTANCE, math.sin(math.radians(sun_elevation_deg)))
     path = np.array([_darkest(band) for band in image]) - DARK_REFLECTANCE * transmittance

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import attr
@@ -25,6 +26,8 @@ from rasterio.windows import Window
 from db.errors import UsageError
 from db.raster.grid import Grid
 from ingest.crs import WGS84_SRID
+from ingest.files import SourceFile
+from ingest.opening import reading
 from ingest.preprocess.rpc_model import locate, project
 from ingest.preprocess.terrain import Terrain
 from ingest.processing.source import FloatArray, reduced_shape
@@ -167,6 +170,7 @@ class OrthoSource:
         offset_m: metres east and north: what would stand there stands here, as registration wants it.
         resampling: nearest, bilinear or cubic.
         nodata: value of the image's pixels without data; they take no part in resampling.
+        file: the image's file, which messages about damage name; None: GDAL's errors pass as they are.
 
     """
 
@@ -182,7 +186,9 @@ class OrthoSource:
         offset_m: tuple[float, float] = (0.0, 0.0),
         resampling: str = "bilinear",
         nodata: float | None = 0.0,
+        file: SourceFile | None = None,
     ) -> None:
+        self._file = file
         self._dataset = dataset
         self._bands = list(bands)
         self._rpc = rpc
@@ -258,7 +264,8 @@ class OrthoSource:
         if window is None:
             return pixels
         # Of a dataset that is handed over, rasterio takes the polynomials it carries and no others.
-        image = self._dataset.read(self._bands, window=window)
+        with nullcontext() if self._file is None else reading(self._file):
+            image = self._dataset.read(self._bands, window=window)
         rpc = attr.evolve(
             self._rpc,
             line_off=self._rpc.line_off - window.row_off,

@@ -48,6 +48,7 @@ def clouds_from_masks(masks: Sequence[Mask], grid: Grid) -> Cloudiness:
 
     """
     found: BoolArray | None = None
+    seen: BoolArray | None = None
     place: Affine | None = None
     for mask in masks:
         with open_raster(mask.file) as dataset, reading(mask.file):
@@ -61,16 +62,16 @@ def clouds_from_masks(masks: Sequence[Mask], grid: Grid) -> Cloudiness:
         codes = decode_mask(mask.kind, values)
         hidden = (codes == CLOUD) | (codes == SHADOW)
         if found is None:
-            found, place, seen = hidden, transform, codes != NODATA
-        elif found.shape == hidden.shape and transform == place:
+            found, place, seen = hidden, transform, np.asarray(codes != NODATA, dtype=np.bool_)
+        elif seen is not None and found.shape == hidden.shape and transform == place:
             found |= hidden
             seen &= codes != NODATA
         else:
             raise UsageError(f"{mask.file.name}: lies on another grid than the product's other masks")
-    if found is None or place is None:
+    if found is None or seen is None or place is None:
         raise ValueError("there is no mask to decode")
     clouds = clouds_of_mask(found, place, grid)
-    share = float(np.count_nonzero(found) / max(1, np.count_nonzero(seen)))
+    share = float(np.count_nonzero(found) / max(1, int(np.count_nonzero(seen))))
     names = [mask.file.name for mask in masks]
     step = {
         "step": "clouds",

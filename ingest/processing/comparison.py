@@ -155,10 +155,9 @@ class Comparison:
             return None, []
         reference = self.reduced(factor)
         valid = np.isfinite(reduced).all(axis=0) & np.isfinite(reference).all(axis=0)
-        if hidden is not None:
-            valid &= ~hidden
+        clear: BoolArray = np.asarray(valid if hidden is None else valid & ~hidden, dtype=np.bool_)
         fit = irmad if method == "irmad" else match_histograms
-        fitted = fit(reduced, reference, valid)
+        fitted = fit(reduced, reference, clear)
         name = {"irmad": "IR-MAD", "histogram": "histogram matching"}[method]
         step = {
             "step": "normalised",

@@ -11,13 +11,15 @@ from psycopg import Connection
 from db.errors import UsageError
 from db.raster.grid import Grid
 from db.scenes import Acquisition, Scene
+from db.sensors import sensor_by_key
 from ingest.opening import open_raster
-from ingest.preprocess.orthorectification import OrthoSource, ortho_grid
+from ingest.preprocess.bad_bands import BandFigures
+from ingest.preprocess.orthorectification import OrthoSource, ortho_grid, terrain_coverage
 from ingest.preprocess.terrain import open_terrain
 from ingest.processing.calibrating import calibration_of
 from ingest.processing.material import AsDelivered, Material, Panchromatic
 from ingest.processing.native import NativeSource
-from ingest.processing.sensor_geometry import corrected_hyperspectral
+from ingest.processing.sensor_geometry import corrected_hyperspectral, overlaps_marked
 from ingest.processing.shifted import ShiftedSource
 from ingest.processing.source import PixelSource
 from ingest.processing.stacked import StackedSource
@@ -26,6 +28,9 @@ from ingest.products.product import Part, Product
 
 HYPERSPECTRAL_BANDS = 30
 """From this many bands on a part counts as hyperspectral."""
+
+NEARLY_NOMINAL = 0.15
+"""A product's pixel size that differs by no more than this share counts as the instrument's."""
 
 
 def acquisition_of(product: Product) -> Acquisition:
@@ -134,7 +139,7 @@ def _in_sensor_geometry(
     parts = _parts_together(product, part)
     panchromatic = _panchromatic_part(product, part, treatment)
     finest = part if panchromatic is None else panchromatic
-    resolution_m = treatment.resolution_m or finest.resolution_m
+    resolution_m = treatment.resolution_m or _nominal_resolution_m(conn, finest)
     srid = None
     if reference is not None:
         resolution_m, srid = treatment.resolution_m or reference.grid.resolution_x, reference.grid.srid
@@ -149,6 +154,7 @@ def _in_sensor_geometry(
     steps: list[dict[str, Any]] = []
     calibrations = []
     images: list[tuple[Any, Part]] = []
+    figures: list[BandFigures] = []
     for each in parts:
         calibration, level, step = calibration_of(conn, product, each, treatment)
         calibrations.append(calibration)
@@ -157,17 +163,21 @@ def _in_sensor_geometry(
         _check_size(dataset, each, product.name)
         image = each
         if len(each.layers) >= HYPERSPECTRAL_BANDS:
-            dataset, image, more = corrected_hyperspectral(dataset, each, treatment, stack, workspace)
+            dataset, image, more, seen = corrected_hyperspectral(dataset, each, treatment, stack, workspace)
             steps += more
+            figures.append(seen)
         images.append((dataset, image))
+    bands, more = overlaps_marked([layer.band for _, image in images for layer in image.layers], figures)
+    steps += more
     pan_dataset = None
     if panchromatic is not None:
         pan_dataset = stack.enter_context(open_raster(panchromatic.layers[0].files[0]))
         _check_size(pan_dataset, panchromatic, product.name)
+    finest_image = images[0][0] if pan_dataset is None else pan_dataset
     grid = ortho_grid(
         finest.rpc,
-        (pan_dataset or images[0][0]).width,
-        (pan_dataset or images[0][0]).height,
+        finest_image.width,
+        finest_image.height,
         resolution_m=resolution_m,
         srid=srid,
         height_m=height_m,
@@ -186,6 +196,11 @@ def _in_sensor_geometry(
         return (sources[0] if len(sources) == 1 else StackedSource(sources)), pan
 
     steps.append(_ortho_step(treatment, grid, height_m, terrain is not None))
+    if terrain is not None:
+        covered = terrain_coverage(finest.rpc, finest_image.width, finest_image.height, terrain)
+        steps[-1]["terrain_coverage"] = covered
+        if covered < 1.0:
+            steps[-1]["text"] += f", which covers {covered:.1%} of the image; the rest has no data"
     source, pan_source = ortho(0.0, 0.0)
     pan = None
     if panchromatic is not None and pan_source is not None:
@@ -197,7 +212,7 @@ def _in_sensor_geometry(
         calibration = calibration.stacked(other)
     return Material(
         name=product.name,
-        bands=tuple(layer.band for _, image in images for layer in image.layers),
+        bands=bands,
         source=source,
         moved=ortho,
         calibration=calibration,
@@ -250,7 +265,14 @@ def _ortho(
         offset_m=(moved_px[1] * grid.resolution_x, -moved_px[0] * grid.resolution_y),
         resampling=treatment.resampling,
         nodata=0.0 if part.nodata is None else part.nodata,
+        file=part.layers[0].files[0],
     )
+
+
+def _nominal_resolution_m(conn: Connection[Any], part: Part) -> float:
+    """The instrument's pixel size where the product's is about that, so that its scenes share pixels."""
+    nominal_m = sensor_by_key(conn, part.sensor).resolution_m
+    return nominal_m if abs(part.resolution_m / nominal_m - 1) <= NEARLY_NOMINAL else part.resolution_m
 
 
 def _ortho_step(treatment: Treatment, grid: Grid, height_m: float, has_terrain: bool) -> dict[str, Any]:

@@ -186,7 +186,8 @@ def _check_alike(one: _Tile, other: _Tile) -> None:
     if one.acquired_at != other.acquired_at:
         raise UsageError(
             f"{pair}: acquired at {one.acquired_at:%Y-%m-%d %H:%M:%S} and "
-            f"{other.acquired_at:%Y-%m-%d %H:%M:%S}: tiles of two scenes; put each scene into a folder of its own"
+            f"{other.acquired_at:%Y-%m-%d %H:%M:%S}: tiles of two scenes; put each into a "
+            "folder of its own"
         )
     if one.bands != other.bands or repr(one.nodata) != repr(other.nodata):
         raise UsageError(f"{pair}: their wavelengths, bad bands or nodata values differ: not of one scene")
@@ -196,7 +197,7 @@ def _check_alike(one: _Tile, other: _Tile) -> None:
     pixels, other_pixels = ((each.a, each.b, each.d, each.e) for each in (place, other_place))
     if any(abs(a - b) > 1e-6 * abs(place.a) for a, b in zip(pixels, other_pixels, strict=True)):
         raise UsageError(f"{pair}: have different pixels; tiles of one scene share a grid")
-    across, down = (other_place.c - place.c) / place.a, (other_place.f - place.f) / place.e
+    across, down = (other_place.c - place.c) / place.a, (place.f - other_place.f) / -place.e
     if max(abs(across - round(across)), abs(down - round(down))) > _ALIGNED_PX:
         raise UsageError(
             f"{pair}: their pixels do not lie on one grid (they are {across:.3f} columns and {down:.3f} rows "
@@ -212,7 +213,8 @@ def _check_bands(tile: _Tile) -> None:
         if abs(stated - wanted) > _OFF_NM:
             raise UsageError(
                 f"{tile.file.name}: band {place + 1} lies at {stated:g} nm, EnMAP's at "
-                f"{wanted:g} nm: bands of the VNIR come first, then those of the SWIR; describe other files in a TOML file"
+                f"{wanted:g} nm: bands of the VNIR come first, then those of the SWIR; describe other "
+                "files in a TOML file"
             )
 
 

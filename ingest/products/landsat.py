@@ -166,7 +166,7 @@ def _layer(
     names.append(place)
     # The sun's share goes into the scale: (stored + added / gain) * gain / sin(elevation).
     light = 1.0 if level == "surface_reflectance" else math.sin(math.radians(sun_elevation_deg))
-    return Layer(band, (package.files[place],), 1, added / gain, gain)
+    return Layer(band, (package.files[place],), 1, added / gain, gain / light)
 
 
 def _part(

@@ -65,5 +65,5 @@ def _of_named(found: list[tuple[Reader, str]], named: str) -> list[tuple[Reader,
     own = [each for each in found if each[1] == named]
     if own:
         return own
-    stem = PurePosixPath(named).name
-    return [each for each in found if stem.startswith(PurePosixPath(each[1]).stem)]
+    name = PurePosixPath(named).name
+    return [each for each in found if name.startswith(PurePosixPath(each[1]).stem.removesuffix("_MTL"))]

@@ -316,7 +316,8 @@ class _Acquisition:
         """Whole digital numbers with the detector's noise; 0 is kept for no data."""
         noise = self._rng.standard_normal(signal.shape, dtype=np.float32)
         noisy = signal + noise * np.sqrt(1.0 + 0.004 * np.maximum(signal, 0))
-        return np.clip(np.rint(noisy), 1, _LARGEST_NUMBER).astype(np.uint16)
+        counted: NDArray[np.uint16] = np.clip(np.rint(noisy), 1, _LARGEST_NUMBER).astype(np.uint16)
+        return counted
 
     def write(self, folder: Path, truth: Path) -> SimulatedPackage:
         """Write the package and its truth."""
@@ -380,7 +381,7 @@ class _Acquisition:
 
 
 def traps(seed: int, height_m: FloatMap) -> tuple[Mask, Mask]:
-    """Ground that looks like cloud: a pond of bright dry tailings with straight edges, snow on the heights."""
+    """Ground that looks like cloud: a pond of bright dry tailings with straight edges, and snow patches."""
     height, width = height_m.shape
     rng = stream(seed, "traps")
     tailings = np.zeros(height_m.shape, bool)
@@ -413,7 +414,7 @@ def _same_ground(seed: int, grounds: dict[int, Ground]) -> tuple[Mask, Mask]:
         same &= np.abs(first.tone - other.tone) < 0.005
         same &= first.plant == other.plant
     changed = first.land_class != others[-1].land_class
-    tailings, snow = traps(seed, first.height_m)
+    _, snow = traps(seed, first.height_m)
     # Shading and cast shadow of changed relief reach beyond it.
     same = ndimage.binary_erosion(same, iterations=20, border_value=1)
     return np.asarray(same & ~ndimage.binary_dilation(snow, iterations=4), dtype=np.bool_), changed
@@ -422,7 +423,8 @@ def _same_ground(seed: int, grounds: dict[int, Ground]) -> tuple[Mask, Mask]:
 def _terrain_map(height_m: FloatMap) -> FloatMap:
     """Heights in cells of 4 x 4 pixels."""
     rows, columns = (n // 4 * 4 for n in height_m.shape)
-    return height_m[:rows, :columns].reshape(rows // 4, 4, columns // 4, 4).mean(axis=(1, 3))[None]
+    cells: FloatMap = height_m[:rows, :columns].reshape(rows // 4, 4, columns // 4, 4).mean(axis=(1, 3))[None]
+    return cells
 
 
 def _write_map(path: Path, values: NDArray[Any], placement: Placement, *, cell_px: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Side files of simulated packages, in the layout of the Chinese data centre: XML, RPB, TIFF without a place."""
+"""Files of simulated packages in the layout of the Chinese data centre: XML, RPB, TIFF without a place."""
 
 import copy
 import warnings

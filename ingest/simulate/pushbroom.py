@@ -1,4 +1,4 @@
-"""A pushbroom camera over terrain: which ground every pixel of its image sees, and rational polynomials for it."""
+"""A pushbroom camera over terrain: which ground every pixel of its image sees, and polynomials for it."""
 
 import math
 from dataclasses import dataclass
@@ -131,7 +131,7 @@ class Camera:
 
 def to_geographic(east_m: Any, north_m: Any) -> tuple[Any, Any]:
     """Longitude and latitude of points in EPSG:32645, degrees."""
-    return Transformer.from_crs(SRID, 4326, always_xy=True).transform(east_m, north_m)  # type: ignore[no-any-return]
+    return Transformer.from_crs(SRID, 4326, always_xy=True).transform(east_m, north_m)
 
 
 def _axes() -> tuple[Points, Points]:

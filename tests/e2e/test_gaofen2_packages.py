@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -121,8 +122,8 @@ def test_reflectance_is_the_planted_one(years: Years) -> None:
     for band in range(4):
         ratio = seen[band][valid] / truth[band][valid]
         assert abs(np.median(ratio) - 1) < 0.005
-        # Pixel by pixel the two differ by resampling and noise; means of 10 m do not.
-        coarse = blocks(np.where(valid, seen[band], np.nan), 3) / blocks(truth[band], 3)
+        # Pixel by pixel the two differ by resampling and noise; means of 16 m do not.
+        coarse = blocks(np.where(valid, seen[band], np.nan), 5) / blocks(truth[band], 5)
         assert np.nanquantile(np.abs(coarse - 1), 0.9) < 0.02
 
 
@@ -240,14 +241,15 @@ def test_archive_filled_clouds_and_sharpening(years: Years, tmp_path: Path) -> N
     one, two = years.pixels[2021][:, rows, columns], filled[:, other_rows, other_columns]
     inside = hidden & np.isfinite(one).all(axis=0) & np.isfinite(two).all(axis=0)
     assert np.median(np.abs(two - one)[:, inside]) < 0.01
-    assert scene.observed_m2 < years.scenes[2021].observed_m2 * 0.97
+    assert scene.cloud_fraction is not None
+    assert scene.cloud_fraction > 0.05
 
     lode(
         years.url, "ingest", "scene", years.package(2021).folder, "--dem", years.simulation.terrain,
         "--product", "sharp", "--pansharpen", "gram-schmidt",
     )  # fmt: skip
     scene, sharp = reflectance(years.url, "sharp")
-    assert scene.grid.resolution_x == pytest.approx(0.81)
+    assert scene.grid.resolution_x == pytest.approx(0.8)
     truth = on_grid(years.package(2021).reflectance, scene.grid, mode=Resampling.bilinear) / 1e4
     coarse = on_grid(years.package(2021).reflectance, base.grid)
     assert np.nanmean(sharp[1] / truth[1]) == pytest.approx(1, abs=0.01)
@@ -298,7 +300,7 @@ def test_spoiled_packages_are_refused_and_leave_nothing(
     elif fault == "another satellite":
         xml.write_text(xml.read_text().replace("<SatelliteID>GF2<", "<SatelliteID>XX9<"))
     elif fault == "another size":
-        xml.write_text(xml.read_text().replace("<WidthInPixels>", "<WidthInPixels>1"))
+        xml.write_text(re.sub(r"(?<=<WidthInPixels>)\d+", lambda found: f"{int(found[0]) + 8}", xml.read_text()))
     elif fault == "no XML":
         xml.write_text(xml.read_text()[:400])
     elif fault == "entities":

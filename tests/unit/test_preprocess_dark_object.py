@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from db.errors import UsageError
+from db.scenes import Acquisition
+from ingest.preprocess.calibration import LinearCalibration
 from ingest.preprocess.dark_object import fit_dark_object
+from ingest.processing.atmosphere import find_atmosphere
+from ingest.processing.material import Material
+from ingest.processing.treatment import Treatment
+from ingest.products.product import Band
 
 CENTER_NM = np.array([485.0, 555.0, 660.0, 830.0])
 PATH = 0.08 * (CENTER_NM / 485.0) ** -2.0
@@ -106,3 +112,56 @@ def test_cost_needs_the_sun_and_methods_are_two() -> None:
         fit_dark_object(seen(ground()), sun_elevation_deg=None, method="flaash", center_nm=CENTER_NM)
     with pytest.raises(ValueError, match="does not fit"):
         fit_dark_object(seen(ground()), sun_elevation_deg=None, method="dos", center_nm=CENTER_NM[:3])
+
+
+def material_of(centers: Any, sun_elevation_deg: float | None, fault: str | None = None) -> Material:
+    """A material of which only facts are asked."""
+    source: Any = None
+    return Material(
+        name="scene",
+        bands=[Band(str(i), center_nm=nm, fault=fault if i == 0 else None) for i, nm in enumerate(centers)],
+        source=source,
+        moved=lambda _row, _col: (source, None),
+        calibration=LinearCalibration(np.ones(len(centers)), np.zeros(len(centers))),
+        level="toa_reflectance",
+        masks=(),
+        acquisition=Acquisition(sun_elevation_deg=sun_elevation_deg),
+        as_delivered=None,
+        panchromatic=None,
+        steps=(),
+        block_rows=64,
+    )
+
+
+def test_a_scenes_atmosphere_is_found_and_described() -> None:
+    surface = ground()
+    transmittance = math.sin(math.radians(SUN_DEG))
+    image = seen(surface, transmittance)
+    material = material_of(CENTER_NM.tolist(), SUN_DEG)
+    function, step = find_atmosphere(material, Treatment(atmosphere="cost"), image)
+    np.testing.assert_allclose(function(image), surface, atol=0.004)
+    assert step["step"] == "atmosphere"
+    assert step["method"] == "cost"
+    assert step["transmittance"] == pytest.approx(transmittance)
+
+
+def test_a_faulty_band_sets_no_limit_for_the_others() -> None:
+    image = seen(ground())
+    image[0, 50:, :] = 0.012
+    material = material_of(CENTER_NM.tolist(), None, fault="dead")
+    function, _step = find_atmosphere(material, Treatment(atmosphere="dark-object"), image)
+    np.testing.assert_allclose(function(image)[1:], ground()[1:], atol=0.003)
+
+
+@pytest.mark.parametrize(
+    ("method", "centers", "sun", "message"),
+    [
+        ("cost", CENTER_NM.tolist(), None, "scene: --atmosphere cost needs the sun's elevation"),
+        ("quac", [485.0, None, 660.0, 830.0], 40.0, "scene: --atmosphere quac needs the wavelengths"),
+        ("6s", CENTER_NM.tolist(), 40.0, "scene: 6S needs the time"),
+        ("flaash", CENTER_NM.tolist(), 40.0, "scene: --atmosphere 'flaash' is not known"),
+    ],
+)
+def test_what_is_missing_is_said(method: str, centers: Any, sun: float | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find_atmosphere(material_of(centers, sun), Treatment(atmosphere=method), seen(ground()))

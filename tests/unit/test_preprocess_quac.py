@@ -68,16 +68,18 @@ def test_fields_of_vegetation_change_little() -> None:
     ground = surface()
     plain = fit_quac(seen(ground), CENTER_NM)
     leaf = np.where(CENTER_NM < 700, 0.05, np.where(CENTER_NM < 1300, 0.5, 0.2))
-    ground[:, 50:, :] = leaf[:, None, None] * np.random.default_rng(1).uniform(0.8, 1.2, ground[:, 50:, :].shape[1:])
+    ground[:, 50:, :] = leaf[:, None, None] * np.random.default_rng(1).uniform(
+        0.8, 1.2, ground[:, 50:, :].shape[1:]
+    )
     green = fit_quac(seen(ground), CENTER_NM)
     np.testing.assert_allclose(green.gain, plain.gain, rtol=0.12)
 
 
 def test_missing_pixels_stay_and_bands_without_data_or_wavelength_pass() -> None:
     image = seen(surface())
-    image[:, 40:50] = np.nan
     image[30] = np.nan
     image[31] = 0.2
+    image[:, 40:50] = np.nan
     center = CENTER_NM.copy()
     center[50] = np.nan
     quick = fit_quac(image, center)

@@ -83,7 +83,8 @@ def test_a_planted_shift_is_found(ground: Image, shift: tuple[float, float]) -> 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (2.75, -5.25)])
 def test_small_scenes_use_small_windows(ground: Image, size: int, shift: tuple[float, float]) -> None:
     result = found(*pair(ground, size, shift))
-    assert (result.d_row, result.d_col) == pytest.approx(shift, abs=0.1)
+    # Windows of half of 40 pixels hold two or three field borders each.
+    assert (result.d_row, result.d_col) == pytest.approx(shift, abs=0.2 if size < 64 else 0.1)
 
 
 def test_the_sign_is_that_of_displaced_pixels(ground: Image) -> None:

@@ -80,7 +80,9 @@ def test_own_water_and_ozone_replace_the_standard_atmosphere() -> None:
     ("latitude", "month", "number"),
     [(10, 7, "1"), (-20, 1, "1"), (40, 7, "2"), (40, 1, "3"), (-40, 1, "2"), (60, 7, "4"), (-60, 7, "5")],
 )
-def test_the_standard_atmosphere_is_that_of_latitude_and_season(latitude: float, month: int, number: str) -> None:
+def test_the_standard_atmosphere_is_that_of_latitude_and_season(
+    latitude: float, month: int, number: str
+) -> None:
     air = replace(AIR, latitude_deg=latitude, acquired_at=datetime(2021, month, 5, tzinfo=UTC))
     assert input_deck(air, 660.0, 60.0).splitlines()[2] == number
 
@@ -104,7 +106,7 @@ def test_output_without_coefficients_is_refused(text: str) -> None:
 
 
 def test_the_printed_result_follows_from_the_printed_coefficients() -> None:
-    # The example in Py6S's documentation: radiance 38.529 becomes reflectance 0.22187 with these coefficients.
+    # The example in Py6S's documentation: with these coefficients radiance 38.529 becomes 0.22187.
     found = parse_output(EARLIER)
     correction = SixsCorrection(np.array([found.xa]), np.array([found.xb]), np.array([found.xc]))
     corrected = correction.apply(np.array([[[38.529, np.nan]]], np.float32))
@@ -115,11 +117,11 @@ def test_the_printed_result_follows_from_the_printed_coefficients() -> None:
 
 def test_air_that_was_planted_is_taken_off_band_by_band() -> None:
     surface = np.random.default_rng(0).uniform(0.02, 0.6, (2, 8, 9)).astype(np.float32)
-    path, transmittance, albedo = (np.array(v)[:, None, None] for v in ([0.08, 0.02], [0.8, 0.9], [0.15, 0.05]))
-    seen = path + transmittance * surface / (1 - albedo * surface)
-    correction = SixsCorrection(
-        (1 / transmittance).ravel(), (path / transmittance).ravel(), albedo.ravel()
+    path, transmittance, albedo = (
+        np.array(v)[:, None, None] for v in ([0.08, 0.02], [0.8, 0.9], [0.15, 0.05])
     )
+    seen = path + transmittance * surface / (1 - albedo * surface)
+    correction = SixsCorrection((1 / transmittance).ravel(), (path / transmittance).ravel(), albedo.ravel())
     np.testing.assert_allclose(correction.apply(seen.astype(np.float32)), surface, atol=1e-5)
 
 

@@ -158,7 +158,7 @@ def test_tiles_of_different_scenes_are_refused_and_named(
 ) -> None:
     write_tile(tmp_path / "enmap_1.tif", 0, 0)
     write_tile(tmp_path / "enmap_2.tif", *place, **changed)
-    with pytest.raises(UsageError, match="enmap_1.tif and enmap_2.tif") as caught:
+    with pytest.raises(UsageError, match=r"enmap_1\.tif and enmap_2\.tif") as caught:
         product_of(tmp_path)
     assert said in str(caught.value)
 
