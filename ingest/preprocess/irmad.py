@@ -6,9 +6,10 @@ Nielsen 2008, doi:10.1016/j.rse.2007.07.013).
 
 Two traps are dealt with. Weighting by probability makes the variance of unchanged pixels look smaller than it
 is, round after round, until a chance few are left: the variance is divided by what the weighting costs a
-normal distribution. And the method is blind to change that some linear mixture of bands explains (a season's
-vegetation, brighter in one band): the line of each band starts from the largest consensus of pixels, not from
-their mean, so that a season is followed only where most pixels follow it.
+normal distribution; it is also started a second time from pixels that agree in all bands at once, and the
+result that more pixels agree with is taken. And the method is blind to change that some linear mixture of
+bands explains (a season's vegetation, brighter in one band): the line of each band starts from the largest
+consensus of pixels, not from their mean, so that a season is followed only where most pixels follow it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ MOST_UNFITTED_SHARE = 0.5
 LEAST_AGREEMENT = 0.1
 """Of the fitted scene with its reference, beyond chance: 0 for unrelated images, 1 without change."""
 
+STEEPEST = 2.0
+"""Gains beyond this, or below its inverse, are not what light and air do between two dates."""
+
 _AGREES = 0.1
+_ALIKE = 0.05
 _LEAST_DATA_SHARE = 0.9
 _LEAST_DEVIATION = 1e-6
 _ROUNDS = 50
@@ -134,7 +139,34 @@ def irmad(target: FloatArray, reference: FloatArray, valid: BoolArray) -> Normal
     chosen = usable
     if len(usable) > COMPARED_BANDS:
         chosen = [usable[i] for i in np.linspace(0, len(usable) - 1, COMPARED_BANDS).round().astype(int)]
-    probability, iterations = _no_change(*(_columns(image, chosen, places) for image in (target, reference)))
+    x, y = (_columns(image, chosen, places) for image in (target, reference))
+    alike = _alike_in_all_bands(x, y)
+    found, refused = [], []
+    for start in (np.ones(len(places)), alike):
+        probability, iterations = _no_change(x, y, start)
+        try:
+            found.append(_fitted(target, reference, places, usable, chosen, probability, iterations))
+        except UsageError as error:
+            refused.append(error)
+    try:
+        found.append(_fitted(target, reference, places, usable, chosen, alike, 0))
+    except UsageError as error:
+        refused.append(error)
+    if not found:
+        raise refused[0]
+    return max(found, key=lambda each: each.agreement)
+
+
+def _fitted(
+    target: FloatArray,
+    reference: FloatArray,
+    places: Places,
+    usable: list[int],
+    chosen: list[int],
+    probability: Matrix,
+    iterations: int,
+) -> Normalisation:
+    """Lines through the pixels that probably did not change."""
     least = max(FEWEST_UNCHANGED_PX, int(np.ceil(FEWEST_UNCHANGED_SHARE * len(places))))
     # A chance alignment of a few pixels must not decide: where few are sure, more of the likely ones count.
     bound = min(UNCHANGED_PROBABILITY, float(np.partition(probability, -least)[-least]))
@@ -167,6 +199,32 @@ def irmad(target: FloatArray, reference: FloatArray, valid: BoolArray) -> Normal
     )
 
 
+def _alike_in_all_bands(x: Matrix, y: Matrix) -> Matrix:
+    """1 for pixels that one line in each band explains in all bands at once, 0 for others.
+
+    The lines run through two pixels that most others follow; none is steeper or flatter than light and air
+    make one of calibrated reflectance.
+    """
+    random = np.random.default_rng(0)
+    some = random.choice(len(x), min(_SCORED_PX, len(x)), replace=False)
+    one, other = random.integers(0, len(x), (2, 40 * _CANDIDATES))
+    run, rise = x[one] - x[other], y[one] - y[other]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gains = rise / run
+    possible = ((gains >= 1.0 / STEEPEST) & (gains <= STEEPEST)).all(axis=1)
+    gains, one = gains[possible][:_CANDIDATES], one[possible][:_CANDIDATES]
+    offsets = y[one] - gains * x[one]
+    low, high = np.percentile(y, (5, 95), axis=0)
+    tolerance = np.maximum(_ALIKE * (high - low), _SMALLEST_NOISE)
+    best, most = np.zeros(len(x), np.bool_), 0
+    for gain, offset in zip(gains, offsets, strict=True):
+        count = int((np.abs(y[some] - gain * x[some] - offset) <= tolerance).all(axis=1).sum())
+        if count > most:
+            most = count
+            best = (np.abs(y - gain * x - offset) <= tolerance).all(axis=1)
+    return best.astype(np.float64)
+
+
 def _comparable(target: FloatArray, reference: FloatArray, valid: BoolArray) -> tuple[list[int], Places]:
     """Bands that vary and have data on both dates, and the pixels (or a sample) where they all do."""
     usable = []
@@ -195,15 +253,17 @@ def _columns(image: FloatArray, bands: list[int], places: Places) -> Matrix:
     return np.asarray((columns - columns.mean(axis=0)) / np.maximum(columns.std(axis=0), 1e-12))
 
 
-def _no_change(x: Matrix, y: Matrix) -> tuple[Matrix, int]:
-    """Probability of no change of each pixel, and the rounds it took."""
+def _no_change(x: Matrix, y: Matrix, start: Matrix) -> tuple[Matrix, int]:
+    """Probability of no change of each pixel, from weights to start with, and the rounds it took."""
     bands = x.shape[1]
     # Pixels that did not change have weights P(V > U) with U and V both chi-square: their weighted mean
     # square is E(min(U, V)) = integral of P(U > u)^2 instead of E(U) = bands.
     shrinking = integrate.quad(lambda u: stats.chi2.sf(u, bands) ** 2, 0.0, 20.0 * bands)[0] / bands
-    weights = np.ones(len(x))
+    weights = start
     before = np.zeros(bands)
-    iterations = 0
+    probability, iterations = start, 0
+    if start.sum() < FEWEST_UNCHANGED_PX:
+        return start, 0
     for iterations in range(1, _ROUNDS + 1):
         total = weights.sum()
         dx, dy = x - weights @ x / total, y - weights @ y / total
@@ -217,7 +277,7 @@ def _no_change(x: Matrix, y: Matrix) -> tuple[Matrix, int]:
         b /= np.sqrt(np.maximum(np.einsum("ij,ij->j", b, syy @ b), 1e-30))
         variates = dx @ a - dy @ b
         variance = np.maximum(weights @ variates**2 / total, _SMALLEST_NOISE**2)
-        if iterations > 1:
+        if iterations > 1 or start.min() < 1.0:
             variance /= shrinking
         probability = np.asarray(stats.chi2.sf((variates**2 / variance).sum(axis=1), bands))
         rho = np.sqrt(np.clip(squares, 0.0, 1.0))

@@ -7,10 +7,11 @@ to be alike at all wavelengths but for the mild curve of a spectral library. App
 * The curve is that of distinct spectra of the USGS library of 1995 (498 spectra, nearly all minerals; Clark
   et al. 1993, Open-File Report 93-592), not the original's own. Vegetation, whose red edge no mineral has,
   is left out of the scene.
-* Contrast of the ground sets no absolute level: the clearest tenth of the bands is taken to transmit
-  CLEAREST_TRANSMITTANCE of the light, both ways together.
-* Adjacency is not corrected. Levels depend on the scene's materials by ten or twenty per cent; a physical
-  model with measured aerosol is better where there is one.
+* Contrast of the ground sets no absolute level: in the windows CLEAR_NM, where no gas absorbs, the median
+  of the bands is taken to transmit CLEAREST_TRANSMITTANCE of the light, both ways together.
+* Adjacency is not corrected. The fewer kinds of bare ground a scene shows, the more the gains depend on what
+  they are: tens of per cent in a scene of forest and town. Dark-object subtraction is safer there, and a
+  physical model with measured aerosol is better everywhere.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ FEWEST_BANDS = 4
 FEWEST_PX = 1000
 LARGEST_GAIN = 8.0
 CLEAREST_TRANSMITTANCE = 0.93
-VEGETATION_NDVI = 0.5
+CLEAR_NM = ((770.0, 900.0), (1000.0, 1080.0), (1220.0, 1290.0), (1540.0, 1700.0), (2100.0, 2250.0))
+VEGETATION_NDVI = 0.3
 _RED_NM, _NIR_NM, _NEAR_NM = 660.0, 860.0, 60.0
-_ALIKE_PX = 10
+_ALIKE_PX = 3
 _DARKEST_SHARE = 1e-3
 _SAMPLE = 200_000
 # Wavelength in nm and deviation of reflectance over 40 distinct spectra of the library.
@@ -104,7 +106,9 @@ def fit_quac(image: FloatArray, center_nm: Vector) -> QuickCorrection:
     if (deviation < 1e-5).any():
         raise UsageError("the ground of the scene is too much alike for --atmosphere quac; use dark-object")
     relative = np.interp(center_nm[alive], _LIBRARY_NM, _LIBRARY_DEVIATION) / deviation
-    clearest = np.sort(relative)[: max(1, round(0.1 * len(relative)))].mean()
+    is_clear = [any(low <= nm <= high for low, high in CLEAR_NM) for nm in center_nm[alive]]
+    # Without a band in the windows, the longest wave is the clearest.
+    clearest = float(np.median(relative[is_clear if any(is_clear) else [int(np.argmax(center_nm[alive]))]]))
     gain, level = np.ones(len(image)), np.zeros(len(image))
     gain[alive] = np.minimum(relative / clearest / CLEAREST_TRANSMITTANCE, LARGEST_GAIN)
     level[alive] = dark
@@ -129,7 +133,7 @@ def _without_vegetation(pixels: Vector, center_nm: Vector) -> Vector:
 def _distinct(pixels: Vector) -> Vector:
     """Spectra of the scene that differ most in shape: each next one is farthest in angle from all before.
 
-    Each is the mean of the pixels most like it, so that a single defective pixel counts little.
+    Each is the mean of the few pixels most like it, so that a single defective pixel counts less.
     """
     size = np.linalg.norm(pixels, axis=1)
     bright = pixels[size > np.quantile(size, 0.05)]

@@ -11,13 +11,14 @@ from db.errors import UsageError
 from ingest.preprocess.quac import fit_quac
 
 CENTER_NM = np.arange(420.0, 2400.0, 20.0)
-TRANSMITTANCE = 0.94 - 0.25 * (CENTER_NM / 420) ** -2.0
+# Half the blue light is lost; windows without gases let about 93 % pass, which sets the level.
+TRANSMITTANCE = 0.96 - 0.45 * (CENTER_NM / 420) ** -2.0
 PATH = 0.09 * (CENTER_NM / 420) ** -2.5
 
 
-def materials() -> Any:
+def materials(seed: int) -> Any:
     """60 spectra with bumps and slopes anywhere, none of them from the method's own table."""
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(seed)
     at = (CENTER_NM - 400) / 2000
     spectra = []
     for _ in range(60):
@@ -29,10 +30,10 @@ def materials() -> Any:
     return np.array(spectra)
 
 
-def surface(height: int = 90, width: int = 100) -> Any:
+def surface(height: int = 90, width: int = 100, seed: int = 8) -> Any:
     rng = np.random.default_rng(9)
     kinds = rng.integers(0, 60, (height, width))
-    image = materials()[kinds].transpose(2, 0, 1) * rng.uniform(0.85, 1.15, (height, width))
+    image = materials(seed)[kinds].transpose(2, 0, 1) * rng.uniform(0.85, 1.15, (height, width))
     # Deep water.
     image[:, :10, :10] = 0.0
     return image
@@ -43,15 +44,21 @@ def seen(ground: Any) -> Any:
 
 
 def test_planted_gain_and_offset_are_recovered() -> None:
-    ground = surface()
-    quick = fit_quac(seen(ground), CENTER_NM)
-    np.testing.assert_allclose(quick.dark, PATH, atol=0.004)
-    relative = quick.gain * TRANSMITTANCE
-    assert np.sqrt(np.mean((relative - 1) ** 2)) < 0.12
-    # What the air did to the colour, a factor of 1.3 between blue and near infrared, is undone by most of it.
-    assert np.median(relative) == pytest.approx(1.0, abs=0.1)
-    corrected = quick.apply(seen(ground))
-    np.testing.assert_allclose(corrected, ground * relative[:, None, None], atol=0.006)
+    errors, short_errors = [], []
+    short = CENTER_NM < 700
+    # How well depends on the materials, so that twelve sets of them are judged together.
+    for seed in range(8, 20):
+        ground = surface(seed=seed)
+        quick = fit_quac(seen(ground), CENTER_NM)
+        np.testing.assert_allclose(quick.dark, PATH, atol=0.004)
+        relative = quick.gain * TRANSMITTANCE
+        corrected = quick.apply(seen(ground))
+        np.testing.assert_allclose(corrected, ground * relative[:, None, None], atol=0.006)
+        errors.append(np.sqrt(np.mean((relative - 1) ** 2)))
+        short_errors.append(np.abs(relative - 1)[short].mean())
+    assert np.median(errors) < 0.13
+    # Far better than only taking off the dark level, where the air takes most.
+    assert np.median(short_errors) < 0.5 * (1 - TRANSMITTANCE)[short].mean()
 
 
 def test_twice_the_air_is_twice_the_gain() -> None:
