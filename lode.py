@@ -41,7 +41,9 @@ SUBCOMMANDS = {
     "model": Subcommand("inference.commands:model_group", "List and show trained networks."),
     "infer": Subcommand("inference.interpret_commands:infer", "Classify a scene and publish what was found."),
     "report": Subcommand("db.report_commands:report_group", "Print reports from the views."),
-    "simulate": Subcommand("ingest.simulate_command:simulate", "Make up data with a known truth and write it below FOLDER."),
+    "simulate": Subcommand(
+        "ingest.simulate_command:simulate", "Make up data with a known truth and write it below FOLDER."
+    ),
     "demo": Subcommand("demo.commands:demo", "Run the whole of Lode on a simulated district."),
 }
 

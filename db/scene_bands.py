@@ -9,7 +9,8 @@ from psycopg import Connection
 from db.scenes import Scene, SceneBand
 
 _OWN = """
-select name, common_name, center_nm, width_nm, fault from lode.scene_band where scene_id = %s order by position
+select name, common_name, center_nm, width_nm, fault from lode.scene_band
+where scene_id = %s order by position
 """
 
 _OF_SENSOR = """

@@ -93,7 +93,7 @@ def _places(
 def _reduced(
     conn: Connection[Any], scene: Scene, places: tuple[int, int, int], side_px: int
 ) -> tuple[npt.NDArray[np.float32], Affine]:
-    """The chosen bands (3, rows, columns) as values, NaN without data, from the overview that is fine enough."""
+    """The chosen bands as values (3, rows, columns), NaN without data, from an overview fine enough."""
     reader = open_scene(conn, scene)
     grid = scene.grid
     wanted = max(grid.width_px, grid.height_px) / side_px

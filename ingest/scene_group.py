@@ -43,10 +43,13 @@ def list_command(years: tuple[int, ...], sensor: str | None, output_format: str)
         click.echo("there is no such scene: bring one with `lode ingest scene`")
     for scene in scenes:
         grid = scene.grid
-        clouded = "clouds not known" if scene.cloud_fraction is None else f"{scene.cloud_fraction:.1%} clouded"
+        clouded = (
+            "clouds not known" if scene.cloud_fraction is None else f"{scene.cloud_fraction:.1%} clouded"
+        )
         click.echo(
             f"{scene.acquired_on}  {scene.product}  version {scene.version}  {scene.sensor}  "
-            f"{len(scene.band_names)} bands  {grid.width_px} x {grid.height_px} px of {grid.resolution_x:g} m  "
+            f"{len(scene.band_names)} bands  {grid.width_px} x {grid.height_px} px of "
+            f"{grid.resolution_x:g} m  "
             f"EPSG:{grid.srid}  {scene.processing_level}  {scene.valid_fraction:.1%} valid  {clouded}"
         )
 
@@ -114,7 +117,9 @@ def bands(product: str, windows: Sequence[str], pegmatite: bool, usable: bool, o
 @click.option("--size", "side_px", type=int, default=1200, show_default=True, help="Longer side, pixels.")
 @click.option("--bands", "names", metavar="R,G,B", help="Names of the bands to show.")
 @click.option("--false-colour", is_flag=True, help="Near infrared as red: plants glow.")
-@click.option("--outlines/--no-outlines", default=True, help="Outline cloud (red) and filled ground (orange).")
+@click.option(
+    "--outlines/--no-outlines", default=True, help="Outline cloud (red) and filled ground (orange)."
+)
 def quicklook(
     product: str, out: str | None, side_px: int, names: str | None, false_colour: bool, outlines: bool
 ) -> None:
@@ -191,18 +196,21 @@ def _print_scene(scene: Scene, bands: Sequence[SceneBand]) -> None:
     )
     click.echo(
         f"  values      {scene.processing_level} = (stored {scene.value_offset:+g}) * {scene.value_scale:g}, "
-        f"{scene.pixel_type}"
-        + ("" if scene.nodata is None else f", {scene.nodata:g} without data")
+        f"{scene.pixel_type}" + ("" if scene.nodata is None else f", {scene.nodata:g} without data")
     )
     if scene.cloud_fraction is not None:
         click.echo(f"  clouds      {scene.cloud_fraction:.1%} hidden by cloud or shadow")
     click.echo(f"  source      {scene.source_name}, table {facts['table']}")
-    click.echo(f"  bands       {len(bands)}" + (": " + ", ".join(b.name for b in bands) if len(bands) < 20 else ""))
+    click.echo(
+        f"  bands       {len(bands)}" + (": " + ", ".join(b.name for b in bands) if len(bands) < 20 else "")
+    )
     click.echo("  processing" if scene.steps else "  processing  none: pixels as delivered")
     for number, step in enumerate(scene.steps, 1):
         click.echo(f"    {number}. {_step_text(step)}")
     for part in scene.parts:
-        click.echo(f"  part        {part['name']}, {part['size_bytes']:,} bytes, sha256 {part['sha256'][:12]}...")
+        click.echo(
+            f"  part        {part['name']}, {part['size_bytes']:,} bytes, sha256 {part['sha256'][:12]}..."
+        )
 
 
 def _step_text(step: Mapping[str, Any]) -> str:

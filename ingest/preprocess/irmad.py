@@ -6,14 +6,14 @@ Nielsen 2008, doi:10.1016/j.rse.2007.07.013).
 
 Two traps are dealt with. Weighting by probability makes the variance of unchanged pixels look smaller than it
 is, round after round, until a chance few are left: the variance is divided by what the weighting costs a
-normal distribution; it is also started a second time from pixels that agree in all bands at once, and the
-result that more pixels agree with is taken. And the method is blind to change that some linear mixture of
+normal distribution. And the method is blind to change that some linear mixture of
 bands explains (a season's vegetation, brighter in one band): the line of each band starts from the largest
 consensus of pixels, not from their mean, so that a season is followed only where most pixels follow it.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ _SMALLEST_NOISE = 1e-5
 _CANDIDATES = 300
 _SCORED_PX = 3000
 _TOLERANCE = 4.0
-_ADVICE = "name another --reference, or say --normalise histogram or none"
+_ADVICE = "name another --reference, or say --normalise dark, histogram or none"
 
 
 @dataclass(frozen=True)
@@ -140,21 +140,32 @@ def irmad(target: FloatArray, reference: FloatArray, valid: BoolArray) -> Normal
     if len(usable) > COMPARED_BANDS:
         chosen = [usable[i] for i in np.linspace(0, len(usable) - 1, COMPARED_BANDS).round().astype(int)]
     x, y = (_columns(image, chosen, places) for image in (target, reference))
-    alike = _alike_in_all_bands(x, y)
-    found, refused = [], []
-    for start in (np.ones(len(places)), alike):
-        probability, iterations = _no_change(x, y, start)
-        try:
-            found.append(_fitted(target, reference, places, usable, chosen, probability, iterations))
-        except UsageError as error:
-            refused.append(error)
     try:
-        found.append(_fitted(target, reference, places, usable, chosen, alike, 0))
+        plain = _fitted(target, reference, places, usable, chosen, *_no_change(x, y, np.ones(len(places))))
+        if _is_plausible(plain):
+            return plain
+        found, refused = [plain], None
     except UsageError as error:
-        refused.append(error)
-    if not found:
-        raise refused[0]
-    return max(found, key=lambda each: each.agreement)
+        found, refused = [], error
+    # Where most of the ground changed in the same way, the weights lead to that change: they are started anew
+    # from pixels that agree in all bands at once.
+    alike = _alike_in_all_bands(x, y)
+    for probability, iterations in (_no_change(x, y, alike), (alike, 0)):
+        with suppress(UsageError):
+            found.append(_fitted(target, reference, places, usable, chosen, probability, iterations))
+    plausible = [each for each in found if _is_plausible(each)]
+    if plausible:
+        return max(plausible, key=lambda each: each.agreement)
+    raise refused or UsageError(
+        "no lines that light and air could make fit the scene to its reference (gains "
+        f"{found[0].gain.min():.2f} to {found[0].gain.max():.2f}): most of the ground changed: {_ADVICE}"
+    )
+
+
+def _is_plausible(fit: Normalisation) -> bool:
+    """Whether all gains are such as light and air make."""
+    gain = fit.gain[fit.fitted]
+    return bool(((gain >= 1.0 / STEEPEST) & (gain <= STEEPEST)).all())
 
 
 def _fitted(

@@ -31,7 +31,7 @@ WINDOW_PX = 256
 SMALLEST_WINDOW_PX = 32
 SMALLEST_SCENE_PX = 32
 FEWEST_TIE_POINTS = 8
-LARGEST_RMSE_PX = 0.7
+LARGEST_RMSE_PX = 0.8
 SMALLEST_SHARE = 0.5
 """Share of the usable windows that must agree: with fewer, another shift could have as many."""
 

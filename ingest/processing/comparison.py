@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import shapely
@@ -18,6 +18,7 @@ from ingest.clouds import Clouds, transformed
 from ingest.crs import WGS84_SRID
 from ingest.preprocess.calibration import LinearCalibration
 from ingest.preprocess.cloud_filling import feather_weights, fit_filling
+from ingest.preprocess.dark_matching import match_dark_ground
 from ingest.preprocess.histogram_matching import match_histograms
 from ingest.preprocess.irmad import irmad
 from ingest.preprocess.registration import register
@@ -33,6 +34,23 @@ SMALLEST_SHIFT_PX = 0.1
 """Images that fit better than this are left where they are: moving them would blur more than it mends."""
 
 Apply = Callable[[FloatArray], FloatArray]
+
+
+class _Fit(Protocol):
+    """What a method of normalisation finds."""
+
+    def apply(self, strip: FloatArray) -> FloatArray:
+        """Fit a strip (bands, height, width)."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Parameters and figures."""
+
+
+_NORMALISATIONS: dict[str, tuple[Callable[[FloatArray, FloatArray, BoolArray], _Fit], str]] = {
+    "irmad": (irmad, "IR-MAD"),
+    "dark": (match_dark_ground, "its darkest ground"),
+    "histogram": (match_histograms, "histogram matching"),
+}
 
 
 @dataclass(frozen=True)
@@ -110,12 +128,10 @@ class Comparison:
 
         def moving(row: int, col: int, height: int, width: int) -> FloatArray:
             window: FloatArray = calibration.apply(source.read_window(row, col, height, width))
-            brightness: FloatArray = window[places].mean(axis=0)
-            return brightness
+            return _brightness(window[places])
 
         def fixed(row: int, col: int, height: int, width: int) -> FloatArray:
-            brightness: FloatArray = self._source.read_window(row, col, height, width)[places].mean(axis=0)
-            return brightness
+            return _brightness(self._source.read_window(row, col, height, width)[places])
 
         found = register(moving, fixed, (self._grid.height_px, self._grid.width_px))
         shift = (found.d_row, found.d_col)
@@ -142,7 +158,7 @@ class Comparison:
             reduced: reflectance of the new scene (bands, rows, columns).
             hidden: cloud and shadow in it; None when nobody looked.
             factor: how much it is reduced.
-            method: "irmad", "histogram" or "none".
+            method: "irmad", "dark", "histogram" or "none".
 
         Returns:
             What is to be applied to every strip (None for "none"), and the steps.
@@ -154,11 +170,11 @@ class Comparison:
         if method == "none":
             return None, []
         reference = self.reduced(factor)
-        valid = np.isfinite(reduced).all(axis=0) & np.isfinite(reference).all(axis=0)
+        # Dead bands have no data anywhere; the methods leave them out themselves.
+        valid = np.isfinite(reduced).any(axis=0) & np.isfinite(reference).any(axis=0)
         clear: BoolArray = np.asarray(valid if hidden is None else valid & ~hidden, dtype=np.bool_)
-        fit = irmad if method == "irmad" else match_histograms
+        fit, name = _NORMALISATIONS[method]
         fitted = fit(reduced, reference, clear)
-        name = {"irmad": "IR-MAD", "histogram": "histogram matching"}[method]
         step = {
             "step": "normalised",
             "method": method,
@@ -205,6 +221,14 @@ class Comparison:
             "not observed",
         }
         return Filled(seam, outline, shapely.intersection(outline, clear), apply, step)
+
+
+def _brightness(bands: FloatArray) -> FloatArray:
+    """Mean over the bands that have data, NaN where none has."""
+    seen = np.isfinite(bands)
+    count = seen.sum(axis=0)
+    total = np.where(seen, bands, np.float32(0)).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.float32(np.nan)).astype(np.float32)
 
 
 def _fine_weights(weights: FloatArray, factor: int, row: int, height: int, width: int) -> FloatArray:

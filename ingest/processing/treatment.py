@@ -13,7 +13,7 @@ from ingest.products.product import Role
 ATMOSPHERES = ("none", "dark-object", "cost", "quac", "6s")
 PANSHARPENINGS = ("none", "brovey", "gram-schmidt")
 CLOUDS = ("auto", "product", "find", "none")
-NORMALISATIONS = ("none", "irmad", "histogram")
+NORMALISATIONS = ("none", "irmad", "dark", "histogram")
 DENOISINGS = ("none", "mnf", "savitzky-golay")
 RESAMPLINGS = ("nearest", "bilinear", "cubic")
 

@@ -131,8 +131,10 @@ def _as_the_sun_stood(
     for zone, named in ((BEIJING, "Beijing time"), (UTC, "UTC")):
         at = local.replace(tzinfo=zone).astimezone(UTC)
         true = sun_position(at, *place)
-        for elevation in (90.0 - zenith, zenith):
-            readings.append((_angle((azimuth, elevation), true), at, named, elevation))
+        readings += [
+            (_angle((azimuth, elevation), true), at, named, elevation)
+            for elevation in (90.0 - zenith, zenith)
+        ]
     error, at, named, elevation = min(readings, key=lambda reading: reading[0])
     if error > LARGEST_SUN_ERROR_DEG:
         error, at, named, elevation = readings[0]

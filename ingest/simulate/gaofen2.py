@@ -22,7 +22,6 @@ from shapely import box
 
 from db.errors import UsageError
 from ingest.preprocess.solar import earth_sun_distance_au, sun_position
-from ingest.simulate.pushbroom import Camera, Points, to_geographic
 from ingest.simulate.fields import FloatMap, Mask, fractal_noise, stream
 from ingest.simulate.ground import Ground
 from ingest.simulate.illumination import Sun, irradiance
@@ -30,6 +29,7 @@ from ingest.simulate.landscape import Landscape, make_landscape
 from ingest.simulate.mines import paint_year
 from ingest.simulate.optics import PATH_REFLECTANCE, ground_reflectance, make_textures, overcast
 from ingest.simulate.packages import write_image, write_polynomials, write_side_file
+from ingest.simulate.pushbroom import Camera, Points, to_geographic
 from ingest.simulate.swaths import Cloud, Swath, make_cloud
 from ingest.simulate.write import RESOLUTION_M, SRID, Placement, place_district
 

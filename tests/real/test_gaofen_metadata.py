@@ -1,4 +1,4 @@
-"""Real side files of Gaofen-1 and Gaofen-2, field by field beside the STAC items that others derived from them.
+"""Real side files of Gaofen-1 and Gaofen-2, field by field beside STAC items that others derived from them.
 
 Where the items are wrong (times called UTC that are Beijing's, a zenith called elevation, width and height
 swapped, 101 % of cloud) the test says so and checks what is right.
@@ -106,9 +106,7 @@ def test_field_by_field(key: str, tmp_path: Path) -> None:
         check_part(part, item["assets"]["PAN" if part.role == "panchromatic" else "MSS"], item)
     expected = {asset["filename"] for name, asset in item["assets"].items() if "-" not in name}
     expected |= {
-        asset["filename"]
-        for name, asset in item["assets"].items()
-        if name.endswith(("-metadata", "-rpb"))
+        asset["filename"] for name, asset in item["assets"].items() if name.endswith(("-metadata", "-rpb"))
     }
     assert {file.name for file in product.files} >= expected
     assert all(len(file.sha256) == 64 for file in product.files)
@@ -127,7 +125,7 @@ def check_part(part: Part, asset: dict[str, Any], item: dict[str, Any]) -> None:
     assert part.corners is not None
     lon, lat = zip(*part.corners, strict=True)
     west, south, east, north = item["bbox"]
-    # The items' box is that of the multispectral image; the panchromatic one ends a few hundred lines earlier.
+    # The items' box is that of the multispectral image; the panchromatic one ends hundreds of lines earlier.
     near = 1e-6 if part.role == "multispectral" else 0.04 * max(east - west, north - south)
     assert [min(lon), min(lat), max(lon), max(lat)] == pytest.approx([west, south, east, north], abs=near)
 
