@@ -169,8 +169,8 @@ def store(conn: Connection[Any], rows: Sequence[CalibrationRow], *, replace: boo
         if there is not None and not replace:
             raise UsageError(
                 f"{label}: there are other coefficients already (gain {there.gain:g}, "
-                f"offset {there.offset:g}, esun {there.esun}, {there.source!r}); --replace puts these in their "
-                "place"
+                f"offset {there.offset:g}, esun {there.esun}, {there.source!r}); --replace puts these "
+                "in their place"
             )
         new, replaced = (new + 1, replaced) if there is None else (new, replaced + 1)
         place = (sensor.sensor_id, row.camera, values.band, values.year)

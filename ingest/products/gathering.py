@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +16,13 @@ from pathlib import Path
 from db.errors import UsageError
 from ingest.files import SourceFile, describe_start, source_file
 from ingest.products.package import Package
-from ingest.unpacking import PRODUCTS, check_amount, check_place, check_zip, unpack_entry
+from ingest.unpacking import COPY_BYTES, PRODUCTS, check_amount, check_place, check_zip, unpack_entry
 
 MAX_FILES = PRODUCTS.entries
 MAX_DEPTH = 12
+LARGEST_PADDING = 64 << 20
+"""What may follow a tar's end mark: tape blocks are filled up with zeros."""
+
 _SPARE_BYTES = 1 << 30
 _ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
 _DEEP = (".json", ".xml", ".txt")
@@ -115,8 +119,7 @@ def _regular(path: Path, name: str, roots: Sequence[Path]) -> SourceFile | None:
 
 
 def _unpacked(file: SourceFile, workspace: Path, unpack: Callable[[SourceFile, Path], None]) -> Package:
-    folder = workspace / "unpacked"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="unpacked-", dir=workspace))
     try:
         unpack(file, folder)
     except _DAMAGED as error:
@@ -185,3 +188,16 @@ def _unpack_tar(file: SourceFile, folder: Path) -> None:
                 written = unpack_entry(source, target, entry.size, entry.size, entry.name, file)
             if written != entry.size:
                 raise EOFError(f"{entry.name!r} ends early")
+        _check_end(archive, file)
+
+
+def _check_end(archive: tarfile.TarFile, file: SourceFile) -> None:
+    """Read a tar to its very end: only there a cut shows that fell between two entries."""
+    stream = archive.fileobj
+    if stream is None or stream.tell() < archive.offset + tarfile.BLOCKSIZE:
+        raise EOFError("its end mark is missing")
+    left = LARGEST_PADDING
+    while block := stream.read(COPY_BYTES):
+        left -= len(block)
+        if left < 0:
+            raise UsageError(f"{file.name}: goes on after the archive's end mark; get it anew")

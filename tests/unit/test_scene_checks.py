@@ -10,7 +10,7 @@ import shapely
 
 from db.errors import UsageError
 from db.raster import Grid
-from db.scenes import Scene
+from db.scenes import Acquisition, Scene
 from inference.normalisation import Normalisation
 from inference.scene_checks import check_scene, check_values
 from tests.unit.segmentation_models import PixelNetwork, model_of, source_of_pixels
@@ -22,7 +22,7 @@ def scene(
     grid = Grid(32645, 500_000.0, 4_860_000.0, resolution_m, resolution_m, 100, 100)
     return Scene(
         1, "drawn", 1, "gf2_pms", date(2023, 7, 1), grid, bands, "16BUI", 0.0, 0.0, 1.0, level, 1.0, "", "",
-        "scene_1", 256, None, (), shapely.MultiPolygon(), None, None,
+        "scene_1", 256, None, (), shapely.MultiPolygon(), None, None, None, Acquisition(), (), {},
     )  # fmt: skip
 
 
