@@ -6,7 +6,8 @@ The other steps have no peer. Their input is a made landscape in four bands, or 
 hyperspectral scenes, as float32; finding parameters and applying them are measured apart. Megabytes are those
 of the input as the step gets it, memory is what the process takes beyond what it held before the step.
 
-Usage: python -m benchmarks.preprocess [--side 2000] [--ortho-side 4000] [--runs 3] [--only STEP ...]
+Usage: python -m benchmarks.preprocess [--side 2000] [--ortho-side 4000] [--chain-side 4000] [--runs 3]
+[--only STEP ...]
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from rasterio.rpc import RPC
 from rasterio.warp import reproject
 from scipy import ndimage
 
+from benchmarks.chain import chain
+from benchmarks.landscape import BANDS, CENTER_NM, HYPERSPECTRAL_BANDS, landscape, spectra
 from benchmarks.measure import note, paired_runs, report
 from db.errors import UsageError
 from ingest.files import source_file
@@ -49,8 +52,6 @@ from ingest.preprocess.terrain import open_terrain
 FloatArray = npt.NDArray[np.float32]
 Work = Callable[[], object]
 
-BANDS = 4
-HYPERSPECTRAL_BANDS = 150
 SRID = 32645
 CENTRE_M = (508_000.0, 4_860_800.0)
 GSD_M = 3.2
@@ -58,15 +59,6 @@ HEADING_DEG = 193.0
 VIEW_DEG = 12.0
 STRIP_ROWS = 256
 LOWEST_M, HIGHEST_M = 500.0, 900.0
-CENTER_NM = np.linspace(400.0, 2500.0, HYPERSPECTRAL_BANDS)
-SPECTRA = np.array(
-    [
-        [0.05, 0.08, 0.06, 0.35],  # plants
-        [0.12, 0.16, 0.20, 0.26],  # soil
-        [0.22, 0.25, 0.28, 0.31],  # rock
-        [0.05, 0.05, 0.03, 0.02],  # water
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -137,33 +129,6 @@ def measure(work: Work, input_bytes: int, runs: int) -> Measurement:
         work()
         seconds.append(time.perf_counter() - began)
     return Measurement(input_bytes, tuple(seconds), peak.taken_bytes)
-
-
-def landscape(side_px: int, seed: int = 1) -> FloatArray:
-    """Reflectance of fields (4, side, side) under slowly changing light, with noise and 3 % of cloud."""
-    random = np.random.default_rng(seed)
-    coarse = ndimage.gaussian_filter(random.normal(size=(side_px // 4 + 1,) * 2), 6)
-    kinds = np.digitize(coarse, np.quantile(coarse, [0.4, 0.7, 0.95]))
-    kinds = kinds.repeat(4, axis=0).repeat(4, axis=1)[:side_px, :side_px]
-    light = 1 + 0.1 * random.normal(size=kinds.shape).astype(np.float32)
-    image = (SPECTRA[kinds].transpose(2, 0, 1) * light).astype(np.float32) + np.float32(0.02)
-    clouds = ndimage.gaussian_filter(random.normal(size=(side_px // 16 + 1,) * 2), 8)
-    cloudy = (clouds > np.quantile(clouds, 0.97)).repeat(16, axis=0).repeat(16, axis=1)[:side_px, :side_px]
-    image[:, cloudy] = 0.6
-    return np.asarray(image, np.float32)
-
-
-def spectra(side_px: int) -> FloatArray:
-    """A hyperspectral image (150, side, side): the landscape's bands mixed, with noise and stripes."""
-    random = np.random.default_rng(2)
-    mixing: npt.NDArray[np.float64] = np.abs(
-        ndimage.gaussian_filter1d(random.normal(size=(HYPERSPECTRAL_BANDS, BANDS)), 8, axis=0)
-    )
-    mixing /= mixing.sum(axis=1, keepdims=True)
-    image = np.tensordot(mixing.astype(np.float32), landscape(side_px, 3), axes=1)
-    image += random.normal(0.0, 0.002, image.shape).astype(np.float32)
-    image *= (1 + 0.02 * random.normal(size=(HYPERSPECTRAL_BANDS, 1, side_px))).astype(np.float32)
-    return np.asarray(image, np.float32)
 
 
 def polynomials(side_px: int) -> RPC:
@@ -367,26 +332,38 @@ def _reader(image: FloatArray) -> Callable[[int, int, int, int], FloatArray]:
 @click.command()
 @click.option("--side", default=2000, show_default=True, help="Width and height of the made scene, pixels.")
 @click.option("--ortho-side", default=4000, show_default=True, help="The same of the image to orthorectify.")
+@click.option(
+    "--chain-side", default=4000, show_default=True, help="The same of the package brought in whole."
+)
 @click.option("--runs", default=3, show_default=True, help="Runs of every step.")
 @click.option("--only", multiple=True, help="Measure only this step; may be repeated.")
-def main(side: int, ortho_side: int, runs: int, only: Sequence[str]) -> None:
+def main(side: int, ortho_side: int, chain_side: int, runs: int, only: Sequence[str]) -> None:
     """Measure every step and print the result as JSON on the last line."""
     result: dict[str, object] = {}
     if not only or "orthorectification" in only:
         result["orthorectification"] = orthorectification(ortho_side, runs)
-    for steps in (multispectral_steps(side), hyperspectral_steps(max(64, side // 5))):
+    own = {"orthorectification", "chain"}
+    every = (multispectral_steps(side), hyperspectral_steps(max(64, side // 5)))
+    for steps in every if not only or set(only) - own else ():
         for name, work, input_bytes in steps:
             if only and name not in only:
                 continue
             result[name] = measure(work, input_bytes, runs).summary()
             note(f"{name}: {result[name]}")
+    if not only or "chain" in only:
+        result["chain"] = chain(landscape(chain_side), runs)
     if missing := set(only) - set(result):
         raise UsageError(f"there is no step {', '.join(sorted(missing))}")
     report(
         {
             "benchmark": "preprocess",
             "measured": "megabytes of input a second, step by step",
-            "scene": {"bands": BANDS, "side_px": side, "ortho_side_px": ortho_side},
+            "scene": {
+                "bands": BANDS,
+                "side_px": side,
+                "ortho_side_px": ortho_side,
+                "chain_side_px": chain_side,
+            },
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "steps": result,
         }
