@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +17,7 @@ from ingest.clouds import read_clouds
 from ingest.declaration import check_product_name
 from ingest.files import SourceFile
 from ingest.opening import ENVIRONMENT
-from ingest.processing.materials import acquisition_of, make_material, scene_part
+from ingest.processing.materials import acquisition_of, calibrations_used, make_material, scene_part
 from ingest.processing.treatment import Treatment
 from ingest.products.product import Product
 from ingest.scene_store import Entry, Progress, Report, SceneOutcome, digest_of, other_products
@@ -33,6 +32,7 @@ def ingest_product(
     connect: Connect,
     source_name: str,
     name: str | None = None,
+    workspace: Path,
     cloud_file: SourceFile | None = None,
     roots: Sequence[Path] = (),
     report: Report = lambda _line: None,
@@ -49,6 +49,7 @@ def ingest_product(
         connect: opens a connection of its own, to read a reference scene with.
         source_name: the package, for messages and the catalogue.
         name: product name to store it under; by default the product's own.
+        workspace: private folder for working files.
         cloud_file: vector file with outlines of cloud and shadow, which count as not observed.
         roots: folders that parts of that file must lie in; empty: any.
         report: takes a line when there is something to wait for.
@@ -65,6 +66,8 @@ def ingest_product(
     sensor = sensor_by_key(conn, part.sensor)
     allow_long_transaction(conn)
     sha256 = digest_of(product.files)
+    reference = reference_scene(conn, treatment, stored_name)
+    # What the result depends on: the same content is the same scene only while all of it is the same.
     declared = {
         "step": "declared",
         "family": product.family,
@@ -73,6 +76,8 @@ def ingest_product(
         "role": part.role,
         "acquired_at": product.acquired_at.isoformat(),
         "treatment": treatment.as_json(),
+        "calibration": calibrations_used(conn, product, treatment),
+        **({} if reference is None else {"reference_version": reference.version}),
         **({} if cloud_file is None else {"clouds_sha256": cloud_file.sha256()}),
     }
     for lock in sorted((f"scene content {sha256}", f"scene product {stored_name}")):
@@ -89,14 +94,12 @@ def ingest_product(
         sha256=sha256,
         source_name=source_name,
         parts=product.files,
-        metadata=product.metadata,
+        metadata={**product.metadata, "stated_cloud_fraction": product.cloud_fraction},
         declared=declared,
         notes=product.notes,
     )
     with ExitStack() as stack:
-        workspace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lode-ingest-")))
         stack.enter_context(rasterio.Env(**ENVIRONMENT))
-        reference = reference_scene(conn, treatment, stored_name)
         material = make_material(conn, product, treatment, stack, workspace, reference)
         return store_material(
             conn,

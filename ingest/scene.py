@@ -81,8 +81,12 @@ def ingest_scene(
         if cloud_file is not None:
             clouds = read_clouds(cloud_file, roots, found.plan.grid)
             found.declared["clouds_sha256"] = clouds.sha256
+        reference = None
         if treatment is not None and not treatment.is_idle:
             found.declared["treatment"] = treatment.as_json()
+            reference = reference_scene(conn, treatment, statement.product)
+            if reference is not None:
+                found.declared["reference_version"] = reference.version
         if not is_known_srid(conn, found.plan.grid.srid):
             raise UsageError(f"{file.name}: the database's PostGIS does not know EPSG:{found.plan.grid.srid}")
         sha256 = file.sha256()
@@ -103,7 +107,6 @@ def ingest_scene(
         )
         if treatment is not None and not treatment.is_idle:
             material = declared_material(view, found, file.name)
-            reference = reference_scene(conn, treatment, statement.product)
             return store_material(
                 conn,
                 material,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from psycopg import Connection
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
@@ -18,7 +19,8 @@ from db.connection import connect
 from db.errors import UsageError
 from db.settings import Settings
 from ingest.declaration import LEVELS, Statement
-from ingest.files import source_file
+from ingest.files import SourceFile, source_file
+from ingest.processing.treatment import Treatment
 from ingest.product_scene import ingest_product
 from ingest.products.gathering import gather
 from ingest.products.recognition import read_product
@@ -27,6 +29,7 @@ from ingest.scene_options import treatment_of, treatment_options
 from ingest.scene_store import Progress, SceneOutcome
 from ingest.session import transaction
 from ingest.view import RESAMPLINGS
+from ingest.workspace import workspace
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -100,77 +103,95 @@ def scene(
     settings = Settings()
     roots = settings.roots()
     cloud_file = None if clouds is None else source_file(clouds, roots)
-    is_declared = sensor_key is not None
     treatment = treatment_of(
         wishes,
         resampling=resampling,
         resolution_m=resolution_m,
         processing_level=processing_level,
         roots=roots,
-        is_declared=is_declared,
+        is_declared=sensor_key is not None,
     )
-    with ExitStack() as stack:
-        if sensor_key is not None:
-            found = source_file(path, roots)
-            if acquired_on is None:
-                raise UsageError(f"{found.name}: say with --acquired-on on which day it was taken (UTC)")
-            statement = Statement(
-                sensor=sensor_key,
-                acquired_on=acquired_on.date(),
-                product=product if product is not None else Path(found.name).stem,
-                bands=None if bands is None else tuple(name.strip() for name in bands.split(",")),
-                value_offset=value_offset,
-                value_scale=value_scale,
-                processing_level=processing_level,
-                nodata=nodata,
-                resampling=resampling or "nearest",
-                resolution_m=resolution_m,
+    said = _Said(settings, treatment, cloud_file)
+    if sensor_key is None:
+        stated = {
+            "--acquired-on": acquired_on,
+            "--offset": value_offset,
+            "--scale": value_scale,
+            "--bands": bands,
+            "--nodata": nodata,
+        }
+        given = [option for option, value in stated.items() if value is not None]
+        if given:
+            raise UsageError(
+                f"{', '.join(given)}: said of a GeoTIFF without side files, together with --sensor; "
+                "a product says it itself"
             )
-        else:
-            stated = {
-                "--acquired-on": acquired_on,
-                "--offset": value_offset,
-                "--scale": value_scale,
-                "--bands": bands,
-                "--nodata": nodata,
-            }
-            given = [option for option, value in stated.items() if value is not None]
-            if given:
-                raise UsageError(
-                    f"{', '.join(given)}: said of a GeoTIFF without side files, together with --sensor; "
-                    "a product says it itself"
-                )
-            workspace = stack.enter_context(tempfile.TemporaryDirectory(prefix="lode-package-"))
-            package = gather(path, roots, Path(workspace))
-            read = read_product(package)
-        conn = stack.enter_context(transaction(settings))
-        progress = stack.enter_context(_progress())
-        if is_declared:
-            outcome = ingest_scene(
-                conn,
-                found,
-                statement,
-                treatment=treatment,
-                connect=lambda: connect(settings, application_name="lode ingest reference"),
-                cloud_file=cloud_file,
-                roots=roots,
-                report=click.echo,
-                progress=progress,
-            )
-        else:
-            outcome = ingest_product(
+        _print(_ingest_package(said, path, product))
+        return
+    file = source_file(path, roots)
+    if acquired_on is None:
+        raise UsageError(f"{file.name}: say with --acquired-on on which day it was taken (UTC)")
+    statement = Statement(
+        sensor=sensor_key,
+        acquired_on=acquired_on.date(),
+        product=product if product is not None else Path(file.name).stem,
+        bands=None if bands is None else tuple(name.strip() for name in bands.split(",")),
+        value_offset=value_offset,
+        value_scale=value_scale,
+        processing_level=processing_level,
+        nodata=nodata,
+        resampling=resampling or "nearest",
+        resolution_m=resolution_m,
+    )
+    _print(_ingest_declared(said, file, statement))
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What was asked for, whatever the scene comes from."""
+
+    settings: Settings
+    treatment: Treatment
+    cloud_file: SourceFile | None
+
+    def connect(self) -> Connection[Any]:
+        """A second connection, to read the reference with while the first one stores."""
+        return connect(self.settings, application_name="lode ingest reference")
+
+
+def _ingest_declared(said: _Said, file: SourceFile, statement: Statement) -> SceneOutcome:
+    with transaction(said.settings) as conn, _progress() as progress:
+        return ingest_scene(
+            conn,
+            file,
+            statement,
+            treatment=said.treatment,
+            connect=said.connect,
+            cloud_file=said.cloud_file,
+            roots=said.settings.roots(),
+            report=click.echo,
+            progress=progress,
+        )
+
+
+def _ingest_package(said: _Said, path: str, name: str | None) -> SceneOutcome:
+    with workspace() as folder:
+        package = gather(path, said.settings.roots(), folder)
+        read = read_product(package)
+        with transaction(said.settings) as conn, _progress() as progress:
+            return ingest_product(
                 conn,
                 read,
-                treatment,
-                connect=lambda: connect(settings, application_name="lode ingest reference"),
+                said.treatment,
+                connect=said.connect,
                 source_name=package.name,
-                name=product,
-                cloud_file=cloud_file,
-                roots=roots,
+                name=name,
+                workspace=folder,
+                cloud_file=said.cloud_file,
+                roots=said.settings.roots(),
                 report=click.echo,
                 progress=progress,
             )
-    _print(outcome)
 
 
 @contextmanager

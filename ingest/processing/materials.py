@@ -62,6 +62,21 @@ def scene_part(product: Product, treatment: Treatment) -> Part:
     )
 
 
+def calibrations_used(conn: Connection[Any], product: Product, treatment: Treatment) -> list[dict[str, Any]]:
+    """Scale and offset by band of every part that takes part, as they would be applied now.
+
+    Raises:
+        UsageError: coefficients are missing.
+
+    """
+    part = scene_part(product, treatment)
+    parts = [*_parts_together(product, part)]
+    panchromatic = _panchromatic_part(product, part, treatment)
+    if panchromatic is not None:
+        parts.append(panchromatic)
+    return [calibration_of(conn, product, each, treatment)[0].as_json() for each in parts]
+
+
 def make_material(
     conn: Connection[Any],
     product: Product,

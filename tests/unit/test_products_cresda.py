@@ -30,7 +30,8 @@ def write_part(folder: Path, stem: str, satellite: str, sensor: str, bands: str,
     write_polynomials(folder / f"{stem}.rpb", CAMERA.polynomials(-100, 900))
     write_side_file(
         folder / f"{stem}.xml", CAMERA, satellite=satellite, sensor=sensor, product_id=1, acquired_at=AT,
-        sun_azimuth_deg=azimuth, sun_elevation_deg=elevation, bands=bands, cloud_percent=12, is_new_layout=False,
+        sun_azimuth_deg=azimuth, sun_elevation_deg=elevation, bands=bands, cloud_percent=12,
+        is_new_layout=False,
     )  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def product_of(folder: Path) -> Product:
     return read_product(gather(str(folder), (), folder.parent))
 
 
-# Satellite, sensor, and for each part: ending of its name, band numbers, role, instrument, camera, common names.
+# Satellite, sensor; by part: ending of its name, band numbers, role, instrument, camera, common names.
 FOUR = ("blue", "green", "red", "nir")
 PACKAGES = {
     "GF1 PMS2": ("GF1", "PMS2", [
