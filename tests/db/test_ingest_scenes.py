@@ -246,7 +246,7 @@ def refused_files(folder: Path) -> list[tuple[Path, dict[str, Any], str]]:
         (
             write_tiff(folder / "f.tif", good),
             {"sensor": "landsat"},
-            "'landsat' is known; there are: gf1_pan",
+            "'landsat' is known; there are: enmap_hsi",
         ),
         (write_tiff(folder / "g.tif", good), {"nodata": -1.0}, "cannot occur"),
         (write_tiff(folder / "h.tif", good.astype("complex64")), {}, "cannot be stored"),
