@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from affine import Affine
 from pyproj import CRS
-from rasterio.crs import CRS as RasterioCRS  # noqa: N811 - pyproj has a class of the same name
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -19,6 +17,7 @@ from rasterio.windows import Window
 from db.errors import UsageError
 from db.raster.grid import Grid
 from db.raster.pixels import is_nodata
+from ingest.grid_raster import GridRaster
 from ingest.gridding import GridPlan, affine_of
 from ingest.nodata import Nodata, decide_nodata
 
@@ -35,7 +34,7 @@ Pixels = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class SceneView:
+class SceneView(GridRaster):
     """Pixels on the grid of the plan.
 
     Attributes:
@@ -66,26 +65,6 @@ class SceneView:
     def name(self) -> str:
         """Name of the file."""
         return str(self.dataset.name)
-
-    @property
-    def crs(self) -> RasterioCRS:
-        """CRS of the grid."""
-        return RasterioCRS.from_epsg(self.grid.srid)
-
-    @property
-    def transform(self) -> Affine:
-        """Affine transform of the grid."""
-        return affine_of(self.grid)
-
-    @property
-    def width(self) -> int:
-        """Columns, pixels."""
-        return self.grid.width_px
-
-    @property
-    def height(self) -> int:
-        """Rows, pixels."""
-        return self.grid.height_px
 
     @property
     def indexes(self) -> tuple[int, ...]:

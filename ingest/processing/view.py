@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from affine import Affine
-from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from db.raster.grid import Grid
-from ingest.gridding import affine_of
+from ingest.grid_raster import GridRaster
 from ingest.processing.source import FloatArray
 from ingest.products.product import Level
 
@@ -24,7 +22,7 @@ Pixels = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class ComputedView:
+class ComputedView(GridRaster):
     """Pixels that are computed row by row.
 
     Attributes:
@@ -45,26 +43,6 @@ class ComputedView:
     band_count: int
     rows: Callable[[int, int], Pixels]
     block_rows: int
-
-    @property
-    def crs(self) -> CRS:
-        """CRS of the grid."""
-        return CRS.from_epsg(self.grid.srid)
-
-    @property
-    def transform(self) -> Affine:
-        """Affine transform of the grid."""
-        return affine_of(self.grid)
-
-    @property
-    def width(self) -> int:
-        """Columns, pixels."""
-        return self.grid.width_px
-
-    @property
-    def height(self) -> int:
-        """Rows, pixels."""
-        return self.grid.height_px
 
     @property
     def indexes(self) -> tuple[int, ...]:

@@ -9,7 +9,6 @@ onto samples 0 and width - 1 (not width) within 0.05 pixels.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from rasterio.rpc import RPC
 
 from db.errors import UsageError
 from ingest.files import SourceFile, describe_start
+from ingest.products.side_files import number
 
 MAX_BYTES = 1 << 20
 """A real one has 3 kB."""
@@ -86,10 +86,10 @@ def parse_rpb(text: str, name: str, looks_like: str = "something else") -> RPC:
         raise UsageError(f"{name}: holds no rational polynomials (no lineOffset): it begins as {looks_like}")
     values: dict[str, float | list[float] | None] = {}
     for row in _NUMBERS:
-        values[row[0]] = _number(_stated(text, row[column], name), row[column], name)
+        values[row[0]] = number(_stated(text, row[column], name), row[column], name)
     for row in _ERRORS:
         stated = _find(text, row[column])
-        values[row[0]] = None if stated is None else _number(stated, row[column], name)
+        values[row[0]] = None if stated is None else number(stated, row[column], name)
     for row in _SERIES:
         values[row[0]] = series(text, row[column], name)
     rpc = RPC(**values)
@@ -125,16 +125,6 @@ def _stated(text: str, name: str, file: str) -> str:
     return stated
 
 
-def _number(text: str, name: str, file: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"{file}: damaged rational polynomials: {name} is {text!r}, not a finite number")
-    return value
-
-
 def _listed(text: str, name: str, file: str) -> list[float]:
     """The series of an RPB: numbers in brackets."""
     found = re.search(rf"\b{name}\s*=\s*\(([^()]*)\)", text)
@@ -144,13 +134,13 @@ def _listed(text: str, name: str, file: str) -> list[float]:
             f"{file}: damaged rational polynomials: {name} has {len(items)} coefficients, not {TERMS}; "
             "get the file anew"
         )
-    return [_number(item, f"{name} {place}", file) for place, item in enumerate(items, 1)]
+    return [number(item, f"{name} {place}", file) for place, item in enumerate(items, 1)]
 
 
 def _numbered(text: str, name: str, file: str) -> list[float]:
     """The series of a ``_rpc.txt``: one line per number."""
     return [
-        _number(_stated(text, f"{name}_{place}", file), f"{name}_{place}", file)
+        number(_stated(text, f"{name}_{place}", file), f"{name}_{place}", file)
         for place in range(1, TERMS + 1)
     ]
 

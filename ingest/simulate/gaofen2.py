@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from scipy import ndimage
 from shapely import box
 
 from db.errors import UsageError
 from ingest.preprocess.solar import earth_sun_distance_au, sun_position
-from ingest.simulate.fields import FloatMap, Mask, fractal_noise, stream
+from ingest.simulate.fields import FloatMap, stream
+from ingest.simulate.gaofen2_truth import same_ground, terrain_map, traps, write_map
 from ingest.simulate.ground import Ground
 from ingest.simulate.illumination import Sun, irradiance
 from ingest.simulate.landscape import Landscape, make_landscape
@@ -31,7 +31,7 @@ from ingest.simulate.optics import PATH_REFLECTANCE, ground_reflectance, make_te
 from ingest.simulate.packages import write_image, write_polynomials, write_side_file
 from ingest.simulate.pushbroom import Camera, Points, to_geographic
 from ingest.simulate.swaths import Cloud, Swath, make_cloud
-from ingest.simulate.write import RESOLUTION_M, SRID, Placement, place_district
+from ingest.simulate.write import RESOLUTION_M, Placement, place_district
 
 GSD_M = 3.24
 PAN_TIMES = 4
@@ -189,10 +189,10 @@ def simulate_gaofen2(
         tell(f"{year}: package of {plan.acquired_at:%Y-%m-%d}")
         scene = _Acquisition(seed, year, plan, land, grounds[year], placement, base_m)
         packages.append(scene.write(folder, truth))
-    _write_map(folder / "terrain.tif", _terrain_map(base_m), placement, cell_px=4)
-    same, changed = _same_ground(seed, grounds)
-    _write_map(truth / "unchanged.tif", same.astype(np.uint8)[None], placement)
-    _write_map(truth / "changed.tif", changed.astype(np.uint8)[None], placement)
+    write_map(folder / "terrain.tif", terrain_map(base_m), placement, cell_px=4)
+    same, changed = same_ground(seed, grounds)
+    write_map(truth / "unchanged.tif", same.astype(np.uint8)[None], placement)
+    write_map(truth / "changed.tif", changed.astype(np.uint8)[None], placement)
     facts = {str(p.year): {"bias_m": p.bias_m, "product": p.product} for p in packages}
     (truth / "packages.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     calibration = folder / "calibration_2023.csv"
@@ -359,8 +359,8 @@ class _Acquisition:
                 is_new_layout=plan.is_new_layout,
             )
         scaled = np.clip(np.rint(reflectance * 10_000), 0, 65535).astype(np.uint16)
-        _write_map(truth / f"reflectance_{self._year}.tif", scaled, self._placement)
-        _write_map(truth / f"clouds_{self._year}.tif", clouds[None], self._placement)
+        write_map(truth / f"reflectance_{self._year}.tif", scaled, self._placement)
+        write_map(truth / f"clouds_{self._year}.tif", clouds[None], self._placement)
         return SimulatedPackage(
             self._year,
             package,
@@ -380,20 +380,6 @@ class _Acquisition:
         return float(wrong[0][0] - true[0][0]), float(wrong[1][0] - true[1][0])
 
 
-def traps(seed: int, height_m: FloatMap) -> tuple[Mask, Mask]:
-    """Ground that looks like cloud: a pond of bright dry tailings with straight edges, and snow patches."""
-    height, width = height_m.shape
-    rng = stream(seed, "traps")
-    tailings = np.zeros(height_m.shape, bool)
-    row, column = round(0.62 * height), round(0.30 * width)
-    tailings[row : row + height // 14, column : column + width // 10] = True
-    rough = fractal_noise(rng, height_m.shape, 0.03 * height, 4, 0.6)
-    rows, columns = np.ogrid[:height, :width]
-    inner = np.hypot(rows - 0.36 * height, columns - 0.64 * width) < 0.09 * height
-    snow = inner & (ndimage.gaussian_filter(rough, 1.0) > 0.1)
-    return tailings, np.asarray(snow & ~tailings, dtype=np.bool_)
-
-
 def _sampled(image: FloatMap, row: Points, column: Points) -> NDArray[np.float32]:
     return np.stack(
         [
@@ -401,50 +387,6 @@ def _sampled(image: FloatMap, row: Points, column: Points) -> NDArray[np.float32
             for band in image
         ]
     )
-
-
-def _same_ground(seed: int, grounds: dict[int, Ground]) -> tuple[Mask, Mask]:
-    """Ground that is the same in all years, a few pixels away from what is not; and changed classes."""
-    first, *others = grounds.values()
-    same = np.ones(first.shape, bool)
-    for other in others:
-        same &= first.material == other.material
-        same &= np.abs(first.height_m - other.height_m) < 0.1
-        same &= np.abs(first.cover - other.cover) < 0.01
-        same &= np.abs(first.tone - other.tone) < 0.005
-        same &= first.plant == other.plant
-    changed = first.land_class != others[-1].land_class
-    _, snow = traps(seed, first.height_m)
-    # Shading and cast shadow of changed relief reach beyond it.
-    same = ndimage.binary_erosion(same, iterations=20, border_value=1)
-    return np.asarray(same & ~ndimage.binary_dilation(snow, iterations=4), dtype=np.bool_), changed
-
-
-def _terrain_map(height_m: FloatMap) -> FloatMap:
-    """Heights in cells of 4 x 4 pixels."""
-    rows, columns = (n // 4 * 4 for n in height_m.shape)
-    cells: FloatMap = height_m[:rows, :columns].reshape(rows // 4, 4, columns // 4, 4).mean(axis=(1, 3))[None]
-    return cells
-
-
-def _write_map(path: Path, values: NDArray[Any], placement: Placement, *, cell_px: int = 1) -> None:
-    transform = placement.transform()
-    cell = RESOLUTION_M * cell_px
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        dtype=values.dtype,
-        count=len(values),
-        height=values.shape[1],
-        width=values.shape[2],
-        crs=f"EPSG:{SRID}",
-        transform=rasterio.Affine(cell, 0.0, transform.c, 0.0, -cell, transform.f),
-        compress="deflate",
-        zlevel=1,
-        tiled=True,
-    ) as file:
-        file.write(values)
 
 
 def _calibration_table(plan: Year) -> str:

@@ -99,7 +99,7 @@ def test_truncated_files_are_refused() -> None:
             parse_rpb(TEXT[:end], "scene.rpb")
     other = rpc_txt(POLYNOMIALS)
     for end in range(len("LINE_OFF: "), other.rindex("SAMP_DEN_COEFF_20"), 53):
-        with pytest.raises(UsageError, match="damaged"):
+        with pytest.raises(UsageError, match=r"damaged|not a number"):
             parse_rpb(other[:end], "scene_rpc.txt")
 
 
@@ -111,7 +111,7 @@ def test_truncated_files_are_refused() -> None:
         (r"heightScale = [^;]+", "heightScale = 0", "height_scale is 0"),
         (r"latOffset = [^;]+", "latOffset = 143.9", "lat_off is 143.9, not a latitude"),
         (r"longOffset = [^;]+", "longOffset = 500000.0", "not a longitude"),
-        (r"latOffset = [^;]+", "latOffset = nan", "latOffset is 'nan', not a finite number"),
+        (r"latOffset = [^;]+", "latOffset = nan", "latOffset is 'nan', not a number"),
         (r"sampOffset = [^;]+", "sampOffset = 1,5", "sampOffset is '1,5'"),
         (r"\tlatScale = [^;]+;\n", "", "latScale is missing"),
         (r"lineDenCoef = \([^,]+,", "lineDenCoef = (", "lineDenCoef has 19 coefficients"),
