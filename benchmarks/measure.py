@@ -134,3 +134,12 @@ def benchmark_database() -> Iterator[str]:
     finally:
         cluster.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def status_bytes(name: str, process: int | str = "self") -> int | None:
+    """A figure of a process's memory (VmRSS, VmHWM, ...), bytes; None where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)

@@ -41,7 +41,7 @@ from scipy import ndimage
 
 from benchmarks.chain import chain
 from benchmarks.landscape import BANDS, CENTER_NM, HYPERSPECTRAL_BANDS, landscape, spectra
-from benchmarks.measure import note, paired_runs, report
+from benchmarks.measure import note, paired_runs, report, status_bytes
 from db.errors import UsageError
 from ingest.files import source_file
 from ingest.opening import open_raster
@@ -100,23 +100,15 @@ def peak_memory() -> Iterator[Peak]:
     gc.collect()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)  # or memory that was freed and kept would hide what the step takes
-    peak, before = Peak(), _status_bytes("VmRSS")
+    peak, before = Peak(), status_bytes("VmRSS")
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         before = None
     yield peak
-    after = _status_bytes("VmHWM")
+    after = status_bytes("VmHWM")
     if before is not None and after is not None:
         peak.taken_bytes = max(0, after - before)
-
-
-def _status_bytes(name: str) -> int | None:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
 def measure(work: Work, input_bytes: int, runs: int) -> Measurement:
