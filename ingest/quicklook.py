@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,35 +26,41 @@ from ingest.clouds import transformed
 from ingest.crs import WGS84_SRID
 from ingest.preprocess.enhancement import choose_rgb, fit_stretch
 from ingest.products.product import Band
+from ingest.scene_mosaic import PlacedImage, mosaic
 
 LARGEST_SIDE_PX = 4000
 CLOUD_COLOUR = (255, 60, 60)
 FILLED_COLOUR = (255, 190, 0)
 
 
+@dataclass(frozen=True)
+class Quicklook:
+    """What a picture shows: names of the bands as red, green and blue, and what could not be done."""
+
+    bands: tuple[str, str, str]
+    notes: tuple[str, ...]
+
+
 def write_quicklook(
     conn: Connection[Any],
-    scene: Scene,
+    scenes: Sequence[Scene],
     path: Path,
     *,
     side_px: int = 1200,
     bands: tuple[str, str, str] | None = None,
     false_colour: bool = False,
     outlines: bool = True,
-) -> tuple[str, str, str]:
-    """Write a scene as a PNG.
+) -> Quicklook:
+    """Write a scene as a PNG, or several as one mosaic.
 
     Args:
         conn: connection.
-        scene: the scene.
+        scenes: what is drawn; of several the first keeps its colours, and the others are fitted to it.
         path: file to write.
         side_px: longer side of the picture, pixels; overviews are read, never the whole scene.
         bands: names of the bands shown as red, green and blue; None: natural colour by wavelength.
         false_colour: near infrared as red instead of natural colour.
-        outlines: whether cloud and shadow (red) and filled ground (orange) are outlined.
-
-    Returns:
-        The bands that are shown.
+        outlines: whether cloud and shadow (red) and filled ground (orange) of a single scene are outlined.
 
     Raises:
         UsageError: the size or a band is not possible, or the file cannot be written.
@@ -60,16 +68,23 @@ def write_quicklook(
     """
     if not 16 <= side_px <= LARGEST_SIDE_PX:
         raise UsageError(f"a picture of {side_px} pixels? Choose 16 to {LARGEST_SIDE_PX}")
-    places = _places(conn, scene, bands, false_colour)
-    image, transform = _reduced(conn, scene, places, side_px)
-    picture = fit_stretch(image).apply(image)
-    if outlines:
-        for geometry, colour in ((scene.clouded, CLOUD_COLOUR), (scene.filled, FILLED_COLOUR)):
-            if geometry is not None and not geometry.is_empty:
-                _draw(picture, transformed(geometry, WGS84_SRID, scene.grid.srid), transform, colour)
+    places = [_places(conn, scene, bands, false_colour) for scene in scenes]
+    images = [_reduced(conn, scene, chosen, side_px) for scene, chosen in zip(scenes, places, strict=True)]
+    image, notes = images[0], tuple[str, ...]()
+    if len(images) > 1:
+        image, notes = mosaic(images, side_px)
+    picture = fit_stretch(image.pixels).apply(image.pixels)
+    if outlines and len(scenes) == 1:
+        _outline(picture, scenes[0], image)
     _write(path, picture)
-    names = [scene.band_names[place] for place in places]
-    return names[0], names[1], names[2]
+    red, green, blue = (scenes[0].band_names[place] for place in places[0])
+    return Quicklook((red, green, blue), notes)
+
+
+def _outline(picture: npt.NDArray[np.uint8], scene: Scene, image: PlacedImage) -> None:
+    for geometry, colour in ((scene.clouded, CLOUD_COLOUR), (scene.filled, FILLED_COLOUR)):
+        if geometry is not None and not geometry.is_empty:
+            _draw(picture, transformed(geometry, WGS84_SRID, image.srid), image.transform, colour)
 
 
 def _places(
@@ -90,9 +105,7 @@ def _places(
     return red, green, blue
 
 
-def _reduced(
-    conn: Connection[Any], scene: Scene, places: tuple[int, int, int], side_px: int
-) -> tuple[npt.NDArray[np.float32], Affine]:
+def _reduced(conn: Connection[Any], scene: Scene, places: tuple[int, int, int], side_px: int) -> PlacedImage:
     """The chosen bands as values (3, rows, columns), NaN without data, from an overview fine enough."""
     reader = open_scene(conn, scene)
     grid = scene.grid
@@ -110,7 +123,7 @@ def _reduced(
     transform = Affine(
         grid.resolution_x * cell, 0.0, grid.origin_x, 0.0, -grid.resolution_y * cell, grid.origin_y
     )
-    return values, transform
+    return PlacedImage(values, transform, grid.srid, scene.clouded)
 
 
 def _draw(

@@ -112,7 +112,7 @@ def bands(product: str, windows: Sequence[str], pegmatite: bool, usable: bool, o
 
 
 @scene_group.command()
-@click.argument("product")
+@click.argument("products", nargs=-1, required=True, metavar="PRODUCT...")
 @click.option("--out", metavar="FILE", help="PNG to write. [default: PRODUCT.png in this folder]")
 @click.option("--size", "side_px", type=int, default=1200, show_default=True, help="Longer side, pixels.")
 @click.option("--bands", "names", metavar="R,G,B", help="Names of the bands to show.")
@@ -121,9 +121,14 @@ def bands(product: str, windows: Sequence[str], pegmatite: bool, usable: bool, o
     "--outlines/--no-outlines", default=True, help="Outline cloud (red) and filled ground (orange)."
 )
 def quicklook(
-    product: str, out: str | None, side_px: int, names: str | None, false_colour: bool, outlines: bool
+    products: tuple[str, ...],
+    out: str | None,
+    side_px: int,
+    names: str | None,
+    false_colour: bool,
+    outlines: bool,
 ) -> None:
-    """Draw a scene as a small picture."""
+    """Draw a scene as a small picture, or several scenes as one mosaic."""
     from ingest.quicklook import write_quicklook
 
     chosen: tuple[str, str, str] | None = None
@@ -132,13 +137,15 @@ def quicklook(
         if len(listed) != 3:
             raise UsageError(f"--bands {names}: name three bands: red, green and blue of the picture")
         chosen = (listed[0], listed[1], listed[2])
-    path = Path(out) if out is not None else Path(re.sub(r"[^\w.-]", "_", product) + ".png")
+    path = Path(out) if out is not None else Path(re.sub(r"[^\w.-]", "_", products[0]) + ".png")
     with connect(Settings()) as conn:
-        scene = scene_by_product(conn, product)
-        shown = write_quicklook(
-            conn, scene, path, side_px=side_px, bands=chosen, false_colour=false_colour, outlines=outlines
+        scenes = [scene_by_product(conn, product) for product in products]
+        drawn = write_quicklook(
+            conn, scenes, path, side_px=side_px, bands=chosen, false_colour=false_colour, outlines=outlines
         )
-    click.echo(f"wrote {path}: {', '.join(shown)} as red, green and blue")
+    for note in drawn.notes:
+        click.echo(note)
+    click.echo(f"wrote {path}: {', '.join(drawn.bands)} as red, green and blue")
 
 
 def _window(text: str) -> tuple[float, float]:

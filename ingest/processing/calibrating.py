@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from db.errors import UsageError
 from ingest.preprocess.calibration import LinearCalibration, reflectance_factors
 from ingest.preprocess.solar_spectrum import solar_irradiance
 from ingest.processing.treatment import Treatment
-from ingest.products.product import Layer, Level, Part, Product
+from ingest.products.product import Band, Layer, Level, Part, Product
 
 
 def calibration_of(
@@ -48,7 +49,11 @@ def calibration_of(
     if part.level == "digital_number":
         year = treatment.calibration_year or product.acquired_at.year
         names = [layer.band.name for layer in part.layers]
-        found = coefficients(conn, part.sensor, part.camera, names, year)
+        stored = coefficients(conn, part.sensor, part.camera, names, year)
+        found = tuple(
+            _with_irradiance(each, layer.band, product.name)
+            for each, layer in zip(stored, part.layers, strict=True)
+        )
         source = sorted({each.source for each in found})
         text = f"calibrated with the coefficients of {part.sensor} {part.camera} for {year}".replace(
             "  ", " "
@@ -71,10 +76,15 @@ def calibration_of(
 
 def _of_radiance(layer: Layer, name: str) -> Coefficients:
     """Coefficients of a band whose gain and offset the product states."""
-    band = layer.band
-    esun = layer.esun
-    if esun is None:
-        if band.center_nm is None or band.width_nm is None:
-            raise UsageError(f"{name}: neither wavelength nor solar irradiance of band {band.name} is known")
-        esun = solar_irradiance(band.center_nm, band.width_nm)
-    return Coefficients(band.name, layer.scale, layer.scale * layer.offset, esun, 0, "product")
+    own = Coefficients(layer.band.name, layer.scale, layer.scale * layer.offset, layer.esun, 0, "product")
+    return _with_irradiance(own, layer.band, name)
+
+
+def _with_irradiance(found: Coefficients, band: Band, name: str) -> Coefficients:
+    """Coefficients with the solar irradiance of a standard spectrum where nobody published the band's."""
+    if found.esun is not None:
+        return found
+    if band.center_nm is None or band.width_nm is None:
+        raise UsageError(f"{name}: neither wavelength nor solar irradiance of band {band.name} is known")
+    esun = solar_irradiance(band.center_nm, band.width_nm)
+    return replace(found, esun=esun, source=f"{found.source}; solar irradiance of ASTM G173")

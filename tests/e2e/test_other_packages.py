@@ -159,6 +159,7 @@ def test_real_tiles_of_enmap_become_one_scene(run_lode: RunLode, database_url: s
     assert "224 bands" in listing
     picture = tmp_path / "enmap.png"
     assert run_lode("scene", "quicklook", product, "--out", picture, "--false-colour").returncode == 0
+    assert run_lode("scene", "quicklook", product, product, "--out", picture, "--size", "100").returncode == 0
 
 
 def test_bad_questions_about_scenes(run_lode: RunLode, tmp_path: Path) -> None:
