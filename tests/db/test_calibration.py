@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -10,6 +12,12 @@ from psycopg.rows import TupleRow
 
 from db.calibration import CalibrationRow, Coefficients, coefficients, store
 from db.errors import UsageError
+from ingest.files import SourceFile
+from ingest.preprocess.solar import earth_sun_distance_au
+from ingest.processing.calibrating import calibration_of
+from ingest.processing.treatment import Treatment
+from ingest.products.instruments import image_of
+from ingest.products.product import Layer, Part, Product
 from tests.conftest import RunLode
 
 BANDS = ("blue", "green", "red", "nir")
@@ -88,3 +96,23 @@ def test_wrong_tables_go_in_not_at_all(
     assert "table.csv" in done.stderr
     [(after,)] = conn.execute("select count(*) from lode.calibration").fetchall()
     assert after == before
+
+
+def test_irradiance_that_nobody_published_is_that_of_the_spectrum(conn: Connection) -> None:
+    bands = image_of("ZY301", "MUX", "MUX")
+    assert bands is not None
+    file = SourceFile(Path("x.tif"), "x.tif", 1, (0, 0))
+    layers = tuple(Layer(band, (file,), place) for place, band in enumerate(bands.bands, 1))
+    part = Part("multispectral", bands.sensor, bands.camera, "digital_number", layers, 10, 10, 5.8)
+    at = datetime(2018, 6, 1, 3, tzinfo=UTC)
+    product = Product("cresda", "p", at, (part,), sun_elevation_deg=60.0)
+    year = conn.execute("select max(year) from lode.calibration where camera = 'ZY3-01'").fetchone()
+    assert year is not None
+    calibration, level, step = calibration_of(conn, product, part, Treatment(calibration_year=year[0]))
+    assert level == "toa_reflectance"
+    assert "ASTM G173" in str(step["source"])
+    published = coefficients(conn, bands.sensor, bands.camera, BANDS, year[0])
+    light = math.sin(math.radians(60)) / (math.pi * earth_sun_distance_au(at) ** 2)
+    # Round figures of the sun's spectrum in these bands, W m-2 um-1.
+    for scale, each, esun in zip(calibration.scale, published, (1960, 1850, 1550, 1060), strict=True):
+        assert scale == pytest.approx(each.gain / (esun * light), rel=0.02)
