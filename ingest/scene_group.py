@@ -207,6 +207,9 @@ def _print_scene(scene: Scene, bands: Sequence[SceneBand]) -> None:
     )
     if scene.cloud_fraction is not None:
         click.echo(f"  clouds      {scene.cloud_fraction:.1%} hidden by cloud or shadow")
+    stated = scene.product_metadata.get("stated_cloud_fraction")
+    if stated is not None:
+        click.echo(f"  stated      {stated:.1%} cloud, as the product says")
     click.echo(f"  source      {scene.source_name}, table {facts['table']}")
     click.echo(
         f"  bands       {len(bands)}" + (": " + ", ".join(b.name for b in bands) if len(bands) < 20 else "")
@@ -221,6 +224,12 @@ def _print_scene(scene: Scene, bands: Sequence[SceneBand]) -> None:
 
 
 def _step_text(step: Mapping[str, Any]) -> str:
+    if step.get("step") == "declared":
+        wishes = step.get("treatment", {}).items()
+        named = ((key, value["name"] if isinstance(value, Mapping) else value) for key, value in wishes)
+        asked = ", ".join(f"{key} {value}" for key, value in named)
+        what = f"read as {step['family']}, {step['role']} part" if "family" in step else "read as stated"
+        return f"{what}; asked: {asked}" if asked else what
     return str(step.get("text") or step.get("step") or json.dumps(dict(step), ensure_ascii=False))
 
 
