@@ -8,12 +8,12 @@ has a hole, gets no data: no height is made up for it.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import attr
 import numpy as np
 from affine import Affine
 from pyproj import Transformer
@@ -266,11 +266,9 @@ class OrthoSource:
         # Of a dataset that is handed over, rasterio takes the polynomials it carries and no others.
         with nullcontext() if self._file is None else reading(self._file):
             image = self._dataset.read(self._bands, window=window)
-        rpc = attr.evolve(
-            self._rpc,
-            line_off=self._rpc.line_off - window.row_off,
-            samp_off=self._rpc.samp_off - window.col_off,
-        )
+        rpc = copy.copy(self._rpc)
+        rpc.line_off -= window.row_off
+        rpc.samp_off -= window.col_off
         reproject(
             image,
             pixels,
