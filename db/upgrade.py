@@ -72,6 +72,18 @@ def prepare(cursor: Cursor[Any]) -> None:
         cursor.execute(f"create schema if not exists {schema}")
 
 
+def settle_sequences(cursor: Cursor[Any]) -> None:
+    """Write the place of every sequence anew, in a transaction after the one that made it.
+
+    Where ``wal_level`` is ``minimal``, a sequence that is made and used in one transaction may stand at an
+    older place after a crash of the server, and hand out keys a second time.
+    """
+    cursor.execute(
+        "select setval(format('%I.%I', schemaname, sequencename)::regclass, last_value)"
+        " from pg_sequences where schemaname = 'lode' and last_value is not null"
+    )
+
+
 def is_at_head(connection: Connection) -> bool:
     """Whether the newest migration has been applied."""
     heads = set(ScriptDirectory.from_config(alembic_config()).get_heads())
@@ -123,7 +135,12 @@ def upgrade(
             command.upgrade(config, revision)
             report("the database was upgraded")
 
+    def settle() -> None:
+        with engine.begin() as connection, dbapi_cursor(connection) as cursor:
+            settle_sequences(cursor)
+
     try:
         retrying(once)
+        retrying(settle)
     finally:
         engine.dispose()

@@ -19,6 +19,7 @@ from ingest.session import transaction
 COLUMNS = ("sensor", "camera", "band", "year", "gain", "offset", "esun", "source")
 FIRST_YEAR = 1990
 MAX_BYTES = 10_000_000
+MAX_ROWS = 20_000
 
 HELP = f"""Bring radiometric coefficients: a CSV file with the columns {", ".join(COLUMNS)}.
 
@@ -70,6 +71,9 @@ def parse_calibration(name: str, content: bytes) -> list[CalibrationRow]:
     rows: list[CalibrationRow] = []
     try:
         found = reader.fieldnames or []
+        doubled = sorted({column for column in found if list(found).count(column) > 1})
+        if doubled:
+            raise UsageError(f"{name}: column {', '.join(doubled)} is there twice")
         missing = [column for column in COLUMNS if column not in found]
         if missing:
             raise UsageError(
@@ -78,6 +82,8 @@ def parse_calibration(name: str, content: bytes) -> list[CalibrationRow]:
         rows.extend(_row(f"{name}, line {reader.line_num}", fields) for fields in reader)
     except csv.Error as error:
         raise UsageError(f"{name}: is not a CSV table ({error})") from error
+    if len(rows) > MAX_ROWS:
+        raise UsageError(f"{name}: holds {len(rows)} coefficients; at most {MAX_ROWS} are taken at once")
     if not rows:
         raise UsageError(f"{name}: holds no coefficients")
     return rows
@@ -92,7 +98,14 @@ def _row(place: str, fields: Mapping[str | None, str | list[str] | None]) -> Cal
         if not texts[column]:
             raise UsageError(f"{place}: {column} is empty")
     year_text, last = texts["year"], datetime.now(UTC).year + 1
-    if not year_text.isascii() or not year_text.isdigit() or not FIRST_YEAR <= int(year_text) <= last:
+    if any(not value.isprintable() for value in texts.values()):
+        raise UsageError(f"{place}: holds characters that cannot be printed")
+    if (
+        len(year_text) != 4
+        or not year_text.isascii()
+        or not year_text.isdigit()
+        or not FIRST_YEAR <= int(year_text) <= last
+    ):
         raise UsageError(f"{place}: year {year_text!r} is not one of {FIRST_YEAR} to {last}")
     gain = _number(place, "gain", texts["gain"])
     esun = _number(place, "esun", texts["esun"]) if texts["esun"] else None

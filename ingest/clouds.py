@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import shapely
+import shapely.affinity
 import shapely.geometry
 from affine import Affine
 from pyproj import Transformer
@@ -25,6 +26,9 @@ from ingest.vectors import read_features
 
 SMALLEST_PATCH_PX = 4
 """Smaller patches of a mask are specks."""
+
+LONGEST_EDGE_M, LONGEST_EDGE_DEGREES = 1000.0, 0.01
+"""Longer edges get vertices in between before they are transformed."""
 
 MAX_MASK_PX = 32_000_000
 """A larger mask is reduced before its patches are outlined."""
@@ -60,6 +64,11 @@ class Clouds:
         strip = affine.translation(affine.c, affine.f + row * affine.e) @ affine.scale(affine.a, affine.e)
         burnt: npt.NDArray[np.uint8] = rasterize([(self.on_grid, 1)], shape, transform=strip, dtype="uint8")
         return burnt.astype(bool)
+
+    def moved(self, east_m: float, north_m: float) -> Clouds:
+        """The same outlines moved in the CRS of the grid."""
+        on_grid = shapely.affinity.translate(self.on_grid, east_m, north_m)
+        return replace(self, on_grid=on_grid, outline=transformed(on_grid, self.grid.srid, WGS84_SRID))
 
     def inside(self, footprint: shapely.MultiPolygon) -> shapely.MultiPolygon | None:
         """The part inside a scene's footprint, EPSG:4326; None when there is none."""
@@ -130,4 +139,7 @@ def mask_outline(mask: npt.NDArray[np.bool_], transform: Affine) -> shapely.Geom
 def transformed(geometry: shapely.Geometry, source_srid: int, target_srid: int) -> shapely.Geometry:
     """Transform a geometry between two CRSs, x east and y north in both."""
     to_target = Transformer.from_crs(source_srid, target_srid, always_xy=True)
+    # A long straight edge in one CRS is a curve in the other.
+    longest = LONGEST_EDGE_DEGREES if source_srid == WGS84_SRID else LONGEST_EDGE_M
+    geometry = shapely.segmentize(geometry, longest)
     return shapely.transform(geometry, lambda xy: np.column_stack(to_target.transform(xy[:, 0], xy[:, 1])))

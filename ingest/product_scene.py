@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import rasterio
 from psycopg import Connection
 
+from db.errors import UsageError
 from db.locks import allow_long_transaction, hold
 from db.scenes import current_products_of_content, current_scene
 from db.sensors import sensor_by_key
@@ -22,6 +24,9 @@ from ingest.processing.treatment import Treatment
 from ingest.products.product import Product
 from ingest.scene_store import Entry, Progress, Report, SceneOutcome, digest_of, other_products
 from ingest.treated_scene import Connect, comparison_with, reference_scene, store_material
+
+EARLIEST = datetime(1972, 7, 23, tzinfo=UTC)
+"""Launch of the first Landsat."""
 
 
 def ingest_product(
@@ -59,13 +64,15 @@ def ingest_product(
         UsageError: the product or what is asked for cannot be right.
 
     """
-    treatment.check()
-    stored_name = product.name if name is None else name
-    check_product_name(stored_name)
+    treatment.check(has_clouds=cloud_file is not None)
     part = scene_part(product, treatment)
+    own_name = product.name if part is product.parts[0] else f"{product.name}-{part.role}"
+    stored_name = own_name if name is None else name
+    check_product_name(stored_name)
+    _check_moment(product)
     sensor = sensor_by_key(conn, part.sensor)
     allow_long_transaction(conn)
-    sha256 = digest_of(product.files)
+    sha256 = digest_of(product.files, part.role)
     reference = reference_scene(conn, treatment, stored_name)
     # What the result depends on: the same content is the same scene only while all of it is the same.
     declared = {
@@ -85,6 +92,12 @@ def ingest_product(
     older = current_scene(conn, stored_name)
     if older is not None and older.sha256 == sha256 and list(older.steps[:1]) == [declared]:
         return SceneOutcome(older, False, None, 0, ())
+    if older is not None and older.sensor != part.sensor:
+        raise UsageError(
+            f"product {stored_name!r} is there as a scene of {older.sensor}, and this is one of "
+            f"{part.sensor}: "
+            "it would supersede another kind of scene. Name it otherwise with --product"
+        )
     other_products(current_products_of_content(conn, sha256), stored_name, source_name)
     entry = Entry(
         product=stored_name,
@@ -101,7 +114,7 @@ def ingest_product(
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(**ENVIRONMENT))
         material = make_material(conn, product, treatment, stack, workspace, reference)
-        return store_material(
+        outcome = store_material(
             conn,
             material,
             treatment,
@@ -112,3 +125,15 @@ def ingest_product(
             report=report,
             progress=progress,
         )
+        for each in product.parts:
+            for layer in each.layers:
+                for file in layer.files:
+                    file.check_unchanged()
+        return outcome
+
+
+def _check_moment(product: Product) -> None:
+    """Refuse days on which no civil satellite looked, or none has yet."""
+    at = product.acquired_at
+    if not EARLIEST <= at <= datetime.now(UTC) + timedelta(days=1):
+        raise UsageError(f"{product.name}: acquired at {at:%Y-%m-%d %H:%M}? That cannot be")

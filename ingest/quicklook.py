@@ -14,6 +14,7 @@ import rasterio
 import shapely
 from affine import Affine
 from psycopg import Connection
+from rasterio._err import CPLE_BaseError  # GDAL's errors that rasterio passes on as they are
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 from scipy import ndimage
@@ -141,6 +142,8 @@ def _draw(
 def _write(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}")
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise UsageError(f"{path}: a picture is written as PNG: name a file that ends in .png")
     with rasterio.Env(GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
         # A picture has no place on the map.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -155,5 +158,5 @@ def _write(path: Path, picture: npt.NDArray[np.uint8]) -> None:
                 width=picture.shape[2],
             ) as file:
                 file.write(picture)
-        except (OSError, rasterio.errors.RasterioError) as error:
+        except (OSError, rasterio.errors.RasterioError, CPLE_BaseError) as error:
             raise UsageError(f"{path}: cannot be written: {error}") from None

@@ -110,6 +110,7 @@ def scene(
         processing_level=processing_level,
         roots=roots,
         is_declared=sensor_key is not None,
+        has_clouds=clouds is not None,
     )
     said = _Said(settings, treatment, cloud_file)
     if sensor_key is None:

@@ -101,6 +101,7 @@ def treatment_of(
     processing_level: str | None,
     roots: Sequence[Path],
     is_declared: bool,
+    has_clouds: bool,
 ) -> Treatment:
     """The treatment that the options add up to.
 
@@ -111,6 +112,7 @@ def treatment_of(
         processing_level: what the values are, None when nothing was said.
         roots: folders that an elevation model must lie in; empty: any.
         is_declared: the scene is a plain file with a statement, not a product.
+        has_clouds: the user brings outlines of cloud.
 
     Raises:
         UsageError: options contradict each other or do not apply.
@@ -143,5 +145,5 @@ def treatment_of(
         resolution_m=None if is_declared else resolution_m,
         calibrate=is_declared or processing_level is None,
     )
-    treatment.check()
+    treatment.check(has_clouds=has_clouds)
     return treatment

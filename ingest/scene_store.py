@@ -94,10 +94,10 @@ class Entry:
     notes: Sequence[str]
 
 
-def digest_of(files: Sequence[PackageFile]) -> str:
-    """SHA-256 that stands for a package: of the names and digests of its parts in order of their names."""
-    lines = sorted(f"{file.name} {file.size_bytes} {file.sha256}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def digest_of(files: Sequence[PackageFile], role: str) -> str:
+    """SHA-256 that stands for a part of a package: of its files' digests, wherever they lie, and its role."""
+    lines = sorted(f"{file.size_bytes} {file.sha256}\n" for file in files)
+    return hashlib.sha256("".join([f"{role}\n", *lines]).encode()).hexdigest()
 
 
 def store_scene(
@@ -162,6 +162,8 @@ def _new_scene(prepared: Prepared, entry: Entry, figures: SceneFigures, tile_px:
     clouded = None if clouds is None else clouds.inside(outline)
     share = None if figures.clouded_px is None else figures.clouded_px / figures.valid_px
     if share == 1:
+        # Exactly: outlines that follow different edges would leave slivers that count as observed.
+        clouded = outline
         warnings = (*warnings, "the whole scene lies under cloud or shadow: nothing of it counts as observed")
     steps = [
         dict(entry.declared),
@@ -211,7 +213,7 @@ def _without_dead_bands(
         is_dead = figure.valid_px == 0 or figure.minimum == figure.maximum
         fault = "no data" if figure.valid_px == 0 else "one value everywhere"
         marked.append(replace(band, fault=band.fault or fault) if is_dead else band)
-        if not is_dead:
+        if not is_dead and band.fault is None:
             live.append(figure)
     return tuple(marked), tuple(live)
 

@@ -41,6 +41,13 @@ def simulate(folder: Path, kind: str, size_px: int | None, seed: int) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; name a folder")
     size = _SIZES[kind] if size_px is None else size_px
+    try:
+        _simulate(folder, kind, size, seed)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _simulate(folder: Path, kind: str, size: int, seed: int) -> None:
     tell: Callable[[str], None] = click.echo
     if kind == "district":
         simulate_district(folder, seed=seed, width_px=size, height_px=size, progress=tell)

@@ -9,6 +9,7 @@ from typing import Any
 from psycopg import Connection
 
 from db.errors import UsageError
+from db.locks import allow_long_transaction
 from db.scenes import Scene, scene_by_id, scene_by_product
 from ingest.clouds import Clouds
 from ingest.processing.chain import prepare
@@ -67,4 +68,6 @@ def comparison_with(
     if connect is None:
         raise ValueError("a reference scene is read over a connection of its own")
     reading = stack.enter_context(connect())
+    # Between two reads another step may take longer than a reader is allowed to be idle.
+    allow_long_transaction(reading)
     return Comparison(reading, reference, material.source.grid, material.bands)

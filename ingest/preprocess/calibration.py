@@ -84,6 +84,11 @@ class LinearCalibration:
         values += self.offset[:, None, None].astype(np.float32)
         return values
 
+    def of_bands(self, places: Sequence[int]) -> LinearCalibration:
+        """The calibration of some bands (places from 0)."""
+        chosen = list(places)
+        return LinearCalibration(scale=self.scale[chosen], offset=self.offset[chosen])
+
     def as_json(self) -> dict[str, Any]:
         """Scale and offset for the catalogue."""
         return {"scale": self.scale.tolist(), "offset": self.offset.tolist()}

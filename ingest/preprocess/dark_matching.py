@@ -29,6 +29,9 @@ LARGEST_SPREAD = 0.03
 """The differences over dark ground may spread (median absolute deviation) by so much reflectance."""
 
 LARGEST_SAMPLE = 1_000_000
+"""Of four bands; of more bands fewer pixels are looked at, but FEWEST_SAMPLED."""
+
+FEWEST_SAMPLED = 100_000
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,9 @@ def match_dark_ground(target: FloatArray, reference: FloatArray, valid: BoolArra
     if target.shape != reference.shape or target.shape[1:] != valid.shape:
         raise ValueError(f"images of {target.shape} and {reference.shape}, valid pixels of {valid.shape}")
     places = np.flatnonzero(valid)
-    if len(places) > LARGEST_SAMPLE:
-        places = np.sort(np.random.default_rng(0).choice(places, LARGEST_SAMPLE, replace=False))
+    most = max(FEWEST_SAMPLED, 4 * LARGEST_SAMPLE // max(4, len(target)))
+    if len(places) > most:
+        places = np.sort(np.random.default_rng(0).choice(places, most, replace=False))
     flat = [image.reshape(len(image), -1)[:, places] for image in (target, reference)]
     usable = (
         [band for band in range(len(target)) if all(np.isfinite(image[band]).mean() > 0.5 for image in flat)]
@@ -90,7 +94,7 @@ def match_dark_ground(target: FloatArray, reference: FloatArray, valid: BoolArra
             "--reference or say --normalise none"
         )
     # The brightest band's rank: what is dark in red may be a forest, whose near infrared follows the season.
-    ranks = [np.nanmax([_rank(image[band]) for band in usable], axis=0) for image in flat]
+    ranks = [_brightest_rank(image, usable) for image in flat]
     dark, dark_px = np.zeros(len(places), np.bool_), 0
     for share in DARK_SHARES:
         if dark_px < FEWEST_PX:
@@ -116,6 +120,14 @@ def match_dark_ground(target: FloatArray, reference: FloatArray, valid: BoolArra
             f"{np.median(spread[usable]):.3f}): do both show the same ground? Name another --reference"
         )
     return DarkMatching(offset, spread, dark_px)
+
+
+def _brightest_rank(image: FloatArray, bands: list[int]) -> npt.NDArray[np.float64]:
+    """Of each pixel the highest of its ranks in the bands."""
+    highest = _rank(image[bands[0]])
+    for band in bands[1:]:
+        np.fmax(highest, _rank(image[band]), out=highest)
+    return highest
 
 
 def _rank(values: FloatArray) -> npt.NDArray[np.float64]:

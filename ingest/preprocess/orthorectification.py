@@ -37,6 +37,12 @@ RESAMPLINGS = {
     "bilinear": Resampling.bilinear,
     "cubic": Resampling.cubic,
 }
+FINEST, COARSEST = 8.0, 20.0
+"""A grid may be so many times as fine or coarse as the image's own pixels."""
+
+LARGEST_NUMBER = 1e9
+"""Floating point numbers beyond this, infinite or not a number, are no measurements."""
+
 TOLERANCE_PX = 0.05
 """By how much GDAL may interpolate positions between points it computes exactly, in pixels of the image.
 
@@ -62,6 +68,7 @@ def ortho_grid(
     name: str,
     terrain: Terrain | None = None,
     srid: int | None = None,
+    origin: tuple[float, float] = (0.0, 0.0),
 ) -> Grid:
     """The map grid that an image in sensor geometry covers.
 
@@ -74,6 +81,7 @@ def ortho_grid(
         name: the product, for messages.
         terrain: elevation model; the grid then holds the image at its lowest and highest ground.
         srid: EPSG code of the grid; by default the UTM zone on WGS 84 of the image's centre.
+        origin: a corner of pixels that the grid's pixels fit to, for grids that share pixels with another.
 
     Raises:
         UsageError: the polynomials cannot be inverted, or the image reaches too far towards a pole.
@@ -103,16 +111,22 @@ def ortho_grid(
     x, y = Transformer.from_crs(WGS84_SRID, srid, always_xy=True).transform(lon, lat)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise UsageError(f"{name}: the image lies outside the range of EPSG:{srid}")
-    west, north = math.floor(min(x) / resolution_m), math.ceil(max(y) / resolution_m)
-    east, south = math.ceil(max(x) / resolution_m), math.floor(min(y) / resolution_m)
-    if (east - west) * (north - south) > 16 * width_px * height_px * max(
-        1.0, _pixel_m(x, y, width_px, height_px) / resolution_m
-    ) ** 2:
+    image_m = _pixel_m(x, y, width_px, height_px)
+    if not image_m / FINEST <= resolution_m <= image_m * COARSEST:
+        raise UsageError(
+            f"{name}: a grid of {resolution_m:g} m for an image whose pixels are about {image_m:.2g} m: "
+            "choose "
+            f"--resolution between {image_m / FINEST:.2g} and {image_m * COARSEST:.2g}"
+        )
+    left, right = ((each - origin[0]) / resolution_m for each in (min(x), max(x)))
+    low, high = ((each - origin[1]) / resolution_m for each in (min(y), max(y)))
+    west, east, south, north = math.floor(left), math.ceil(right), math.floor(low), math.ceil(high)
+    if (east - west) * (north - south) > 16 * width_px * height_px * max(1.0, image_m / resolution_m) ** 2:
         raise UsageError(f"{name}: the rational polynomials spread the image over a place far too large")
     return Grid(
         srid,
-        west * resolution_m,
-        north * resolution_m,
+        origin[0] + west * resolution_m,
+        origin[1] + north * resolution_m,
         resolution_m,
         resolution_m,
         east - west,
@@ -229,34 +243,51 @@ class OrthoSource:
 
     def read_window(self, row: int, col: int, height: int, width: int) -> FloatArray:
         """Any window (bands, height, width), NaN without data."""
-        return self._warp(row, col, (height, width), 1, self._resampling)
+        return self._warp(self._bands, row, col, (height, width), 1, self._resampling)
+
+    def read_bands(self, places: Sequence[int], row: int, col: int, height: int, width: int) -> FloatArray:
+        """A window of some bands (places from 0)."""
+        bands = [self._bands[place] for place in places]
+        return self._warp(bands, row, col, (height, width), 1, self._resampling)
 
     def reduced(self, factor: int) -> FloatArray:
         """The whole image at a reduced resolution: every cell the mean of the image's pixels in it."""
         if factor == 1:
             return self.read(0, self._grid.height_px)
-        return self._warp(0, 0, reduced_shape(self._grid, factor), factor, Resampling.average)
+        shape = reduced_shape(self._grid, factor)
+        return self._warp(self._bands, 0, 0, shape, factor, Resampling.average)
 
     def _warp(
-        self, row: int, col: int, shape: tuple[int, int], factor: int, resampling: Resampling
+        self,
+        bands: Sequence[int],
+        row: int,
+        col: int,
+        shape: tuple[int, int],
+        factor: int,
+        resampling: Resampling,
     ) -> FloatArray:
         """Pixels ``factor`` times as large from a row and column of the grid on, block by block."""
-        pixels = np.full((len(self._bands), *shape), np.nan, np.float32)
+        pixels = np.full((len(bands), *shape), np.nan, np.float32)
         side = max(1, BLOCK_PX // factor)
         for top in range(0, shape[0], side):
             for left in range(0, shape[1], side):
                 block = pixels[:, top : top + side, left : left + side]
                 place = (row + top * factor, col + left * factor)
                 pixels[:, top : top + side, left : left + side] = self._block(
-                    place, (block.shape[1], block.shape[2]), factor, resampling
+                    bands, place, (block.shape[1], block.shape[2]), factor, resampling
                 )
         return pixels
 
     def _block(
-        self, place: tuple[int, int], shape: tuple[int, int], factor: int, resampling: Resampling
+        self,
+        bands: Sequence[int],
+        place: tuple[int, int],
+        shape: tuple[int, int],
+        factor: int,
+        resampling: Resampling,
     ) -> FloatArray:
         grid = self._grid
-        pixels = np.full((len(self._bands), *shape), np.nan, np.float32)
+        pixels = np.full((len(bands), *shape), np.nan, np.float32)
         west = grid.origin_x + place[1] * grid.resolution_x + self._offset_m[0]
         north = grid.origin_y - place[0] * grid.resolution_y + self._offset_m[1]
         step_x, step_y = grid.resolution_x * factor, grid.resolution_y * factor
@@ -265,7 +296,10 @@ class OrthoSource:
             return pixels
         # Of a dataset that is handed over, rasterio takes the polynomials it carries and no others.
         with nullcontext() if self._file is None else reading(self._file):
-            image = self._dataset.read(self._bands, window=window)
+            image = self._dataset.read(list(bands), window=window)
+        if image.dtype.kind == "f":
+            unreal = ~(np.abs(image) < LARGEST_NUMBER)
+            image[unreal] = math.nan if self._nodata is None else self._nodata
         rpc = copy.copy(self._rpc)
         rpc.line_off -= window.row_off
         rpc.samp_off -= window.col_off

@@ -20,7 +20,6 @@ _SCL_CLOUD = (8, 9, 10)
 """Medium and high probability, and cirrus."""
 
 _QA_FILL, _QA_DILATED, _QA_CIRRUS, _QA_CLOUD, _QA_SHADOW, _QA_SNOW = range(6)
-_MASK_NODATA = 255
 
 Codes = npt.NDArray[np.uint8]
 
@@ -65,7 +64,6 @@ def decode_mask(kind: MaskKind, values: npt.NDArray[Any]) -> Codes:
         codes[has(_QA_FILL)] = NODATA
     elif kind == "cloud_mask":
         codes[values != 0] = CLOUD
-        codes[values == _MASK_NODATA] = NODATA
     else:
         raise ValueError(f"masks of kind {kind} are not known")
     return codes

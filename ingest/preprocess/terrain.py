@@ -21,7 +21,7 @@ from ingest.opening import open_raster, reading
 FloatArray = npt.NDArray[np.float64]
 
 _SAMPLE_PX = 1024
-_LOWEST_M, _HIGHEST_M = -12_000.0, 9_500.0
+_LOWEST_M, _HIGHEST_M = -600.0, 9_500.0
 _EDGE_POINTS = 21
 
 
@@ -139,4 +139,10 @@ def open_terrain(file: SourceFile, *, geoid_height_m: float = 0.0) -> Iterator[T
         if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
             raise UsageError(f"{file.name}: the elevation model is not on a north-up grid; warp it first")
         file_crs(dataset.crs.to_wkt() if dataset.crs else None, file.name)
+        if dataset.count != 1 or np.dtype(dataset.dtypes[0]).kind not in "uif":
+            raise UsageError(
+                f"{file.name}: has {dataset.count} bands of {dataset.dtypes[0]}; an elevation model has "
+                "one band "
+                "of heights in metres"
+            )
         yield Terrain(file, dataset, geoid_height_m)

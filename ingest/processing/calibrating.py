@@ -37,10 +37,13 @@ def calibration_of(
         offset=np.array([layer.scale * layer.offset for layer in part.layers]),
     )
     if part.level in ("toa_reflectance", "surface_reflectance"):
+        if not treatment.calibrate:
+            raise UsageError(f"{product.name}: holds {part.level} already; leave --level digital_number out")
         return own, part.level, {"step": "calibrated", "source": "product", **own.as_json()}
     if not treatment.calibrate:
-        said = {"step": "calibrated", "source": "none", "text": f"left as {part.level}, as asked"}
-        return own, part.level, said
+        said = {"step": "calibrated", "source": "none", "text": "left as the numbers of the file, as asked"}
+        count = len(part.layers)
+        return LinearCalibration(np.ones(count), np.zeros(count)), "digital_number", said
     if product.sun_elevation_deg is None:
         raise UsageError(
             f"{product.name}: does not say the sun's elevation, without which there is no reflectance; "

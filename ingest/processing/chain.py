@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from db.errors import UsageError
 from db.raster.grid import Grid
 from ingest.clouds import Clouds
 from ingest.processing.cloudiness import (
@@ -30,6 +31,9 @@ from ingest.processing.source import FloatArray
 from ingest.processing.treatment import Treatment
 from ingest.processing.view import NODATA, ComputedView, encoding_of
 from ingest.products.product import Band, Level
+
+STRIP_BYTES = 64 << 20
+"""Rows that are computed together take about so many bytes (float32, all bands)."""
 
 REDUCED_PX = 6_000_000
 REDUCED_BYTES = 512 << 20
@@ -95,6 +99,7 @@ def prepare(
 
     """
     steps: list[dict[str, Any]] = [dict(step) for step in material.steps]
+    _check_wishes(material, treatment, comparison)
     source = material.source
     factor = reduction(source.grid, source.band_count)
     wants_pixels = not treatment.is_plain or material.as_delivered is None or treatment.clouds == "find"
@@ -105,7 +110,14 @@ def prepare(
     by_pixels = (
         looks and not by_mask and treatment.clouds != "product" and is_reflectance and four is not None
     )
+    if treatment.clouds == "find" and not by_pixels and looks:
+        raise UsageError(
+            f"{material.name}: clouds are found in reflectance of blue, green, red and near infrared, "
+            "which this "
+            "scene does not have; leave --find-clouds out"
+        )
     reduced: FloatArray | None = None
+    moved: tuple[float, float] | None = None
     if wants_pixels or by_pixels:
         say("reading a reduced image")
         reduced = material.calibration.apply(source.reduced(factor))
@@ -114,12 +126,17 @@ def prepare(
         shift, step = comparison.register(source, material.calibration, material.bands)
         steps.append(step)
         if shift is not None:
+            moved = shift
             material = material.shifted(*shift)
             source = material.source
             reduced = material.calibration.apply(source.reduced(factor))
     if by_mask:
         found = clouds_from_masks(material.masks, source.grid)
         clouds, steps = found.clouds, [*steps, found.step]
+        if moved is not None:
+            # The mask lies where the product's pixels lay.
+            grid = source.grid
+            clouds = clouds.moved(-moved[1] * grid.resolution_x, moved[0] * grid.resolution_y)
     elif by_pixels and reduced is not None and four is not None:
         say("looking for clouds")
         found = clouds_in_pixels(
@@ -156,6 +173,34 @@ def prepare(
         raise ValueError("parameters are found on a reduced image, and there is none")
     hidden = None if clouds is None else hidden_in_reduced(clouds, source.grid, factor)
     return _computed(material, treatment, reduced, hidden, factor, clouds, comparison, steps, say)
+
+
+def _check_wishes(material: Material, treatment: Treatment, comparison: Comparison | None) -> None:
+    """Refuse what cannot be done to this material before anything is read.
+
+    Raises:
+        UsageError: which wish, and what to do.
+
+    """
+    if treatment.clouds == "product" and not material.masks:
+        raise UsageError(f"{material.name}: has no cloud mask of its own; leave --find-clouds product out")
+    compares = treatment.normalise != "none" or treatment.fill_clouds
+    if comparison is None or not compares:
+        return
+    level = material.level if treatment.atmosphere == "none" else "surface_reflectance"
+    if level != comparison.level:
+        raise UsageError(
+            f"{material.name}: would be {level}, and the reference {comparison.product} holds "
+            f"{comparison.level}: bring both in with the same --atmosphere and --level, or say "
+            "--normalise none"
+        )
+
+
+def _rows_in_memory(material: Material) -> int:
+    """Rows to compute together: as the files are best read, within the memory."""
+    grid = material.source.grid
+    fit = STRIP_BYTES // (grid.width_px * material.source.band_count * 4)
+    return max(1, min(material.block_rows, max(fit, 16)))
 
 
 def _computed(
@@ -197,7 +242,7 @@ def _computed(
         float(NODATA),
         material.source.band_count,
         _rows(material, sharpening, correction, chain),
-        material.block_rows,
+        _rows_in_memory(material),
     )
     return Prepared(
         view,

@@ -57,9 +57,15 @@ def clouds_from_masks(masks: Sequence[Mask], grid: Grid) -> Cloudiness:
             srid = file_crs(dataset.crs.to_wkt() if dataset.crs else None, mask.file.name).srid
             if srid != grid.srid:
                 raise UsageError(f"{mask.file.name}: lies in EPSG:{srid}, the scene in EPSG:{grid.srid}")
-            values = dataset.read() if dataset.count > 1 else dataset.read(mask.index)
+            is_whole = mask.kind == "sentinel2_classification"
+            values = dataset.read() if is_whole else dataset.read(mask.index)
+            nodata = dataset.nodata
             transform = dataset.transform
+        if values.dtype.kind not in "ui":
+            raise UsageError(f"{mask.file.name}: a mask of whole numbers is expected, not of {values.dtype}")
         codes = decode_mask(mask.kind, values)
+        if nodata is not None and not is_whole:
+            codes[values == nodata] = NODATA
         hidden = (codes == CLOUD) | (codes == SHADOW)
         if found is None:
             found, place, seen = hidden, transform, np.asarray(codes != NODATA, dtype=np.bool_)

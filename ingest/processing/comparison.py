@@ -14,7 +14,7 @@ from scipy import ndimage
 from db.errors import UsageError
 from db.raster.grid import Grid
 from db.scenes import Scene
-from ingest.clouds import Clouds, transformed
+from ingest.clouds import Clouds, mask_outline, transformed
 from ingest.crs import WGS84_SRID
 from ingest.preprocess.calibration import LinearCalibration
 from ingest.preprocess.cloud_filling import feather_weights, fit_filling
@@ -22,13 +22,16 @@ from ingest.preprocess.dark_matching import match_dark_ground
 from ingest.preprocess.histogram_matching import match_histograms
 from ingest.preprocess.irmad import irmad
 from ingest.preprocess.registration import register
-from ingest.processing.cloudiness import BoolArray, four_bands, hidden_in_reduced
+from ingest.processing.cloudiness import BoolArray, four_bands, hidden_in_reduced, reduced_transform
 from ingest.processing.source import FloatArray, PixelSource
 from ingest.processing.stored import StoredSource
 from ingest.products.product import Band
 
 FEATHER_M = 60.0
 """Width of the seam between filled and observed ground, m; the seam counts as not observed."""
+
+MOST_COMPARED = 4
+"""Bands whose mean is compared to find positions."""
 
 SMALLEST_SHIFT_PX = 0.1
 """Images that fit better than this are left where they are: moving them would blur more than it mends."""
@@ -99,6 +102,11 @@ class Comparison:
         """Product name of the reference."""
         return self._scene.product
 
+    @property
+    def level(self) -> str:
+        """What the reference's values are."""
+        return self._scene.processing_level
+
     def reduced(self, factor: int) -> FloatArray:
         """The reference as a reduced image on the new scene's grid (bands, rows, columns)."""
         if factor not in self._reduced:
@@ -124,27 +132,27 @@ class Comparison:
             UsageError: the two do not fit together.
 
         """
-        places = list(four_bands(bands) or range(len(bands)))
+        places = list(four_bands(bands) or _spread(bands))
+        chosen = calibration.of_bands(places)
 
         def moving(row: int, col: int, height: int, width: int) -> FloatArray:
-            window: FloatArray = calibration.apply(source.read_window(row, col, height, width))
-            return _brightness(window[places])
+            return _brightness(chosen.apply(source.read_bands(places, row, col, height, width)))
 
         def fixed(row: int, col: int, height: int, width: int) -> FloatArray:
-            return _brightness(self._source.read_window(row, col, height, width)[places])
+            return _brightness(self._source.read_bands(places, row, col, height, width))
 
         found = register(moving, fixed, (self._grid.height_px, self._grid.width_px))
         shift = (found.d_row, found.d_col)
         is_moved = max(map(abs, shift)) >= SMALLEST_SHIFT_PX
         metres = shift[1] * self._grid.resolution_x, -shift[0] * self._grid.resolution_y
-        said = "moved by" if is_moved else "left in place; off by"
+        said = "and was moved back" if is_moved else "and was left in place"
         step = {
             "step": "registered",
             "reference": self.product,
             **found.as_json(),
             "moved": is_moved,
-            "text": f"registered to {self.product}: {said} {shift[0]:+.2f} rows, {shift[1]:+.2f} columns "
-            f"({metres[0]:+.1f} m east, {metres[1]:+.1f} m north); {found.tie_points} tie points, "
+            "text": f"registered to {self.product}: lay {shift[0]:+.2f} rows, {shift[1]:+.2f} columns off "
+            f"({metres[0]:+.1f} m east, {metres[1]:+.1f} m north) {said}; {found.tie_points} tie points, "
             f"rmse {found.rmse_px:.2f} px",
         }
         return (shift if is_moved else None), step
@@ -198,7 +206,10 @@ class Comparison:
         hidden = hidden_in_reduced(clouds, grid, factor)
         filling = fit_filling(reduced, self.reduced(factor), hidden)
         weights = feather_weights(hidden, cell_m, FEATHER_M)
-        seam = shapely.buffer(clouds.on_grid, FEATHER_M + 2 * cell_m, quad_segs=4)
+        # In the raster: outlines of speckled masks have too many corners to be widened one by one.
+        distance_m = ndimage.distance_transform_edt(~hidden) * cell_m
+        wide = np.asarray(distance_m <= FEATHER_M + cell_m, dtype=np.bool_)
+        seam = mask_outline(wide, reduced_transform(grid, factor))
         clear = self._scene.footprint
         if self._scene.clouded is not None:
             clear = shapely.difference(clear, self._scene.clouded)
@@ -221,6 +232,13 @@ class Comparison:
             "not observed",
         }
         return Filled(seam, outline, shapely.intersection(outline, clear), apply, step)
+
+
+def _spread(bands: Sequence[Band]) -> list[int]:
+    """Up to MOST_COMPARED bands without a fault, spread over all; every band where all have one."""
+    usable = [place for place, band in enumerate(bands) if band.fault is None] or list(range(len(bands)))
+    step = max(1, len(usable) // MOST_COMPARED)
+    return usable[::step][:MOST_COMPARED]
 
 
 def _brightness(bands: FloatArray) -> FloatArray:

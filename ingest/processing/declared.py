@@ -12,7 +12,7 @@ from db.raster.grid import Grid
 from db.raster.pixels import is_nodata
 from db.scenes import Acquisition
 from ingest.preprocess.calibration import LinearCalibration
-from ingest.processing.material import Material
+from ingest.processing.material import AsDelivered, Material
 from ingest.processing.shifted import ShiftedSource
 from ingest.processing.source import FloatArray, WindowSource
 from ingest.products.product import Band
@@ -50,6 +50,19 @@ class ViewSource(WindowSource):
         return pixels
 
 
+def _as_delivered(view: SceneView, found: SceneFacts) -> AsDelivered | None:
+    """The pixels as they would be stored without processing; None where only a mask tells nodata."""
+    if view.nodata.has_mask or (view.nodata.value is None and view.dtype.kind == "f"):
+        return None
+    indexes = view.indexes
+
+    def read(row: int, height: int) -> Any:
+        return view.read(indexes, window=Window(0, row, view.width, height))
+
+    meaning = found.meaning
+    return AsDelivered(read, view.dtype, view.nodata.value, meaning.value_offset, meaning.value_scale, 256)
+
+
 def declared_material(view: SceneView, found: SceneFacts, name: str) -> Material:
     """What processing of a declared file begins with.
 
@@ -79,7 +92,7 @@ def declared_material(view: SceneView, found: SceneFacts, name: str) -> Material
         level=level,  # type: ignore[arg-type]  # one of the two above
         masks=(),
         acquisition=Acquisition(),
-        as_delivered=None,
+        as_delivered=_as_delivered(view, found),
         panchromatic=None,
         steps=(),
         block_rows=256,

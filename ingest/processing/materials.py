@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from psycopg import Connection
 
 from db.errors import UsageError
@@ -28,6 +29,9 @@ from ingest.products.product import Part, Product
 
 HYPERSPECTRAL_BANDS = 30
 """From this many bands on a part counts as hyperspectral."""
+
+COARSEST_SHARPENED = 0.75
+"""A sharpened scene's pixels are at most so much of the multispectral image's."""
 
 NEARLY_NOMINAL = 0.15
 """A product's pixel size that differs by no more than this share counts as the instrument's."""
@@ -112,10 +116,15 @@ def _georeferenced(
         raise UsageError(f"{product.name}: is orthorectified already; leave --dem and --height out")
     if treatment.resolution_m is not None:
         raise UsageError(f"{product.name}: keeps its own pixels; leave --resolution out")
+    if treatment.pansharpen != "none":
+        raise UsageError(
+            f"{product.name}: only images in sensor geometry are sharpened; leave --pansharpen out"
+        )
+    calibration, level, step = calibration_of(conn, product, part, treatment)
     source = NativeSource(part, stack, product.name)
     meanings = {(layer.offset, layer.scale) for layer in part.layers}
     as_delivered = None
-    if len(meanings) == 1:
+    if len(meanings) == 1 and level == part.level:
         offset, scale = meanings.pop()
         as_delivered = AsDelivered(
             lambda row, height: source.read_stored(row, 0, height, source.grid.width_px),
@@ -125,7 +134,6 @@ def _georeferenced(
             scale,
             source.block_rows,
         )
-    calibration, level, step = calibration_of(conn, product, part, treatment)
     return Material(
         name=product.name,
         bands=tuple(layer.band for layer in part.layers),
@@ -155,9 +163,15 @@ def _in_sensor_geometry(
     panchromatic = _panchromatic_part(product, part, treatment)
     finest = part if panchromatic is None else panchromatic
     resolution_m = treatment.resolution_m or _nominal_resolution_m(conn, finest)
-    srid = None
+    srid, origin = None, (0.0, 0.0)
     if reference is not None:
         resolution_m, srid = treatment.resolution_m or reference.grid.resolution_x, reference.grid.srid
+        origin = reference.grid.origin_x, reference.grid.origin_y
+    if panchromatic is not None and resolution_m > COARSEST_SHARPENED * part.resolution_m:
+        raise UsageError(
+            f"{product.name}: pixels of {resolution_m:g} m are too coarse to show what sharpening adds to "
+            f"{part.resolution_m:g} m: name a sharpened --reference, or leave --pansharpen out"
+        )
     terrain = None
     if treatment.terrain is not None:
         terrain = stack.enter_context(
@@ -195,6 +209,7 @@ def _in_sensor_geometry(
         finest_image.height,
         resolution_m=resolution_m,
         srid=srid,
+        origin=origin,
         height_m=height_m,
         terrain=terrain,
         name=product.name,
@@ -315,7 +330,9 @@ def _check_size(dataset: Any, part: Part, name: str) -> None:
             f"its XML says {part.width_px} x {part.height_px}: they do not belong together"
         )
     most = max(layer.index for layer in part.layers)
-    if dataset.count < most:
+    if np.dtype(dataset.dtypes[0]).kind not in "uif":
+        raise UsageError(f"{name}: pixels of type {dataset.dtypes[0]} are not read")
+    if dataset.count != most:
         raise UsageError(
             f"{name}: the image {part.layers[0].files[0].name} has {dataset.count} bands; {most} are expected"
         )

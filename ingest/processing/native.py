@@ -6,6 +6,7 @@ No pixel is interpolated: a band of 20 m on a grid of 10 m has each of its value
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ class _Piece:
     row: int
     col: int
     factor: int
+    has_mask: bool
 
 
 class NativeSource(WindowSource):
@@ -86,6 +88,11 @@ class NativeSource(WindowSource):
         value = self._pieces[0][0].dataset.nodatavals[0]
         if value is not None:
             return float(value)
+        if self.dtype.kind != "f" and any(piece.has_mask for pieces in self._pieces for piece in pieces):
+            raise UsageError(
+                f"{name}: a mask says which pixels have no data, and no value can stand for them: state "
+                "nodata"
+            )
         if self.dtype.kind == "f":
             return math.nan
         if any(len(pieces) > 1 for pieces in self._pieces):
@@ -104,10 +111,13 @@ class NativeSource(WindowSource):
 
     def read_stored(self, row: int, col: int, height: int, width: int) -> Pixels:
         """A window as stored (bands, height, width); the nodata value where no file has pixels."""
+        return self._read(range(self.band_count), row, col, height, width)
+
+    def _read(self, places: Sequence[int], row: int, col: int, height: int, width: int) -> Pixels:
         fill = 0 if self.nodata is None else self.nodata
-        out = np.full((self.band_count, height, width), fill, self.dtype)
-        for band, pieces in enumerate(self._pieces):
-            for piece in pieces:
+        out = np.full((len(places), height, width), fill, self.dtype)
+        for band, place in enumerate(places):
+            for piece in self._pieces[place]:
                 self._paste(out[band], piece, row, col)
         return out
 
@@ -123,9 +133,10 @@ class NativeSource(WindowSource):
         first, last = (top - piece.row) // size, -(-(bottom - piece.row) // size)
         start, stop = (left - piece.col) // size, -(-(right - piece.col) // size)
         with reading(piece.file):
-            pixels: Pixels = piece.dataset.read(
-                piece.index, window=Window(start, first, stop - start, last - first)
-            )
+            window = Window(start, first, stop - start, last - first)
+            pixels: Pixels = piece.dataset.read(piece.index, window=window)
+            if piece.has_mask and self.nodata is not None:
+                pixels[piece.dataset.read_masks(piece.index, window=window) == 0] = self.nodata
         if size > 1:
             pixels = pixels.repeat(size, axis=0).repeat(size, axis=1)
             pixels = pixels[top - piece.row - first * size :, left - piece.col - start * size :]
@@ -134,11 +145,20 @@ class NativeSource(WindowSource):
         if self.nodata is None:
             target[...] = pixels
         else:
-            np.copyto(target, pixels, where=~is_nodata(pixels, self.nodata))
+            is_data = ~is_nodata(pixels, self.nodata)
+            if pixels.dtype.kind == "f":
+                is_data &= np.isfinite(pixels)
+            np.copyto(target, pixels, where=is_data)
+
+    def read_bands(self, places: Sequence[int], row: int, col: int, height: int, width: int) -> FloatArray:
+        """A window of some bands (places from 0)."""
+        return self._numbers(self._read(places, row, col, height, width))
 
     def read_window(self, row: int, col: int, height: int, width: int) -> FloatArray:
         """A window of stored values (bands, height, width), NaN without data."""
-        stored = self.read_stored(row, col, height, width)
+        return self._numbers(self.read_stored(row, col, height, width))
+
+    def _numbers(self, stored: Pixels) -> FloatArray:
         pixels = stored.astype(np.float32)
         if self.nodata is not None:
             pixels[is_nodata(stored, self.nodata)] = np.nan
@@ -193,4 +213,7 @@ def _piece(file: SourceFile, dataset: Any, index: int, common: Grid) -> _Piece:
             f"{file.name}: its grid of {grid.resolution_x:g} m does not nest in the product's grid of "
             f"{common.resolution_x:g} m"
         )
-    return _Piece(dataset, file, index, row, col, factor)
+    if np.dtype(dataset.dtypes[index - 1]).kind not in "uif":
+        raise UsageError(f"{file.name}: pixels of type {dataset.dtypes[index - 1]} cannot be stored")
+    flags = {getattr(flag, "name", str(flag)) for flag in dataset.mask_flag_enums[index - 1]}
+    return _Piece(dataset, file, index, row, col, factor, "per_dataset" in flags and "alpha" not in flags)

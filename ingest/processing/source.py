@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +40,10 @@ class PixelSource(Protocol):
         """Any window inside the grid."""
         ...
 
+    def read_bands(self, places: Sequence[int], row: int, col: int, height: int, width: int) -> FloatArray:
+        """A window of some bands (places from 0)."""
+        ...
+
     def reduced(self, factor: int) -> FloatArray:
         """The whole image with blocks of ``factor`` x ``factor`` pixels averaged."""
         ...
@@ -60,6 +65,10 @@ class WindowSource(ABC):
     @abstractmethod
     def read_window(self, row: int, col: int, height: int, width: int) -> FloatArray:
         """Any window inside the grid."""
+
+    def read_bands(self, places: Sequence[int], row: int, col: int, height: int, width: int) -> FloatArray:
+        """A window of some bands (places from 0)."""
+        return self.read_window(row, col, height, width)[list(places)]
 
     def read(self, row: int, height: int) -> FloatArray:
         """Rows over the whole width."""

@@ -36,6 +36,18 @@ class StackedSource:
         """Any window inside the grid."""
         return np.concatenate([source.read_window(row, col, height, width) for source in self._sources])
 
+    def read_bands(self, places: Sequence[int], row: int, col: int, height: int, width: int) -> FloatArray:
+        """A window of some bands (places from 0), in the order asked for."""
+        out = np.empty((len(places), height, width), np.float32)
+        first = 0
+        for source in self._sources:
+            mine = [number for number, place in enumerate(places) if 0 <= place - first < source.band_count]
+            if mine:
+                own = [places[number] - first for number in mine]
+                out[mine] = source.read_bands(own, row, col, height, width)
+            first += source.band_count
+        return out
+
     def reduced(self, factor: int) -> FloatArray:
         """The whole image with blocks of ``factor`` x ``factor`` pixels averaged."""
         return np.concatenate([source.reduced(factor) for source in self._sources])

@@ -79,15 +79,24 @@ class StoredSource(WindowSource):
 
     def read_window(self, row: int, col: int, height: int, width: int) -> FloatArray:
         """Reflectance of a window of the new scene's grid (bands, height, width), NaN without data."""
-        out = np.full((len(self._bands), height, width), np.nan, np.float32)
+        return self._read(self._bands, row, col, height, width)
+
+    def read_bands(self, places: Sequence[int], row: int, col: int, height: int, width: int) -> FloatArray:
+        """A window of some of the wanted bands (places from 0)."""
+        return self._read([self._bands[place] for place in places], row, col, height, width)
+
+    def _read(self, bands: Sequence[int], row: int, col: int, height: int, width: int) -> FloatArray:
+        out = np.full((len(bands), height, width), np.nan, np.float32)
         grid = self._scene.grid
         top, left = max(row + self._row, 0), max(col + self._col, 0)
         bottom = min(row + self._row + height, grid.height_px)
         right = min(col + self._col + width, grid.width_px)
         if top >= bottom or left >= right:
             return out
-        stored = self._reader.read(top, left, bottom - top, right - left, bands=self._bands)
-        part = ((stored + self._scene.value_offset) * self._scene.value_scale).astype(np.float32)
+        stored = self._reader.read(top, left, bottom - top, right - left, bands=bands)
+        part = stored.astype(np.float32)
+        part += np.float32(self._scene.value_offset)
+        part *= np.float32(self._scene.value_scale)
         if self._scene.nodata is not None:
             part[is_nodata(stored, self._scene.nodata)] = np.nan
         place = (

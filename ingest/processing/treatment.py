@@ -16,6 +16,7 @@ CLOUDS = ("auto", "product", "find", "none")
 NORMALISATIONS = ("none", "irmad", "dark", "histogram")
 DENOISINGS = ("none", "mnf", "savitzky-golay")
 RESAMPLINGS = ("nearest", "bilinear", "cubic")
+LOWEST_GROUND_M, HIGHEST_GROUND_M, LARGEST_GEOID_M = -600.0, 9500.0, 150.0
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,11 @@ class Treatment:
     calibrate: bool = True
     calibration_year: int | None = None
 
-    def check(self) -> None:
+    def check(self, *, has_clouds: bool = False) -> None:
         """Refuse wishes that cannot go together.
+
+        Args:
+            has_clouds: whether the user brings outlines of cloud.
 
         Raises:
             UsageError: which, and what to say instead.
@@ -87,8 +91,19 @@ class Treatment:
             raise UsageError("--geoid-height is added to an elevation model: state that with --dem")
         if self.fill_clouds and self.reference is None:
             raise UsageError("--fill-clouds takes pixels from a clear scene: name it with --reference")
-        if self.fill_clouds and self.clouds == "none":
+        if self.fill_clouds and self.clouds == "none" and not has_clouds:
             raise UsageError("--fill-clouds needs to know where clouds are; leave --find-clouds none out")
+        if self.aerosol_optical_depth is not None and self.atmosphere != "6s":
+            raise UsageError("--aot is for --atmosphere 6s; leave it out")
+        if self.aerosol_optical_depth is not None and not 0 <= self.aerosol_optical_depth <= 5:
+            raise UsageError(f"--aot {self.aerosol_optical_depth:g}: an optical depth lies between 0 and 5")
+        if self.height_m is not None and not LOWEST_GROUND_M <= self.height_m <= HIGHEST_GROUND_M:
+            raise UsageError(f"--height {self.height_m:g}: no ground lies there; metres are meant")
+        if abs(self.geoid_height_m) > LARGEST_GEOID_M:
+            raise UsageError(
+                f"--geoid-height {self.geoid_height_m:g}: the geoid lies within {LARGEST_GEOID_M:g} m of the "
+                "ellipsoid"
+            )
         numbers = (self.height_m, self.geoid_height_m, self.resolution_m, self.aerosol_optical_depth)
         if any(number is not None and not math.isfinite(number) for number in numbers):
             raise UsageError("heights, resolution and optical depth must be finite numbers")

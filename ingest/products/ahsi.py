@@ -19,6 +19,7 @@ from ingest.products.side_files import number, read_text
 BAND_COUNTS = {"vnir": 76, "swir": 90}
 _NAMES = {"vnir": ("VNIR", "VN"), "swir": ("SWIR", "SW")}
 _LETTERS = {"vnir": "V", "swir": "S"}
+LARGEST_GAIN, LARGEST_OFFSET = 1e3, 1e5
 _LIMITS_NM = (350.0, 2600.0)
 
 
@@ -45,12 +46,20 @@ def hyperspectral_layers(
     spectrum = _text_file(package, xml, role, "spectral", "wavelengths (Spectral)")
     gains = _pairs(package.files[radiance], count)
     wavelengths = _pairs(package.files[spectrum], count)
+    centers = [center for center, _ in wavelengths]
+    if centers != sorted(centers):
+        raise UsageError(f"{package.files[spectrum].name}: its wavelengths do not rise from band to band")
     layers = []
     for place, ((gain, offset), (center, width)) in enumerate(zip(gains, wavelengths, strict=True), 1):
         if not _LIMITS_NM[0] <= center <= _LIMITS_NM[1] or not 0 < width < 200:
             raise UsageError(
                 f"{package.files[spectrum].name}: band {place} at {center:g} nm, {width:g} nm wide? "
                 "Wavelengths are wanted in nm"
+            )
+        if not (abs(gain) < LARGEST_GAIN and abs(offset) < LARGEST_OFFSET):
+            raise UsageError(
+                f"{package.files[radiance].name}: gain {gain:g} and offset {offset:g} of band {place} "
+                "cannot be"
             )
         fault = None if gain > 0 else "not calibrated: its gain is not above 0"
         scale = gain if gain > 0 else 1.0

@@ -37,9 +37,16 @@ _SUFFIX = re.compile(
 )
 _CORNERS = ("TopLeft", "TopRight", "BottomRight", "BottomLeft")
 
-LARGEST_MISFIT = 0.15
+LARGEST_MISFIT = 0.04
 """How far the corners that an XML states may lie beside where the RPB puts them, as a share of the image's
-diagonal: relief and coarse digits move them a little, another scene's polynomials by a whole image."""
+diagonal: real products differ by up to 0.016 (their lower corners lie beyond the image), simulated ones by
+0.01."""
+
+LARGEST_PIXEL_RATIO = 2.0
+"""ImageGSD and the spacing of the corners may differ by this factor; slanted views stretch pixels."""
+
+PARTS_APART_S = 120.0
+"""Parts of one product are acquired within so many seconds."""
 
 _EMPTY_BYTES = 8
 
@@ -72,6 +79,7 @@ def read(package: Package, path: str) -> Product:
     """
     base = path.removesuffix(".xml")
     sides = [side for side in _sides(package) if side.base == base]
+    _check_whole(package, base, sides)
     parts = []
     used: list[str] = []
     # The new layout has an XML for the package as a whole beside those of its parts.
@@ -80,6 +88,15 @@ def read(package: Package, path: str) -> Product:
         part, files = _part(package, side)
         parts.append(part)
         used += files
+    _check_together(with_suffix or sides, PurePosixPath(path).name)
+    roles = {part.role for part in parts}
+    if len(roles & {"vnir", "swir"}) == 1:
+        missing = "SWIR" if "vnir" in roles else "VNIR"
+        raise UsageError(
+            f"{PurePosixPath(base).name}: the {missing} image with its XML and RPB is missing; the "
+            "package is not "
+            "complete, get it anew"
+        )
     parts.sort(key=lambda part: (ROLES.index(part.role), part.layers[0].files[0].name))
     first = next(side for side in (with_suffix or sides) if used)
     geometry = geometry_of(first.values, PurePosixPath(first.path).name)
@@ -95,7 +112,6 @@ def read(package: Package, path: str) -> Product:
         cloud_fraction=_cloud_fraction(first),
         metadata=_metadata(with_suffix or sides, geometry),
         files=package_files(package, [*used, *(side.path for side in sides)]),
-        notes=geometry.notes,
     )
 
 
@@ -103,8 +119,10 @@ def _sides(package: Package) -> list[_Side]:
     """Every XML of the package that is one of this family's."""
     found = []
     for path, file in package.files.items():
-        if not path.lower().endswith(".xml") or file.size_bytes < _EMPTY_BYTES:
+        if not path.lower().endswith(".xml"):
             continue
+        if file.size_bytes < _EMPTY_BYTES and _has_image(package, path):
+            raise UsageError(f"{file.name}: the XML is empty ({file.size_bytes} bytes); get the package anew")
         if f"<{ROOT}".encode() not in file.head(4096):
             continue
         root = read_xml(file)
@@ -116,6 +134,51 @@ def _sides(package: Package) -> list[_Side]:
         values = {element.tag: (element.text or "").strip() for element in root.iter() if len(element) == 0}
         found.append(_Side(path, base, suffix.group(1) if suffix else "", values))
     return found
+
+
+def _has_image(package: Package, path: str) -> bool:
+    stem = path[: -len(".xml")].lower()
+    return any(each.lower() in {stem + ending for ending in _IMAGES} for each in package.files)
+
+
+def _check_whole(package: Package, base: str, sides: list[_Side]) -> None:
+    """Refuse a package that holds an image of the product without its XML.
+
+    Raises:
+        UsageError: which image.
+
+    """
+    described = {side.path[: -len(".xml")].lower() for side in sides}
+    for path in package.files:
+        stem, dot, ending = path.rpartition(".")
+        suffix = _SUFFIX.search(stem)
+        if dot + ending.lower() not in _IMAGES or suffix is None or stem[: suffix.start()] != base:
+            continue
+        if stem.lower() not in described:
+            raise UsageError(
+                f"{PurePosixPath(path).name}: the XML of the same name is missing from the package; the "
+                "package "
+                "is not complete, get it anew"
+            )
+
+
+def _check_together(sides: list[_Side], name: str) -> None:
+    """Refuse parts of two satellites or two acquisitions.
+
+    Raises:
+        UsageError: what differs.
+
+    """
+    names = [PurePosixPath(side.path).name for side in sides]
+    moments = [geometry_of(side.values, each).acquired_at for side, each in zip(sides, names, strict=True)]
+    if (max(moments) - min(moments)).total_seconds() > PARTS_APART_S:
+        raise UsageError(
+            f"{name}: its parts were acquired at {min(moments):%Y-%m-%d %H:%M:%S} and "
+            f"{max(moments):%Y-%m-%d %H:%M:%S}: they are of two scenes"
+        )
+    for key in ("SatelliteID", "SensorID"):
+        if len({side.values.get(key) for side in sides}) > 1:
+            raise UsageError(f"{name}: the XMLs of its parts name different {key}: they are of two scenes")
 
 
 def _part(package: Package, side: _Side) -> tuple[Part, list[str]]:
@@ -158,9 +221,25 @@ def _part(package: Package, side: _Side) -> tuple[Part, list[str]]:
         corners=corners,
         nodata=0.0,
     )
-    if not 0.1 <= part.resolution_m <= 1000:
-        raise UsageError(f"{name}: ImageGSD is {part.resolution_m:g} m, which cannot be")
+    _check_pixel(part, name)
     return part, used
+
+
+def _check_pixel(part: Part, name: str) -> None:
+    """Refuse a pixel size that cannot be, or that the corners contradict."""
+    stated = part.resolution_m
+    if not 0.1 <= stated <= 1000:
+        raise UsageError(f"{name}: ImageGSD is {stated:g} m, which cannot be")
+    if part.corners is None or part.width_px is None or part.height_px is None:
+        return
+    (x0, y0), _, (x2, y2), _ = part.corners
+    east_m = ((x2 - x0 + 180.0) % 360.0 - 180.0) * math.cos(math.radians(y0)) * 111_320.0
+    spacing = math.hypot(east_m, (y2 - y0) * 110_574.0) / math.hypot(part.width_px, part.height_px)
+    if not 1 / LARGEST_PIXEL_RATIO <= spacing / stated <= LARGEST_PIXEL_RATIO:
+        raise UsageError(
+            f"{name}: ImageGSD is {stated:g} m, and its corners lie so far apart that pixels are "
+            f"{spacing:.3g} m"
+        )
 
 
 def _sibling(package: Package, side: _Side, endings: tuple[str, ...], what: str) -> str:
@@ -183,6 +262,8 @@ def _layers(image: Image, side: _Side, file: SourceFile, name: str) -> tuple[Lay
             f"{name}: lists the bands {', '.join(listed)}; {image.sensor} {image.camera} has "
             f"{len(image.bands)}: {', '.join(band.name for band in image.bands)}"
         )
+    if listed and [item.strip() for item in listed] != sorted(item.strip() for item in listed):
+        raise UsageError(f"{name}: lists the bands as {', '.join(listed)}; they are expected in order")
     return tuple(Layer(band, (file,), place) for place, band in enumerate(image.bands, 1))
 
 
@@ -228,15 +309,19 @@ def _check_polynomials(
     if corners is None:
         return
     lines, samples = np.array([0, 0, height - 1, height - 1.0]), np.array([0, width - 1, width - 1, 0.0])
-    lon, lat = locate(rpc, lines, samples, np.zeros(4) + max(rpc.height_off - rpc.height_scale, 0.0))
     stated = np.array(corners)
-    east = ((lon - stated[:, 0] + 180.0) % 360.0 - 180.0) * np.cos(np.radians(stated[:, 1])) * 111_320.0
-    north = (lat - stated[:, 1]) * 110_574.0
+    beside = []
+    # Files differ in the height for which they state corners.
+    for height_m in (0.0, rpc.height_off):
+        lon, lat = locate(rpc, lines, samples, np.full(4, height_m))
+        east = ((lon - stated[:, 0] + 180.0) % 360.0 - 180.0) * np.cos(np.radians(stated[:, 1])) * 111_320.0
+        north = (lat - stated[:, 1]) * 110_574.0
+        beside.append(float(np.median(np.hypot(east, north))))
     across = stated[2] - stated[0]
     diagonal_m = math.hypot(
         across[0] * math.cos(math.radians(stated[0, 1])) * 111_320.0, across[1] * 110_574.0
     )
-    beside_m = float(np.median(np.hypot(east, north)))
+    beside_m = min(beside)
     if not beside_m <= LARGEST_MISFIT * diagonal_m:
         raise UsageError(
             f"{polynomials}: puts the image {beside_m / 1000:.1f} km beside the corners that {name} states: "

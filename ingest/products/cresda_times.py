@@ -18,8 +18,10 @@ from ingest.preprocess.solar import sun_position
 from ingest.products.side_files import optional_number
 
 BEIJING = timezone(timedelta(hours=8))
-LARGEST_SUN_ERROR_DEG = 3.0
+LARGEST_SUN_ERROR_DEG = 5.0
 """Side files agree with the sun to about 0.3 degrees; hours and mixed-up angles are tens of degrees."""
+
+LONGEST_SCENE = timedelta(minutes=10)
 
 _FORMATS = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S")
 
@@ -33,7 +35,6 @@ class Geometry:
         times_in: time zone that the file's times turned out to be in.
         sun_azimuth_deg, sun_elevation_deg: direction to the sun; None when not stated.
         view_zenith_deg, view_azimuth_deg: direction to the sensor; None when not stated.
-        notes: doubts.
 
     """
 
@@ -43,7 +44,6 @@ class Geometry:
     sun_elevation_deg: float | None
     view_zenith_deg: float | None
     view_azimuth_deg: float | None
-    notes: tuple[str, ...]
 
 
 def geometry_of(values: Mapping[str, str], name: str) -> Geometry:
@@ -64,31 +64,48 @@ def geometry_of(values: Mapping[str, str], name: str) -> Geometry:
     local = _center(values, name)
     azimuth, zenith = stated("SolarAzimuth"), stated("SolarZenith")
     place = _middle(values, name)
-    notes: tuple[str, ...] = ()
+    if azimuth is not None:
+        azimuth = _within(azimuth, -360.0, 360.0, "SolarAzimuth", name) % 360.0
+    if zenith is not None:
+        zenith = _within(zenith, 0.0, 180.0, "SolarZenith", name)
     at, times_in, elevation = local.replace(tzinfo=BEIJING).astimezone(UTC), "Beijing time", None
     if azimuth is not None and zenith is not None:
         elevation = 90.0 - zenith
         if place is not None:
             at, times_in, elevation, error = _as_the_sun_stood(local, azimuth, zenith, place)
             if error > LARGEST_SUN_ERROR_DEG:
-                notes = (
-                    f"{name}: the sun stood {error:.1f} degrees beside what the file states at that time and "
-                    "place; check the time of acquisition and the sun's angles",
+                raise UsageError(
+                    f"{name}: at its time and place the sun stood {error:.0f} degrees beside the "
+                    "direction that "
+                    "it states: time, corners or the sun's angles are wrong, and with them every reflectance"
                 )
     elif zenith is not None:
         elevation = 90.0 - zenith
-    satellite = stated("SatelliteZenith")
+    satellite, view_azimuth = stated("SatelliteZenith"), stated("SatelliteAzimuth")
+    if satellite is not None:
+        satellite = _within(satellite, 0.0, 90.0, "SatelliteZenith", name)
+    if view_azimuth is not None:
+        view_azimuth = _within(view_azimuth, -360.0, 360.0, "SatelliteAzimuth", name) % 360.0
     # No satellite of the family looks further aside than 45 degrees: a larger angle is the elevation.
     view_zenith = None if satellite is None else (90.0 - satellite if satellite > 45.0 else satellite)
-    return Geometry(at, times_in, azimuth, elevation, view_zenith, stated("SatelliteAzimuth"), notes)
+    return Geometry(at, times_in, azimuth, elevation, view_zenith, view_azimuth)
+
+
+def _within(value: float, low: float, high: float, key: str, name: str) -> float:
+    if not low <= value <= high:
+        raise UsageError(f"{name}: {key} is {value:g} degrees, which cannot be")
+    return value
 
 
 def _center(values: Mapping[str, str], name: str) -> datetime:
     """The file's own clock at the centre of the acquisition, without a time zone."""
     found = {key: _clock(values.get(key), key, name) for key in ("CenterTime", "StartTime", "EndTime")}
-    if found["CenterTime"] is not None:
-        return found["CenterTime"]
-    start, end = found["StartTime"], found["EndTime"]
+    start, end, center = found["StartTime"], found["EndTime"], found["CenterTime"]
+    known = [each for each in (start, center, end) if each is not None]
+    if known and max(known) - min(known) > LONGEST_SCENE:
+        raise UsageError(f"{name}: StartTime, CenterTime and EndTime lie {max(known) - min(known)} apart")
+    if center is not None:
+        return center
     if start is not None and end is not None:
         return start + (end - start) / 2
     if start is None:
@@ -101,9 +118,12 @@ def _clock(text: str | None, key: str, name: str) -> datetime | None:
         return None
     for form in _FORMATS:
         try:
-            return datetime.strptime(text.strip(), form)  # the zone is found out later
+            clock = datetime.strptime(text.strip(), form)
         except ValueError:
             continue
+        if not 1970 <= clock.year <= 2100:
+            raise UsageError(f"{name}: {key} is {text.strip()}, which cannot be")
+        return clock
     raise UsageError(f"{name}: {key} is {text!r}, not a date and time")
 
 

@@ -25,6 +25,7 @@ from ingest.products.product import Band, Layer, Level, Mask, Part, Product
 from ingest.products.rpb import read_rpb
 from ingest.products.side_files import package_files, read_text
 
+LARGEST_WHOLE, LONGEST_TEXT = 10**15, 200
 _IMAGES = (".tif", ".tiff", ".TIF", ".TIFF", ".jp2")
 LEVELS: tuple[Level, ...] = get_args(Level)
 
@@ -161,7 +162,7 @@ def read(package: Package, path: str) -> Product:
 def _parsed(file: SourceFile) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(file))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{file.name}: is no TOML: {error}") from None
 
 
@@ -177,6 +178,10 @@ def _check(said: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], name:
             )
         if isinstance(value, float) and not math.isfinite(value) and key != "nodata":
             raise UsageError(f"{name}: {key} is {value}, not a finite number")
+        if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+            raise UsageError(f"{name}: {key} has too many digits")
+        if isinstance(value, str) and (not value.isprintable() or len(value) > LONGEST_TEXT):
+            raise UsageError(f"{name}: {key} holds characters that cannot be printed, or too many")
         if isinstance(value, str) and not value.strip() and key != "camera":
             raise UsageError(f"{name}: {key} is empty")
         if key in _ABOVE_0 and isinstance(value, int | float) and not value > 0:
@@ -325,5 +330,8 @@ def _moment(said: Mapping[str, Any], name: str) -> datetime:
     if isinstance(stated, datetime):
         if stated.tzinfo is None:
             raise UsageError(f"{name}: acquired needs a time zone: write {stated.isoformat()}Z for UTC")
-        return stated.astimezone(UTC)
+        try:
+            return stated.astimezone(UTC)
+        except OverflowError:
+            raise UsageError(f"{name}: acquired is {stated.isoformat()}, which cannot be") from None
     return datetime.combine(stated, time(12), tzinfo=UTC)

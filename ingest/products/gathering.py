@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import lzma
 import os
 import shutil
@@ -12,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 from db.errors import UsageError
 from ingest.files import SourceFile, describe_start, source_file
@@ -20,6 +24,7 @@ from ingest.unpacking import COPY_BYTES, PRODUCTS, check_amount, check_place, ch
 
 MAX_FILES = PRODUCTS.entries
 MAX_DEPTH = 12
+LARGEST_HEADER = 4 << 20
 LARGEST_PADDING = 64 << 20
 """What may follow a tar's end mark: tape blocks are filled up with zeros."""
 
@@ -168,7 +173,7 @@ def _unpack_zip(file: SourceFile, folder: Path) -> None:
 def _unpack_tar(file: SourceFile, folder: Path) -> None:
     """Unpack in one pass: a compressed tar has no table of contents, so each entry is checked as it comes."""
     count = unpacked = 0
-    with tarfile.open(file.path, "r:*") as archive:
+    with _tar_stream(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
         for entry in archive:
             if entry.isdir():
                 check_place(entry.name, file)
@@ -189,6 +194,52 @@ def _unpack_tar(file: SourceFile, folder: Path) -> None:
             if written != entry.size:
                 raise EOFError(f"{entry.name!r} ends early")
         _check_end(archive, file)
+
+
+class _Wary(io.BufferedIOBase):
+    """A stream of which no large part is read at once: headers of a tar are read whole into memory."""
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream, self._name = stream, name
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Some bytes; a header of a tar that claims more than any has is refused."""
+        if size is None or size < 0 or size > LARGEST_HEADER:
+            raise UsageError(
+                f"{self._name}: a header in it claims {size} bytes; it is damaged or made to do harm"
+            )
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a place."""
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return self._stream.tell()
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+        super().close()
+
+
+def _tar_stream(file: SourceFile) -> _Wary:
+    """The tar's bytes, unpacked as they are read."""
+    head = file.head(6)
+    opener: Callable[[Path, str], Any] = open
+    for start, each in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open)):
+        if head.startswith(start):
+            opener = each
+    return _Wary(opener(file.path, "rb"), file.name)
 
 
 def _check_end(archive: tarfile.TarFile, file: SourceFile) -> None:

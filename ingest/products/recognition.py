@@ -53,9 +53,11 @@ def read_product(package: Package) -> Product:
             f"({', '.join(reader.family for reader in READERS)}); a plain GeoTIFF needs --sensor and "
             "--acquired-on, or a TOML file of the same name beside it"
         )
-    listed = ", ".join(path for _, path in found[:6]) + (", ..." if len(found) > 6 else "")
+    names = [PurePosixPath(path).stem for _, path in found[:6]]
+    listed = ", ".join(names) + (", ..." if len(found) > 6 else "")
     raise UsageError(
-        f"{package.name}: holds {len(found)} products; bring in one after the other by naming its file: "
+        f"{package.name}: holds {len(found)} products; bring in one after the other by naming a file of "
+        "each: "
         f"{listed}"
     )
 

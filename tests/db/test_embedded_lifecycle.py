@@ -17,6 +17,7 @@ import pytest
 
 from db.embedded import Cluster
 from db.errors import RetryError, UsageError
+from db.upgrade import upgrade
 from tests.support import reaped_home, throwaway_cluster
 
 
@@ -298,3 +299,22 @@ def test_a_database_with_an_odd_name(running: Cluster):
         assert conn.execute("select current_database()").fetchone() == (name,)
     running.drop_database(name)
     assert answer(running) == 42
+
+
+def test_keys_go_on_where_they_were_after_a_crash(running: Cluster) -> None:
+    """Sequences made and used by the upgrade itself keep their place when the server is killed."""
+    running.create_database("seeded")
+    upgrade(running.url("seeded"))
+    query = (
+        "select format('%I.%I', schemaname, sequencename), last_value from pg_sequences"
+        " where schemaname = 'lode' and last_value is not null order by 1"
+    )
+    with psycopg.connect(running.url("seeded")) as conn:
+        before = conn.execute(query).fetchall()
+    assert len(before) >= 3
+    os.kill(postmaster_pid(running), signal.SIGKILL)
+    time.sleep(0.5)
+    running.ensure_running()
+    with psycopg.connect(running.url("seeded")) as conn:
+        after = dict(conn.execute(query).fetchall())
+    assert all(after[name] >= value for name, value in before)

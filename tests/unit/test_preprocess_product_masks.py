@@ -71,7 +71,7 @@ def test_bits_of_landsat_qa_pixel(value: int, code: int) -> None:
 
 def test_a_plain_cloud_mask() -> None:
     codes = decode_mask("cloud_mask", np.array([[0, 1, 2, 254, 255]], np.uint8))
-    assert codes.tolist() == [[CLEAR, CLOUD, CLOUD, CLOUD, NODATA]]
+    assert codes.tolist() == [[CLEAR, CLOUD, CLOUD, CLOUD, CLOUD]]
 
 
 def test_the_given_mask_is_left_alone_and_one_pixel_will_do() -> None:

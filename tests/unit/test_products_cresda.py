@@ -132,12 +132,10 @@ def test_the_sun_tells_what_times_and_angles_mean(zone: str, hours: int, is_zeni
     assert found.times_in == zone
     assert found.sun_elevation_deg == pytest.approx(elevation, abs=0.01)
     assert found.view_zenith_deg == pytest.approx(6.5)
-    assert found.notes == ()
-    # An hour that fits neither reading is Beijing's, as in every real file, with a doubt.
+    # An hour that fits neither reading would falsify every reflectance.
     values["CenterTime"] = "2022-07-14 20:15:10"
-    found = geometry_of(values, "x.xml")
-    assert found.times_in == "Beijing time"
-    assert "check the time" in found.notes[0]
+    with pytest.raises(UsageError, match="beside the direction that it states"):
+        geometry_of(values, "x.xml")
 
 
 def test_two_products_in_one_folder_are_told_apart(tmp_path: Path) -> None:
@@ -170,6 +168,12 @@ def test_an_image_of_the_whole_package_needs_no_part_of_its_own(tmp_path: Path) 
         ("ImageGSD", "32400", "cannot be"),
         ("WidthInPixels", "-4", "cannot be"),
         ("Bands", "1,2,3", "lists the bands"),
+        ("Bands", "4,3,2,1", "expected in order"),
+        ("CenterTime", "0001-01-01 00:00:00", "cannot be"),
+        ("CenterTime", "2021-07-14 13:15:10", "apart"),
+        ("SolarAzimuth", "-400", "cannot be"),
+        ("SatelliteZenith", "12345", "cannot be"),
+        ("ImageGSD", "0.4", "corners lie so far apart"),
         ("TopLeftLatitude", "143.9", "no longitudes and latitudes"),
     ],
 )
@@ -183,6 +187,23 @@ def test_values_that_cannot_be(tmp_path: Path, element: str, value: str, said: s
     ]
     path.write_text("\n".join(lines))
     with pytest.raises(UsageError, match=said):
+        product_of(folder)
+
+
+def test_parts_of_two_scenes_and_images_without_side_files(tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    write_part(folder, "GF2_PMS1_L1A1-MSS1", "GF2", "PMS1", "1,2,3,4", 4)
+    write_part(folder, "GF2_PMS1_L1A1-PAN1", "GF2", "PMS1", "5", 1)
+    pan = folder / "GF2_PMS1_L1A1-PAN1.xml"
+    text = pan.read_text()
+    pan.write_text(text.replace("<SatelliteID>GF2", "<SatelliteID>GF1"))
+    with pytest.raises(UsageError, match="of two scenes"):
+        product_of(folder)
+    pan.write_text("")
+    with pytest.raises(UsageError, match="the XML is empty"):
+        product_of(folder)
+    pan.unlink()
+    with pytest.raises(UsageError, match=r"PAN1.tiff: the XML of the same name is missing"):
         product_of(folder)
 
 
