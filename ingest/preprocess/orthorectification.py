@@ -134,6 +134,14 @@ def ortho_grid(
     )
 
 
+def ground_bounds(rpc: RPC, width_px: int, height_px: int) -> tuple[float, float, float, float]:
+    """West, south, east and north of an image's ground, degrees, at the height its polynomials centre on."""
+    line = np.array([-0.5, -0.5, height_px - 0.5, height_px - 0.5])
+    sample = np.array([-0.5, width_px - 0.5, width_px - 0.5, -0.5])
+    lon, lat = locate(rpc, line, sample, rpc.height_off)
+    return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
+
+
 def terrain_coverage(rpc: RPC, width_px: int, height_px: int, terrain: Terrain) -> float:
     """Share of an image whose ground the elevation model knows, 0..1; the rest becomes no data.
 

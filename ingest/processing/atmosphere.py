@@ -113,7 +113,7 @@ def _sixs(material: Material, treatment: Treatment, centers: npt.NDArray[np.floa
         view_azimuth_deg=acquisition.view_azimuth_deg or 0.0,
         latitude_deg=float(latitude),
         aerosol_optical_depth=treatment.aerosol_optical_depth,
-        height_m=treatment.height_m or 0.0,
+        height_m=max(0.0, material.ground_m or 0.0),
     )
     distance = earth_sun_distance_au(acquisition.acquired_at)
     light = math.sin(math.radians(elevation)) / (math.pi * distance**2)

@@ -62,6 +62,7 @@ class Material:
         acquisition: moment and directions.
         as_delivered: where pixels may be stored untouched; None where they are computed in any case.
         panchromatic: image to sharpen with, when that is wanted.
+        ground_m: middle height of the ground above the ellipsoid, m; None where it is not known.
         steps: what was done until here, for the catalogue.
         block_rows: rows that are best computed together.
 
@@ -79,6 +80,7 @@ class Material:
     panchromatic: Panchromatic | None
     steps: Sequence[Mapping[str, Any]]
     block_rows: int
+    ground_m: float | None = None
 
     def shifted(self, d_row: float, d_col: float) -> Material:
         """The same material moved by a shift in pixels; it is computed from then on."""

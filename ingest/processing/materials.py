@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from psycopg import Connection
+from rasterio.rpc import RPC
 
 from db.errors import UsageError
 from db.raster.grid import Grid
@@ -15,8 +16,8 @@ from db.scenes import Acquisition, Scene
 from db.sensors import sensor_by_key
 from ingest.opening import open_raster
 from ingest.preprocess.bad_bands import BandFigures
-from ingest.preprocess.orthorectification import OrthoSource, ortho_grid, terrain_coverage
-from ingest.preprocess.terrain import open_terrain
+from ingest.preprocess.orthorectification import OrthoSource, ground_bounds, ortho_grid, terrain_coverage
+from ingest.preprocess.terrain import Terrain, open_terrain
 from ingest.processing.calibrating import calibration_of
 from ingest.processing.material import AsDelivered, Material, Panchromatic
 from ingest.processing.native import NativeSource
@@ -32,6 +33,9 @@ HYPERSPECTRAL_BANDS = 30
 
 COARSEST_SHARPENED = 0.75
 """A sharpened scene's pixels are at most so much of the multispectral image's."""
+
+HEIGHT_SLACK_M = 500.0
+"""How far ground may lie beside the heights that polynomials are made for, beyond three times their range."""
 
 NEARLY_NOMINAL = 0.15
 """A product's pixel size that differs by no more than this share counts as the instrument's."""
@@ -231,6 +235,7 @@ def _in_sensor_geometry(
         steps[-1]["terrain_coverage"] = covered
         if covered < 1.0:
             steps[-1]["text"] += f", which covers {covered:.1%} of the image; the rest has no data"
+        height_m = _mean_ground(finest.rpc, finest_image, terrain, product.name)
     source, pan_source = ortho(0.0, 0.0)
     pan = None
     if panchromatic is not None and pan_source is not None:
@@ -251,6 +256,7 @@ def _in_sensor_geometry(
         acquisition=acquisition_of(product),
         as_delivered=None,
         panchromatic=pan,
+        ground_m=height_m,
         steps=tuple(steps),
         block_rows=256,
     )
@@ -297,6 +303,24 @@ def _ortho(
         nodata=0.0 if part.nodata is None else part.nodata,
         file=part.layers[0].files[0],
     )
+
+
+def _mean_ground(rpc: RPC, image: Any, terrain: Terrain, name: str) -> float:
+    """Middle of the heights under an image, m above the ellipsoid.
+
+    Raises:
+        UsageError: they are not those that the polynomials were made for.
+
+    """
+    low, high = terrain.height_range(*ground_bounds(rpc, image.width, image.height))
+    expected = f"{rpc.height_off:.0f} m, give or take {rpc.height_scale:.0f} m"
+    if abs((low + high) / 2 - rpc.height_off) > 3 * rpc.height_scale + HEIGHT_SLACK_M:
+        raise UsageError(
+            f"{name}: the elevation model {terrain.file.name} says {low:.0f} to {high:.0f} m where the "
+            "image lies, "
+            f"and its polynomials are made for {expected}: are the heights in metres above the ellipsoid?"
+        )
+    return (low + high) / 2
 
 
 def _nominal_resolution_m(conn: Connection[Any], part: Part) -> float:

@@ -285,6 +285,7 @@ def test_elevation_models_that_are_none(
     for name, change, said in (
         ("hole", lambda a: np.where(a > np.median(a), np.float32(-9999), a), "no elevations"),
         ("bands", lambda a: np.concatenate([a, a]), "has 2 bands"),
+        ("feet", lambda a: a * 3.28084, "are the heights in metres"),
     ):
         values = change(heights)
         with rasterio.open(tmp_path / f"{name}.tif", "w", **{**profile, "count": len(values)}) as file:
