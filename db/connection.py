@@ -124,7 +124,7 @@ def connect(
     wanted = {**KEEPALIVES, "application_name": application_name, "connect_timeout": str(connect_timeout_s)}
     missing = {key: value for key, value in wanted.items() if key not in given}
     try:
-        return psycopg.connect(url, autocommit=autocommit, **missing)  # type: ignore[arg-type]
+        return psycopg.connect(url, autocommit=autocommit, **missing)  # type: ignore[arg-type]  # libpq's own
     except psycopg.OperationalError as error:
         raise _connection_error(url, error) from error
 

@@ -38,7 +38,7 @@ def dbapi_cursor(connection: Connection) -> Iterator[Cursor[Any]]:
     """Psycopg's own cursor of a SQLAlchemy connection: SQL files pass through it unread."""
     cursor = connection.connection.cursor()
     try:
-        yield cursor  # type: ignore[misc]
+        yield cursor  # type: ignore[misc]  # SQLAlchemy types it as any driver's
     finally:
         cursor.close()
 

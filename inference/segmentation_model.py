@@ -70,6 +70,7 @@ class SegmentationModel:
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     """Move a network to a device, channels last: convolutions are faster so, on CPUs and GPUs alike."""
+    # torch types only calls that name a device or a pixel type.
     moved: nn.Module = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 

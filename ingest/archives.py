@@ -98,6 +98,7 @@ def gather_zipped(file: SourceFile, layer: str | None, folder: Path) -> Path:
                 with archive.open(entry) as source:
                     target = folder / f"source{suffix}"
                     left -= unpack_entry(source, target, entry.file_size, left, entry.filename, file)
+    # NotImplementedError is zipfile's word for a method of compression that it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise UsageError(
             f"{file.name}: the zip archive is damaged or of an unsupported kind: {error}"

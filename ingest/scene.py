@@ -10,9 +10,7 @@ from typing import Any, cast
 from psycopg import Connection
 from rasterio.io import DatasetReader
 
-from db.accounting import refresh_scenes
 from db.errors import UsageError
-from db.labels import move_labels
 from db.locks import allow_long_transaction, hold
 from db.scenes import (
     Acquisition,
@@ -36,7 +34,7 @@ from ingest.processing.declared import declared_material
 from ingest.processing.treatment import Treatment
 from ingest.scene_facts import SceneFacts, read_facts
 from ingest.scene_record import TILE_PX, new_scene
-from ingest.scene_store import Entry, Progress, Report, SceneOutcome, other_products
+from ingest.scene_store import Entry, Progress, Report, SceneOutcome, other_products, take_place
 from ingest.treated_scene import Connect, comparison_with, reference_scene, store_material
 from ingest.view import SceneView, scene_view
 
@@ -144,10 +142,7 @@ def ingest_scene(
             progress=lambda done, total: progress("storing", done, total),
         )
         file.check_unchanged()
-    moved = 0
-    if older is not None:
-        moved = move_labels(conn, older.scene_id, scene_id)
-        refresh_scenes(conn, [older.scene_id, scene_id])
+    moved = take_place(conn, older, scene_id)
     notes = tuple(str(step["text"]) for step in scene.steps if "text" in step)
     return SceneOutcome(
         scene_by_id(conn, scene_id), True, None if older is None else older.version, moved, notes

@@ -144,10 +144,7 @@ def store_scene(
         observe=sums.add,
         before_finish=enter,
     )
-    moved = 0
-    if replaces is not None:
-        moved = move_labels(conn, replaces.scene_id, scene_id)
-        refresh_scenes(conn, [replaces.scene_id, scene_id])
+    moved = take_place(conn, replaces, scene_id)
     return scene_id, moved, tuple(notes)
 
 
@@ -235,6 +232,15 @@ def _polygons(
     common = shapely.intersection(filled, clouded)
     parts = [part for part in shapely.get_parts(common) if part.geom_type == "Polygon" and part.area > 0]
     return shapely.MultiPolygon(parts) if parts else None
+
+
+def take_place(conn: Connection[Any], older: Scene | None, scene_id: int) -> int:
+    """Give a scene the labels of the version it supersedes, and derive areas anew; how many labels moved."""
+    if older is None:
+        return 0
+    moved = move_labels(conn, older.scene_id, scene_id)
+    refresh_scenes(conn, [older.scene_id, scene_id])
+    return moved
 
 
 def other_products(names: Sequence[str], product: str, name: str) -> None:

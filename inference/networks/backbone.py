@@ -70,4 +70,4 @@ class Backbone(nn.Module):
 
     def forward(self, tiles: Tensor) -> Features:
         """Features of tiles (n, in_channels, h, w)."""
-        raise NotImplementedError
+        raise NotImplementedError  # each backbone has its own; torch's Module cannot be abstract

@@ -111,8 +111,8 @@ def _fit(values: NDArray[np.float32], classes: NDArray[np.int64], count: int) ->
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
         loss = F.cross_entropy(features @ weights, target) + RIDGE * weights.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         return loss
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    optimiser.step(closure)  # type: ignore[no-untyped-call]  # untyped in torch
     return weights.detach()

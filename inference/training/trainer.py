@@ -169,7 +169,7 @@ class _Loop:
                 logits = self._live(pixels.contiguous(memory_format=torch.channels_last))
             loss: Tensor = self._loss(logits, labels)
             self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise UsageError(

@@ -84,7 +84,7 @@ def dark_ground(image: FloatArray, valid: BoolArray, reference: FloatArray | Non
     padded = np.pad(level, 1, constant_values=np.float32(usual))
     seed = padded.copy()
     seed[1:-1, 1:-1] = usual
-    filled = reconstruction(  # type: ignore[no-untyped-call]
+    filled = reconstruction(  # type: ignore[no-untyped-call]  # untyped in scikit-image
         seed, padded, method="erosion"
     )[1:-1, 1:-1]
     least = max(0.03, 0.22 * usual)

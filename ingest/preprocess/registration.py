@@ -214,7 +214,7 @@ def _tie_point(moving: Image, fixed: Image) -> tuple[float, float] | None:
     shift = float(first[0]), float(first[1])
     for _ in range(_REFINEMENTS):
         # Windows that both lie in the middle pull the peak towards 0; the moving one goes along.
-        found, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
+        found, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]  # untyped in scikit-image
             _faded(moving, shift), _faded(fixed), upsample_factor=_UPSAMPLING, normalization=None
         )
         shift = float(found[0]), float(found[1])

@@ -89,19 +89,6 @@ def fit_smoothing(
     return SpectralSmoothing(long, weights, window, order)
 
 
-def smooth_spectra(
-    image: FloatArray, center_nm: npt.NDArray[np.float64], window: int = WINDOW_BANDS, order: int = ORDER
-) -> FloatArray:
-    """Smooth the spectra of a whole image (bands, height, width); bands without any data are gaps.
-
-    Raises:
-        ValueError: window and degree do not suit each other, or the wavelengths are not the image's.
-
-    """
-    usable = np.array([bool(np.isfinite(band).any()) for band in image])
-    return fit_smoothing(center_nm, usable, window, order).apply(image)
-
-
 def _weights(center_nm: npt.NDArray[np.float64], window: int, order: int) -> npt.NDArray[np.float64]:
     """Rows of least-squares weights; at the ends of a run the window stays inside it."""
     count = len(center_nm)

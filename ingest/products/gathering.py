@@ -31,6 +31,7 @@ LARGEST_PADDING = 64 << 20
 _SPARE_BYTES = 1 << 30
 _ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
 _DEEP = (".json", ".xml", ".txt")
+# NotImplementedError is zipfile's word for a method of compression that it does not know.
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 
 

@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from scipy.signal import savgol_coeffs, savgol_filter
 
-from ingest.preprocess.savitzky_golay import fit_smoothing, smooth_spectra
+from ingest.preprocess.savitzky_golay import ORDER, WINDOW_BANDS, fit_smoothing
 
 EVEN_NM = np.arange(400.0, 1000.0, 10.0)
+
+
+def smooth_spectra(
+    image: np.ndarray, center_nm: np.ndarray, window: int = WINDOW_BANDS, order: int = ORDER
+) -> np.ndarray:
+    """The smoothed image; bands without any data are gaps."""
+    usable = np.array([bool(np.isfinite(band).any()) for band in image])
+    return fit_smoothing(center_nm, usable, window, order).apply(image)
 
 
 def cube(spectrum: Any, height: int = 3, width: int = 4) -> Any:
