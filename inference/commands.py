@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,10 +25,16 @@ def train_group() -> None:
 @train_group.command()
 @click.option("--name", required=True, help="Name of the new model.")
 @click.option(
-    "--backbone",
-    default="resnet50",
+    "--architecture",
+    default="se_cot_deeplabv3plus",
     show_default=True,
-    help="resnet50, or small, which trains in minutes on two cores. See also `lode train --help`.",
+    help="fcn, unet, pspnet, deeplabv3plus, cot_deeplabv3plus, se_deeplabv3plus or se_cot_deeplabv3plus.",
+)
+@click.option(
+    "--backbone",
+    default="default",
+    help="resnet50, resnet101, mobilenet_v2, xception, or small, which trains in minutes on two cores; "
+    "unet has encoders of its own. [default: resnet50]",
 )
 @click.option(
     "--scene",
@@ -45,24 +53,56 @@ def train_group() -> None:
 @click.option("--epochs", type=int, default=20, show_default=True, help="Epochs.")
 @click.option("--windows", "windows_per_epoch", type=int, help="Windows drawn an epoch. [default: by extent]")
 @click.option("--batch", "batch_size", type=int, default=16, show_default=True, help="Windows in a step.")
+@click.option("--repeats", type=int, default=1, show_default=True, help="How often each window is shown.")
 @click.option("--lr", "learning_rate", type=float, default=2e-3, show_default=True, help="Learning rate.")
+@click.option(
+    "--loss", default="cross_entropy", show_default=True, help="cross_entropy or focal, beside Dice."
+)
+@click.option(
+    "--adversarial",
+    "adversarial_epsilon",
+    type=float,
+    default=0.0,
+    metavar="EPSILON",
+    help="Move half of the windows by the fast gradient sign method, in standard deviations. [default: off]",
+)
+@click.option("--no-augmentation", is_flag=True, help="Show the windows as they are.")
+@click.option("--patience", type=int, help="End after so many epochs without a better validation.")
 @click.option("--block-m", type=float, help="Edge of the spatial blocks, m. [default: by extent]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of split, sampling and weights.")
 @click.option("--time-limit-s", type=float, help="Run through the schedule faster when it takes longer.")
 @click.option("--device", "device_name", metavar="NAME", help="cpu, cuda, cuda:1. [default: CUDA if any]")
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Save here after each epoch, and go on from here after a kill; removed at the end.",
+)
 def segmentation(
-    name: str, products: tuple[str, ...], bands: str | None, device_name: str | None, **settings: Any
+    name: str,
+    products: tuple[str, ...],
+    bands: str | None,
+    device_name: str | None,
+    checkpoint: Path | None,
+    no_augmentation: bool,
+    **settings: Any,
 ) -> None:
     """Train a network that classifies scenes.
 
     Reads labels and scenes from the database. Whole blocks of ground are held out: one part chooses the best
     epoch, another is looked at once, at the end, for the figures that are stored with the model. Ground
     without labels is ignored, so label some background too.
+
+    Several GPUs: torchrun --nproc-per-node 4 -m lode train segmentation ...
     """
+    from inference.training.augmentation import Augmentation
+    from inference.training.processes import is_first_process
     from inference.training.segmentation import TrainingReport, train_segmentation
     from inference.training.settings import TrainingSettings
 
     chosen = TrainingSettings(**settings)
+    if no_augmentation:
+        chosen = replace(chosen, augmentation=Augmentation.none())
     record = train_segmentation(
         database_url(Settings()),
         name,
@@ -70,9 +110,11 @@ def segmentation(
         products=products,
         band_names=tuple(band.strip() for band in bands.split(",")) if bands else (),
         device_name=device_name,
+        checkpoint=checkpoint,
         report=TrainingReport(click.echo, lambda epoch: click.echo(_epoch_line(epoch, chosen.epochs))),
     )
-    _print_record(record)
+    if is_first_process():
+        _print_record(record)
 
 
 def _epoch_line(epoch: Epoch, epochs: int) -> str:

@@ -65,8 +65,9 @@ class ArrayReader:
         inside = 0 <= row <= self._pixels.shape[1] - height and 0 <= col <= self._pixels.shape[2] - width
         if not inside:
             raise ValueError(f"window {height} x {width} at ({row}, {col}) leaves the array")
-        chosen = self._pixels if bands is None else self._pixels[[band - 1 for band in bands]]
-        return chosen[:, row : row + height, col : col + width]
+        window = self._pixels[:, row : row + height, col : col + width]
+        # bands last: choosing them copies, and must copy the window, not the scene
+        return window if bands is None else window[[band - 1 for band in bands]]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Alembic compares this metadata with its migrations; everything else talks to the
 aggregates' modules (``db.scenes``, ``db.landcover``, ...).
 """
 
-from db.tables import administration, ground, interpretation, rasters, scenes
+from db.tables import administration, ground, interpretation, rasters, samples, scenes
 from db.tables.base import metadata
 
-__all__ = ["administration", "ground", "interpretation", "metadata", "rasters", "scenes"]
+__all__ = ["administration", "ground", "interpretation", "metadata", "rasters", "samples", "scenes"]

@@ -5,6 +5,7 @@ A new backbone is one file with a subclass of `Backbone`, and one line in `regis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,6 +69,41 @@ class Backbone(nn.Module):
         self.in_channels = in_channels
         self.output_stride = output_stride
 
+    @property
+    def plain_head_channels(self) -> int:
+        """Width of a head that is one 3x3 on the deep feature, as in FCN and PSPNet.
+
+        A quarter of the deep feature, as is usual; on a narrow one not less than DeepLabV3+ gets, so that
+        no network of a comparison is short of channels.
+        """
+        return max(self.deep_channels // 4, self.head.aspp_channels)
+
     def forward(self, tiles: Tensor) -> Features:
         """Features of tiles (n, in_channels, h, w)."""
         raise NotImplementedError  # each backbone has its own; torch's Module cannot be abstract
+
+
+def dilate_strides(strides: Sequence[int], output_stride: int) -> list[tuple[int, int]]:
+    """Stride and dilation of each layer of a chain, so that its strides multiply to `output_stride` at most.
+
+    A layer whose stride would pass the output stride gets 1; every layer behind it is dilated by what was
+    lost. It keeps the dilation from before itself: it still sees the grid that it saw with its stride, so
+    that the result is the strided chain's at every second pixel.
+
+    Args:
+        strides: of the layers, in order, each 1 or 2.
+        output_stride: a power of 2.
+
+    Returns:
+        (stride, dilation) of each layer.
+    """
+    reached = dilation = 1
+    steps: list[tuple[int, int]] = []
+    for stride in strides:
+        if reached * stride <= output_stride:
+            steps.append((stride, dilation))
+            reached *= stride
+        else:
+            steps.append((1, dilation))
+            dilation *= stride
+    return steps

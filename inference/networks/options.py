@@ -1,8 +1,8 @@
-"""What can be chosen about a DeepLabV3+ network, checked when it is chosen."""
+"""What can be chosen about a network, checked when it is chosen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from db.errors import UsageError
 from inference.networks.backbone import OUTPUT_STRIDES
@@ -72,21 +72,78 @@ class DeepLabOptions:
         for name in ("aspp_channels", "low_level_channels", "decoder_channels"):
             if getattr(self, name) is not None:
                 require_count(name, getattr(self, name))
-        self._check_rates()
-        is_number = isinstance(self.dropout, (int, float)) and not isinstance(self.dropout, bool)
-        if not is_number or not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout is {self.dropout!r}: it must be a share of at least 0 and below 1")
-
-    def _check_rates(self) -> None:
-        if self.atrous_rates is None:
-            return
-        if not isinstance(self.atrous_rates, (tuple, list)) or not self.atrous_rates:
-            raise UsageError(
-                f"atrous_rates is {self.atrous_rates!r}: it must be a list of dilations, e.g. 6, 12, 18"
-            )
-        for rate in self.atrous_rates:
-            require_count("a rate of atrous_rates", rate)
-        object.__setattr__(self, "atrous_rates", tuple(self.atrous_rates))  # JSON knows lists only
+        if self.atrous_rates is not None:
+            rates = _counts("atrous_rates", self.atrous_rates, "a rate", "dilations, e.g. 6, 12, 18")
+            object.__setattr__(self, "atrous_rates", rates)
+        _check_dropout(self.dropout)
 
 
-OPTION_NAMES = tuple(field.name for field in fields(DeepLabOptions))
+@dataclass(frozen=True)
+class FcnOptions:
+    """Options of `Fcn`.
+
+    Attributes:
+        output_stride: stride of the deep feature, 8, as the network is usually published, or 16.
+        head_channels: width of the 3x3 before the classifier; None takes what suits the backbone.
+        dropout: share dropped before the classifier in training, 0 to below 1.
+    """
+
+    output_stride: int = 8
+    head_channels: int | None = None
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not exist, as `DeepLabOptions` does."""
+        require_choice("output_stride", self.output_stride, OUTPUT_STRIDES)
+        if self.head_channels is not None:
+            require_count("head_channels", self.head_channels)
+        _check_dropout(self.dropout)
+
+
+@dataclass(frozen=True)
+class PspNetOptions(FcnOptions):
+    """Options of `PspNet`: those of `FcnOptions` and the pyramid.
+
+    Attributes:
+        bins: into how many parts the branches of the pyramid divide each axis of the tile.
+    """
+
+    bins: tuple[int, ...] = (1, 2, 3, 6)
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not exist, as `DeepLabOptions` does."""
+        super().__post_init__()
+        object.__setattr__(self, "bins", _counts("bins", self.bins, "an entry", "parts, e.g. 1, 2, 3, 6"))
+
+
+@dataclass(frozen=True)
+class UNetOptions:
+    """Options of `UNet`.
+
+    Attributes:
+        base_channels: width at stride 1, doubled at each further stride; None takes the encoder's.
+        dropout: share dropped at the end of the encoder in training, 0 to below 1.
+    """
+
+    base_channels: int | None = None
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not exist, as `DeepLabOptions` does."""
+        if self.base_channels is not None:
+            require_count("base_channels", self.base_channels)
+        _check_dropout(self.dropout)
+
+
+def _check_dropout(dropout: object) -> None:
+    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
+        raise UsageError(f"dropout is {dropout!r}: it must be a share of at least 0 and below 1")
+
+
+def _counts(name: str, values: object, entry: str, needed: str) -> tuple[int, ...]:
+    """The values as a tuple, for JSON knows lists only, each a whole number of at least 1."""
+    if not isinstance(values, (tuple, list)) or not values:
+        raise UsageError(f"{name} is {values!r}: it must be a list of {needed}")
+    for value in values:
+        require_count(f"{entry} of {name}", value)
+    return tuple(values)

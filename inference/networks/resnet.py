@@ -99,3 +99,8 @@ def _layer(
 def resnet50(in_channels: int, output_stride: int = 16) -> ResNet:
     """ResNet-50, 23.5 million parameters at three bands."""
     return ResNet(in_channels, output_stride, blocks=(3, 4, 6, 3))
+
+
+def resnet101(in_channels: int, output_stride: int = 16) -> ResNet:
+    """ResNet-101, 42.5 million parameters at three bands."""
+    return ResNet(in_channels, output_stride, blocks=(3, 4, 23, 3))

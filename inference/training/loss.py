@@ -1,4 +1,4 @@
-"""Class-weighted cross entropy plus Dice, over labelled pixels only."""
+"""Class-weighted cross entropy or focal loss, plus Dice, over labelled pixels only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from inference.segmentation_model import IGNORED
 
 WEIGHT_RANGE = (0.5, 2.0)
+_SMALLEST_ERROR = 1e-6  # the slope of error ** gamma has no end at 0 where gamma is below 1
 
 
 class SegmentationLoss(nn.Module):
@@ -24,6 +25,10 @@ class SegmentationLoss(nn.Module):
     than among all labels (Menon et al. 2021, https://arxiv.org/abs/2007.07314); the logits themselves then
     stand for the labels' own shares.
 
+    The focal loss (Lin et al. 2017, https://arxiv.org/abs/1708.02002) multiplies the cross entropy of a pixel
+    by (1 - probability of its class) ** gamma, so that what is right already counts less. Its probabilities
+    come out less certain than they should be; a temperature makes up for it.
+
     Outputs of classes that were never labelled take no part: no pixel tells what they should be.
 
     Args:
@@ -31,6 +36,7 @@ class SegmentationLoss(nn.Module):
         codes: their class codes, in the same order.
         weights: (trained classes,) weight of each in the cross entropy.
         shifts: (trained classes,) what is added to the logits before the loss, see `prior_shifts`.
+        focal_gamma: exponent of the focal loss; 0 is plain cross entropy.
 
     Shapes:
         logits (n, classes, h, w), labels (n, h, w) class codes with 255 ignored -> scalar
@@ -48,8 +54,10 @@ class SegmentationLoss(nn.Module):
         codes: Sequence[int],
         weights: NDArray[np.float64],
         shifts: NDArray[np.float64],
+        focal_gamma: float = 0.0,
     ) -> None:
         super().__init__()
+        self.focal_gamma = focal_gamma
         place = torch.full((256,), IGNORED, dtype=torch.long)
         place[list(codes)] = torch.arange(len(codes))
         self.register_buffer("place_of_code", place)
@@ -66,12 +74,20 @@ class SegmentationLoss(nn.Module):
         if target.numel() == 0:
             return logits.sum() * 0.0
         chosen = logits.permute(0, 2, 3, 1)[is_labelled].index_select(1, self.outputs).float() + self.shifts
-        cross_entropy = F.cross_entropy(chosen, target, weight=self.weights)
         truth = F.one_hot(target, chosen.shape[1]).to(chosen.dtype)
         shares = torch.softmax(chosen, dim=1)
         sizes = truth.sum(dim=0)
         dice = (2 * (shares * truth).sum(dim=0) + 1) / (shares.sum(dim=0) + sizes + 1)
-        return cross_entropy + 1 - dice[sizes > 0].mean()
+        return self._of_pixels(chosen, target) + 1 - dice[sizes > 0].mean()
+
+    def _of_pixels(self, chosen: Tensor, target: Tensor) -> Tensor:
+        """Weighted mean over pixels: logits (pixels, trained classes), target (pixels,)."""
+        if not self.focal_gamma:
+            return F.cross_entropy(chosen, target, weight=self.weights)
+        entropy = F.cross_entropy(chosen, target, reduction="none")
+        error = (1 - torch.exp(-entropy)).clamp_min(_SMALLEST_ERROR)
+        weights = self.weights[target]
+        return (weights * error**self.focal_gamma * entropy).sum() / weights.sum()
 
 
 def class_weights(pixels: NDArray[np.float64]) -> NDArray[np.float64]:

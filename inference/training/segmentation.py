@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from db.classes import list_classes
@@ -18,13 +20,15 @@ from db.connection import connect
 from db.errors import UsageError
 from db.labels import labels_of_scene
 from db.registry import ModelRecord, NewModel, model_by_name, require_free_name, store_model
-from inference.device import choose_device, describe_device
+from inference.device import describe_device
 from inference.networks import build_network
 from inference.segmentation_model import CLASS_CODES, SEGMENTATION, SegmentationModel, on_device
 from inference.training.baselines import majority_baseline, pixel_baseline
 from inference.training.blocks import SPLIT_NAMES, TEST, TRAIN, Split
+from inference.training.checkpoint import remove_checkpoint
 from inference.training.evaluation import evaluate
 from inference.training.label_maps import label_map
+from inference.training.processes import make_fabric, training_device
 from inference.training.samples import TrainingScene
 from inference.training.scenes import Chosen, choose_scenes, training_sources
 from inference.training.settings import TrainingSettings
@@ -33,7 +37,7 @@ from inference.training.statistics import observed_labels, training_normalisatio
 from inference.training.trainer import Epoch, fit
 from inference.weights import weights_to_bytes
 
-PACKAGES = ("lode", "numpy", "rasterio", "safetensors", "shapely", "torch")
+PACKAGES = ("lightning-fabric", "lode", "numpy", "rasterio", "safetensors", "shapely", "torch")
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,12 @@ def train_segmentation(
     products: Sequence[str] = (),
     band_names: Sequence[str] = (),
     device_name: str | None = None,
+    checkpoint: Path | None = None,
     report: TrainingReport,
 ) -> ModelRecord:
     """Train a network on labelled scenes of the database and store it in the registry.
+
+    Started by torchrun, several processes train one network; the first stores it.
 
     Args:
         url: libpq URL of the database.
@@ -83,14 +90,19 @@ def train_segmentation(
         products: scenes; none: all current ones with labels.
         band_names: bands; none: all that the scenes share.
         device_name: cpu, cuda or cuda:<number>; None: CUDA where there is one.
-        report: hears of the progress.
+        checkpoint: file to save to after each epoch, and to go on from where it is there; removed once the
+            network is stored. Processes on several machines need it on a disk they share. None: none.
+        report: hears of the progress; of several processes the first one's alone.
 
     Raises:
         UsageError: the name is taken, scenes or labels do not suffice, the training diverged. Nothing is
             stored then.
 
     """
-    device = choose_device(device_name)
+    device = training_device(device_name)
+    fabric = make_fabric(device)
+    if fabric.global_rank:
+        report = TrainingReport(lambda _line: None, lambda _epoch: None)
     begun = time.monotonic()
     with connect(url, application_name="lode train") as conn:
         require_free_name(conn, name)
@@ -123,10 +135,16 @@ def train_segmentation(
             check_split(counts, split.grid.edge_m)
             prepared = _Prepared(chosen, scenes, split, counts)
             _tell(prepared, names, settings, device, report)
-            new = _train(name, prepared, settings, device, names, report)
-        new = replace(new, training={**new.training, "seconds": round(time.monotonic() - begun, 1)})
-        store_model(conn, new)
-        conn.commit()
+            if checkpoint is not None and checkpoint.exists():
+                report.line(f"going on from {checkpoint}")
+            new = _train(name, prepared, settings, fabric, checkpoint, names, report)
+        if new is not None:
+            new = replace(new, training={**new.training, "seconds": round(time.monotonic() - begun, 1)})
+            store_model(conn, new)
+            conn.commit()
+            if checkpoint is not None:
+                remove_checkpoint(checkpoint)
+        fabric.barrier()
         return model_by_name(conn, name)
 
 
@@ -134,14 +152,16 @@ def _train(
     name: str,
     prepared: _Prepared,
     settings: TrainingSettings,
-    device: torch.device,
+    fabric: Fabric,
+    checkpoint: Path | None,
     names: dict[int, str],
     report: TrainingReport,
-) -> NewModel:
-    chosen, scenes = prepared.chosen, prepared.scenes
+) -> NewModel | None:
+    """The trained model; None in processes other than the first."""
+    chosen, scenes, device = prepared.chosen, prepared.scenes, fabric.device
     rng = np.random.default_rng(settings.seed)
     normalisation = training_normalisation(scenes, prepared.split, chosen.band_names, rng)
-    options = {"backbone": settings.backbone, **settings.options}
+    options = {"backbone": settings.chosen_backbone, **settings.options}
     tile_px = settings.suitable_tile_px(chosen.shortest_edge_px)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
@@ -163,7 +183,11 @@ def _train(
         )
         windows = settings.windows_per_epoch or covering_windows(scenes, tile_px)
         pixels = [int(prepared.counts[TRAIN][code]) for code in model.mapped_codes]
-        history, best_epoch = fit(model, scenes, pixels, settings, windows, report.epoch)
+        history, best_epoch = fit(
+            model, scenes, pixels, settings, windows, report.epoch, checkpoint=checkpoint, fabric=fabric
+        )
+    if fabric.global_rank:
+        return None
     test = evaluate(model, scenes, TEST, settings.overlap_px)
     metrics = test.as_json(names) | {
         "baselines": {

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +62,42 @@ def test_the_same_seed_trains_the_same_network(prepared_url: str) -> None:
             " where name in ('first', 'second')"
         ).fetchone()
     assert digests == (1,)
+
+
+def test_a_killed_training_goes_on_to_the_same_network(prepared_url: str, tmp_path: Path) -> None:
+    chosen = ("--architecture", "deeplabv3plus", "--backbone", "small", "--epochs", "3", "--windows", "16")
+    chosen += ("--tile-px", "64", "--loss", "focal", "--adversarial", "0.05", "--repeats", "2")
+    lode(prepared_url, "train", "segmentation", "--name", "through", *chosen)
+    checkpoint = tmp_path / "run"
+    arguments = ("train", "segmentation", "--name", "killed", "--checkpoint", str(checkpoint), *chosen)
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "lode", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LODE_DATABASE_URL": prepared_url},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 1/"):
+            break
+    process.kill()
+    process.communicate()
+    assert process.returncode == -9
+    said = lode(prepared_url, *arguments).stdout
+    assert f"going on from {checkpoint}" in said
+    assert "epoch 1/" not in said
+    assert "epoch 3/" in said
+    assert list(tmp_path.iterdir()) == []
+    with connect(prepared_url) as conn:
+        through, killed = (model_by_name(conn, name) for name in ("through", "killed"))
+        digests = conn.execute(
+            "select count(distinct sha256) from lode.model_weights join lode.model using (model_id)"
+            " where name in ('through', 'killed')"
+        ).fetchone()
+    assert digests == (1,)
+    assert [epoch["loss"] for epoch in killed.history] == [epoch["loss"] for epoch in through.history]
+    assert killed.metrics == through.metrics
+    assert killed.options == {"backbone": "small"}
 
 
 def test_bands_and_scenes_can_be_chosen(prepared_url: str) -> None:

@@ -1,0 +1,58 @@
+"""Two processes of torchrun train one network together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from db.errors import UsageError
+from inference.training.processes import is_first_process, make_fabric, training_device
+from inference.training.trainer import _check_processes
+from tests.support import REPOSITORY
+
+
+def run_two(folder: Path, epochs: int) -> str:
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
+            "tests.unit.small_training", str(folder / "run"), str(folder / "weights"), str(epochs),
+        ],
+        cwd=REPOSITORY,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_two_processes_train_one_network(tmp_path: Path) -> None:
+    said = run_two(tmp_path, 2)
+    lines = [line for line in said.splitlines() if line.startswith(("epoch", "finished"))]
+    assert [line.split()[0] for line in lines] == ["epoch", "epoch", "finished"]
+    first, second = (float(line.split()[2]) for line in lines[:2])
+    assert second < first
+    parameters = [line.split()[1] for line in said.splitlines() if line.startswith("parameters")]
+    assert len(parameters) == 2
+    assert len(set(parameters)) == 1
+    assert (tmp_path / "weights").stat().st_size > 10_000
+
+
+def test_one_process_is_the_first() -> None:
+    assert is_first_process()
+    assert training_device("cpu") == torch.device("cpu")
+    assert make_fabric(torch.device("cpu")).world_size == 1
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    _check_processes(16, 4)
+    for batch_size, processes in ((10, 4), (4, 4)):
+        with pytest.raises(UsageError, match=r"cannot be shared by 4 processes: train with --batch"):
+            _check_processes(batch_size, processes)
