@@ -38,8 +38,8 @@ SUBCOMMANDS = {
     "ingest": Subcommand("ingest.commands:ingest_group", "Bring scenes, labels and maps into the database."),
     "scene": Subcommand("ingest.scene_group:scene_group", "List, show and draw the scenes in the database."),
     "samples": Subcommand("inference.sample_commands:samples_group", "Cut labelled ground into samples."),
-    "train": Subcommand("inference.commands:train_group", "Train a network on labels in the database."),
-    "model": Subcommand("inference.commands:model_group", "List and show trained networks."),
+    "train": Subcommand("inference.train_commands:train_group", "Train a network on labels in the database."),
+    "model": Subcommand("inference.model_commands:model_group", "List and show trained networks."),
     "infer": Subcommand("inference.interpret_commands:infer", "Classify a scene and publish what was found."),
     "report": Subcommand("db.report_commands:report_group", "Print reports from the views."),
     "simulate": Subcommand(

@@ -38,6 +38,10 @@ class ModelRecord:
     metrics: dict[str, Any]
     versions: dict[str, str]
     trained_at: datetime.datetime
+    temperature: float
+    licence: str | None
+    retired_at: datetime.datetime | None
+    retired_reason: str | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class NewModel:
     metrics: Mapping[str, Any]
     versions: Mapping[str, str]
     weights: bytes
+    temperature: float = 1.0
+    licence: str | None = None
 
 
 def require_free_name(conn: psycopg.Connection[TupleRow], name: str) -> None:
@@ -98,8 +104,9 @@ def store_model(conn: psycopg.Connection[TupleRow], model: NewModel) -> int:
             row = conn.execute(
                 """
                 insert into lode.model (name, task, architecture, options, class_codes, mapped_codes,
-                  band_names, resolution_m, tile_px, normalisation, training, history, metrics, versions)
-                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                  band_names, resolution_m, tile_px, normalisation, training, history, metrics, versions,
+                  temperature, licence)
+                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
                 returning model_id
                 """,
                 (
@@ -117,6 +124,8 @@ def store_model(conn: psycopg.Connection[TupleRow], model: NewModel) -> int:
                     Jsonb(model.history),
                     Jsonb(dict(model.metrics)),
                     Jsonb(dict(model.versions)),
+                    model.temperature,
+                    model.licence,
                 ),
             ).fetchone()
             if row is None:
@@ -178,7 +187,8 @@ def load_model(conn: psycopg.Connection[TupleRow], name: str) -> StoredModel:
 
 _SELECT = """
     select model_id, name, task, architecture, options, class_codes, mapped_codes, band_names,
-      resolution_m, tile_px, normalisation, training, history, metrics, versions, trained_at
+      resolution_m, tile_px, normalisation, training, history, metrics, versions, trained_at,
+      temperature, licence, retired_at, retired_reason
     from lode.model
 """
 

@@ -53,6 +53,17 @@ model = Table(
     Column("metrics", JSONB, nullable=False, comment="Figures on the test blocks, from one confusion matrix"),
     Column("versions", JSONB, nullable=False, comment="Versions of the software it was trained with"),
     moment_column("trained_at", "When it was stored", now=True),
+    Column(
+        "temperature",
+        Double,
+        nullable=False,
+        server_default=text("1"),
+        comment="What logits are divided by before the softmax, so that probabilities mean what they say",
+    ),
+    Column("licence", Text, comment="Terms under which the weights may be used; null: not stated"),
+    moment_column("retired_at", "When it was taken out of service; it interprets no scene any more"),
+    Column("retired_reason", Text, comment="Why it was taken out of service"),
+    CheckConstraint("temperature > 0 and temperature < 'infinity'::double precision", name="temperature"),
     schema=SCHEMA,
     comment="Trained networks",
 )

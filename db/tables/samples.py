@@ -17,7 +17,10 @@ sample_set = Table(
     Column("resolution_m", Double, nullable=False, comment="Pixel size of the first scene, m"),
     Column("class_codes", ARRAY(Integer), nullable=False, comment="Classes counted in each sample, in order"),
     Column(
-        "split_rule", Text, nullable=False, comment="mine: whole mines are held out; block: squares of ground"
+        "split_rule",
+        Text,
+        nullable=False,
+        comment="What is held out as a whole: mines, blocks of ground, or scenes that overlap",
     ),
     Column("seed", Integer, nullable=False, comment="Seed of the split"),
     Column(
@@ -32,7 +35,7 @@ sample_set = Table(
     ),
     moment_column("created_at", "When it was made", now=True),
     CheckConstraint("tile_px >= 1 and resolution_m > 0 and gap_m >= 0", name="sizes"),
-    CheckConstraint("split_rule in ('mine', 'block')", name="split_rule"),
+    CheckConstraint("split_rule in ('mine', 'block', 'scene')", name="split_rule"),
     schema=SCHEMA,
     comment="Sets of windows that networks are trained, validated and tested on",
 )
@@ -59,7 +62,7 @@ sample = Table(
     Column("height_px", Integer, nullable=False, comment="Rows, pixels"),
     Column("width_px", Integer, nullable=False, comment="Columns, pixels"),
     Column("split", Text, nullable=False, comment="train, validation or test"),
-    Column("group_key", Text, nullable=False, comment="Mine or block that is held out as a whole"),
+    Column("group_key", Text, nullable=False, comment="Mine, block or scenes held out as a whole"),
     Column(
         "label_ids",
         ARRAY(Integer),

@@ -36,7 +36,7 @@ def upgrade() -> None:
             "split_rule",
             sa.Text(),
             nullable=False,
-            comment="mine: whole mines are held out; block: squares of ground",
+            comment="What is held out as a whole: mines, blocks of ground, or scenes that overlap",
         ),
         sa.Column("seed", sa.Integer(), nullable=False, comment="Seed of the split"),
         sa.Column(
@@ -62,7 +62,9 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "tile_px >= 1 and resolution_m > 0 and gap_m >= 0", name=op.f("sample_set_sizes_check")
         ),
-        sa.CheckConstraint("split_rule in ('mine', 'block')", name=op.f("sample_set_split_rule_check")),
+        sa.CheckConstraint(
+            "split_rule in ('mine', 'block', 'scene')", name=op.f("sample_set_split_rule_check")
+        ),
         sa.PrimaryKeyConstraint("sample_set_id", name=op.f("sample_set_pkey")),
         sa.UniqueConstraint("name", name=op.f("sample_set_name_key")),
         schema="lode",
@@ -79,7 +81,7 @@ def upgrade() -> None:
         sa.Column("width_px", sa.Integer(), nullable=False, comment="Columns, pixels"),
         sa.Column("split", sa.Text(), nullable=False, comment="train, validation or test"),
         sa.Column(
-            "group_key", sa.Text(), nullable=False, comment="Mine or block that is held out as a whole"
+            "group_key", sa.Text(), nullable=False, comment="Mine, block or scenes held out as a whole"
         ),
         sa.Column(
             "label_ids",
