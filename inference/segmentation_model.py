@@ -10,8 +10,9 @@ from psycopg.rows import TupleRow
 from torch import Tensor, nn
 
 from db.errors import UsageError
-from db.registry import StoredModel, load_model
+from db.registry import StoredModel, load_model, require_in_service
 from inference.device import half_precision
+from inference.evaluation.temperature import Temperature
 from inference.networks import build_network
 from inference.normalisation import Normalisation
 from inference.weights import load_weights
@@ -38,6 +39,7 @@ class SegmentationModel:
         tile_px: edge of the windows it was trained on.
         resolution_m: pixel size it was trained on.
         processing_level: unit of the scenes it was trained on, as in the catalogue.
+        temperature: what logits are divided by before the softmax, so that probabilities mean what they say.
 
     """
 
@@ -52,20 +54,26 @@ class SegmentationModel:
     tile_px: int
     resolution_m: float
     processing_level: str
+    temperature: float = 1.0
 
     @property
     def mapped_outputs(self) -> list[int]:
         """Places of the mapped classes among the outputs."""
         return [self.class_codes.index(code) for code in self.mapped_codes]
 
-    def probabilities(self, tiles: Tensor) -> Tensor:
-        """Probabilities (n, mapped classes, h, w), float32, of normalised tiles (n, bands, h, w).
+    def logits(self, tiles: Tensor) -> Tensor:
+        """Logits (n, mapped classes, h, w) of normalised tiles (n, bands, h, w).
 
         Only mapped classes take part: an output without a single label is noise.
         """
         with torch.inference_mode(), half_precision(self.device):
-            logits = self.network(tiles.contiguous(memory_format=torch.channels_last))
-        return torch.softmax(logits[:, self.mapped_outputs].float(), dim=1)
+            every: Tensor = self.network(tiles.contiguous(memory_format=torch.channels_last))
+        return every[:, self.mapped_outputs]
+
+    def probabilities(self, tiles: Tensor) -> Tensor:
+        """Probabilities (n, mapped classes, h, w), float32, of normalised tiles (n, bands, h, w)."""
+        with torch.inference_mode():
+            return Temperature(self.temperature).probabilities(self.logits(tiles))
 
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:
@@ -81,11 +89,13 @@ def load_segmentation(
     """The network called ``name`` from the registry, checked, on a device, in evaluation mode.
 
     Raises:
-        UsageError: no such model, another task, weights that fail their checksum, their shapes or are not
-            finite.
+        UsageError: no such model, a retired one, another task, weights that fail their checksum, their shapes
+            or are not finite.
 
     """
-    return ready_model(load_model(conn, name), device)
+    stored = load_model(conn, name)
+    require_in_service(stored.record)
+    return ready_model(stored, device)
 
 
 def ready_model(stored: StoredModel, device: torch.device) -> SegmentationModel:
@@ -121,4 +131,5 @@ def ready_model(stored: StoredModel, device: torch.device) -> SegmentationModel:
         tile_px=record.tile_px,
         resolution_m=record.resolution_m,
         processing_level=level,
+        temperature=record.temperature,
     )

@@ -42,6 +42,12 @@ def train_group() -> None:
     metavar="PRODUCT",
     help="Scene; again for more. [default: all with labels]",
 )
+@click.option(
+    "--samples",
+    "sample_set",
+    metavar="SET",
+    help="Train on the windows and the split of a sample set, see `lode samples`.",
+)
 @click.option("--bands", help="Bands to use, e.g. B02,B03,B04,B08. [default: all that the scenes share]")
 @click.option(
     "--tile-px", type=int, help="Window edge, pixels. [default: 256, small 128; less for small scenes]"
@@ -69,6 +75,14 @@ def train_group() -> None:
 @click.option("--patience", type=int, help="End after so many epochs without a better validation.")
 @click.option("--block-m", type=float, help="Edge of the spatial blocks, m. [default: by extent]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of split, sampling and weights.")
+@click.option("--split-seed", type=int, help="Of the split alone. [default: as --seed]")
+@click.option(
+    "--weights",
+    "first_weights",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Start from a safetensors file: of a whole network, or of its backbone.",
+)
 @click.option("--time-limit-s", type=float, help="Run through the schedule faster when it takes longer.")
 @click.option("--device", "device_name", metavar="NAME", help="cpu, cuda, cuda:1. [default: CUDA if any]")
 @click.option(
@@ -80,9 +94,11 @@ def train_group() -> None:
 def segmentation(
     name: str,
     products: tuple[str, ...],
+    sample_set: str | None,
     bands: str | None,
     device_name: str | None,
     checkpoint: Path | None,
+    first_weights: Path | None,
     no_augmentation: bool,
     **settings: Any,
 ) -> None:
@@ -107,9 +123,11 @@ def segmentation(
         name,
         chosen,
         products=products,
+        sample_set=sample_set,
         band_names=tuple(band.strip() for band in bands.split(",")) if bands else (),
         device_name=device_name,
         checkpoint=checkpoint,
+        first_weights=first_weights,
         report=TrainingReport(click.echo, lambda epoch: click.echo(_epoch_line(epoch, chosen.epochs))),
     )
     if is_first_process():

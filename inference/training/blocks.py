@@ -138,6 +138,19 @@ class Split:
         place = np.minimum(np.searchsorted(known, keys), known.size - 1)
         return np.where(known[place] == keys, parts[place], np.uint8(IGNORED))
 
+    def is_training_ground(
+        self,
+        scene: int,  # noqa: ARG002 - blocks are the same in all scenes; windows of a sample set are not
+        grid: Grid,
+        rows: NDArray[np.int64],
+        cols: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Whether each pixel of a scene lies in a training block, labelled or not."""
+        is_training: NDArray[np.bool_] = (
+            self.part_of_blocks(self.grid.keys_of_pixels(grid, rows, cols)) == TRAIN
+        )
+        return is_training
+
     def as_json(self) -> dict[str, Any]:
         """For the registry: the CRS, the edge and ``[col, row, part]`` of every block."""
         places = [[*block_place(key), SPLIT_NAMES[part]] for key, part in sorted(self.parts.items())]

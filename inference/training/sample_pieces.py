@@ -19,6 +19,8 @@ FEWEST_HOLDERS = 6
 """Mines are not joined where that leaves a class of both to fewer mines and blocks than this."""
 LARGEST_SHARE = 0.1
 """Joined mines hold at most this share of all labelled pixels."""
+BY_MINE, BY_BLOCK, BY_SCENE = "mine ", "block ", "scenes "
+"""How the name of a group begins."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Pieces:
         scenes: place of the scene among those of the set.
         labels: key of the label.
         codes: class code.
-        groups: number of the mine or block that is held out as a whole.
+        groups: number of the mine, block or group of scenes that is held out as a whole.
         boxes: (pieces, 4) first row, first column, last row + 1, last column + 1 in the scene's pixels.
         pixels: labelled pixels.
         places: (pieces, 4) the box in the CRS of the blocks, m: west, south, east, north.
@@ -45,6 +47,21 @@ class Pieces:
     pixels: NDArray[np.int64]
     places: NDArray[np.float64]
     keys: tuple[str, ...]
+
+    @property
+    def is_by_scene(self) -> bool:
+        """Whether scenes are held out."""
+        return any(key.startswith(BY_SCENE) for key in self.keys)
+
+    @property
+    def is_by_mine(self) -> bool:
+        """Whether mines are held out, perhaps beside blocks."""
+        return any(key.startswith(BY_MINE) for key in self.keys)
+
+    @property
+    def group_word(self) -> str:
+        """What is held out, for messages."""
+        return "groups of scenes" if self.is_by_scene else "mines or blocks"
 
     def counts(self, codes: Sequence[int]) -> NDArray[np.int64]:
         """(groups, codes) labelled pixels of each group by class."""
@@ -88,7 +105,7 @@ def pieces_of_scene(
 
     A polygon that fits stays whole and lies in the block of its mean pixel. A larger one is cut at the lines
     between blocks, where a strip is left out so that windows on both sides keep their distance, and along
-    half windows. One that a mine holds is cut along half windows only.
+    half windows. One that is held out as a whole is cut along half windows only.
 
     Args:
         drawn: labels on the scene's grid.
@@ -97,7 +114,7 @@ def pieces_of_scene(
         block_grid: blocks.
         tile_px: edge of the windows.
         margin_m: strip left out on either side of a line between blocks, m.
-        held: labels that lie in a mine.
+        held: labels that lie in a mine, or in a scene held out as a whole.
 
     """
     rows, cols = np.nonzero(drawn.polygons != UNLABELLED)
@@ -158,9 +175,27 @@ def grouped(scenes: Sequence[ScenePieces], mines: Mapping[int, tuple[str, bool]]
         ):
             mine, is_held = mines.get(label, (None, False))
             if mine is not None and (is_held or not is_part):
-                names.append(f"mine {mine}")
+                names.append(f"{BY_MINE}{mine}")
             else:
-                names.append("block {} {}".format(*block_place(block)))
+                names.append("{}{} {}".format(BY_BLOCK, *block_place(block)))
+    return _collected(scenes, names)
+
+
+def grouped_by_scene(scenes: Sequence[ScenePieces], names: Sequence[str]) -> Pieces:
+    """Put the pieces of all scenes into groups of scenes.
+
+    Args:
+        scenes: pieces of each scene.
+        names: name of each scene's group.
+
+    """
+    return _collected(
+        scenes, [name for pieces, name in zip(scenes, names, strict=True) for _ in range(pieces.labels.size)]
+    )
+
+
+def _collected(scenes: Sequence[ScenePieces], names: Sequence[str]) -> Pieces:
+    """The pieces of all scenes, each in the group that is named."""
     keys, groups = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
     return Pieces(
         scenes=np.repeat(np.arange(len(scenes)), [pieces.labels.size for pieces in scenes]),
@@ -198,7 +233,7 @@ def joined_mines(pieces: Pieces, codes: Sequence[int], reach_m: float) -> NDArra
             )
         ]
     )
-    mines = np.flatnonzero([key.startswith("mine ") for key in pieces.keys])
+    mines = np.flatnonzero([key.startswith(BY_MINE) for key in pieces.keys])
     counts = pieces.counts(codes)
     total = counts.sum()
     near = box_distances(boxes[mines][:, None], boxes[mines][None, :])

@@ -45,6 +45,7 @@ class SetReport:
         sample_set: the row of the catalogue.
         products: scenes by name.
         samples: samples of each split.
+        groups: mines, blocks or groups of scenes of each split.
         rows: classes that occur.
         leaks: pairs of samples of two splits that overlap or touch.
         close: pairs that do not, but are nearer to each other than the set's gap.
@@ -55,6 +56,7 @@ class SetReport:
     sample_set: SampleSet
     products: tuple[str, ...]
     samples: tuple[int, ...]
+    groups: tuple[tuple[str, ...], ...]
     rows: tuple[ClassRow, ...]
     leaks: int
     close: int
@@ -73,6 +75,7 @@ class SetReport:
             "gap_m": found.gap_m,
             "scenes": list(self.products),
             "samples": dict(zip(SPLITS, self.samples, strict=True)),
+            "groups": {split: list(keys) for split, keys in zip(SPLITS, self.groups, strict=True)},
             "classes": {
                 row.key: {
                     what: dict(zip(SPLITS, getattr(row, what), strict=True))
@@ -112,6 +115,10 @@ def report_of(conn: Connection[TupleRow], found: SampleSet) -> SetReport:
         sample_set=found,
         products=tuple(scene.product for scene in scenes.values()),
         samples=tuple(sum(sample.split == split for sample in samples) for split in SPLITS),
+        groups=tuple(
+            tuple(sorted({sample.group_key for sample in samples if sample.split == split}))
+            for split in SPLITS
+        ),
         rows=_rows(conn, found, samples),
         leaks=len(leaks),
         close=len(close),

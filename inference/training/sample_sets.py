@@ -32,8 +32,15 @@ from inference.training.label_maps import LABEL_SRID, UNLABELLED, LabelMap, labe
 from inference.training.sample_balance import balance_warnings, balanced_windows, check_counts
 from inference.training.sample_counts import count_samples
 from inference.training.sample_leaks import outlines
-from inference.training.sample_pieces import Pieces, grouped, joined_mines, pieces_of_scene
-from inference.training.sample_settings import BLOCK, MINE, SampleSettings
+from inference.training.sample_pieces import (
+    Pieces,
+    grouped,
+    grouped_by_scene,
+    joined_mines,
+    pieces_of_scene,
+)
+from inference.training.sample_scenes import scene_groups
+from inference.training.sample_settings import BLOCK, MINE, SCENE, SampleSettings
 from inference.training.scenes import Chosen, choose_scenes
 from inference.training.statistics import observed_labels
 
@@ -66,50 +73,28 @@ def build_sample_set(
     chosen = choose_scenes(conn, products, ())
     labels = [labels_of_scene(conn, scene.scene_id) for scene in chosen.scenes]
     block_grid = _block_grid(chosen, labels, settings)
-    tile_m = settings.tile_px * chosen.resolution_m
-    mines: dict[int, tuple[str, bool]] = {}
-    if settings.split_rule != BLOCK:
-        keys = sorted({label.label_id for each in labels for label in each})
-        # a label this near to a mine would share its windows
-        mines = mines_of_labels(conn, keys, tile_m / 2)
-        if settings.split_rule == MINE and not mines:
-            raise UsageError(
-                "no label lies in a mine or near one: bring mines with `lode ingest mines`, or split by block"
-            )
-    report(
-        f"{len(chosen.scenes)} scenes, windows of {settings.tile_px} px, blocks of {block_grid.edge_m:g} m"
-    )
+    is_by_scene = settings.split_rule == SCENE
+    held_out = "whole scenes" if is_by_scene else f"blocks of {block_grid.edge_m:g} m"
+    report(f"{len(chosen.scenes)} scenes, windows of {settings.tile_px} px, {held_out}")
 
     def drawn(number: int) -> LabelMap:
         return _drawn(conn, chosen.scenes[number], labels[number], chosen.band_names)
 
-    scene_pieces = []
-    held = frozenset(label for label, (_code, is_held) in mines.items() if is_held)
-    for number, scene in enumerate(chosen.scenes):
-        margin_m = settings.gap_m / 2 + max(scene.grid.resolution_x, scene.grid.resolution_y)
-        keys_here = np.array([label.label_id for label in labels[number]], np.int64)
-        scene_pieces.append(
-            pieces_of_scene(
-                drawn(number), keys_here, scene.grid, block_grid, settings.tile_px, margin_m, held
-            )
-        )
-    pieces = grouped(scene_pieces, mines)
-    _check_labels(pieces, chosen)
-    leaders = joined_mines(pieces, CLASS_CODES, tile_m / 2)
-    pieces = replace(pieces, groups=leaders[pieces.groups])
+    pieces = _pieces(conn, chosen, labels, drawn, block_grid, settings)
     grids = [scene.grid for scene in chosen.scenes]
     parts, placed = balanced_windows(pieces, grids, settings)
     counted = count_samples(placed, pieces, parts, chosen, labels, drawn, settings.fewest_px)
     counts = counted.by_split()
-    check_counts(counts, settings, block_grid.edge_m)
+    check_counts(counts, settings, None if is_by_scene else block_grid.edge_m)
     names = {each.code: each.key for each in list_classes(conn)}
-    warnings = balance_warnings(pieces, counts, names)
+    warnings = balance_warnings(pieces, counts, names, is_fold=settings.fold is not None)
     used = {label for sample in counted.samples for label in sample.label_ids}
     groups = np.unique(pieces.groups)
     parameters: dict[str, Any] = {
         "products": [scene.product for scene in chosen.scenes],
-        "block_m": block_grid.edge_m,
-        "block_srid": block_grid.srid,
+        "block_m": None if is_by_scene else block_grid.edge_m,
+        "block_srid": None if is_by_scene else block_grid.srid,
+        "fold": None if settings.fold is None else str(settings.fold),
         "fewest_px": settings.fewest_px,
         "groups": {split: int((parts[groups] == part).sum()) for part, split in enumerate(SPLITS)},
         "left_out": {
@@ -124,13 +109,13 @@ def build_sample_set(
         },
         "warnings": warnings,
     }
-    is_by_mine = any(key.startswith(MINE) for key in pieces.keys)
+    by_rule = SCENE if is_by_scene else MINE if pieces.is_by_mine else BLOCK
     new = NewSampleSet(
         name=name,
         tile_px=settings.tile_px,
         resolution_m=chosen.resolution_m,
         class_codes=CLASS_CODES,
-        split_rule=MINE if is_by_mine else BLOCK,
+        split_rule=by_rule,
         seed=settings.seed,
         gap_m=settings.gap_m,
         scene_ids=tuple(scene.scene_id for scene in chosen.scenes),
@@ -139,6 +124,47 @@ def build_sample_set(
     shapes = outlines(placed.windows.chosen(counted.places), grids)
     store_sample_set(conn, new, counted.samples, shapes)
     return sample_set_by_name(conn, name)
+
+
+def _pieces(
+    conn: Connection[TupleRow],
+    chosen: Chosen,
+    labels: Sequence[Sequence[Label]],
+    drawn: Callable[[int], LabelMap],
+    block_grid: BlockGrid,
+    settings: SampleSettings,
+) -> Pieces:
+    """The labels of all scenes in what is held out as a whole: mines, blocks or groups of scenes."""
+    tile_m = settings.tile_px * chosen.resolution_m
+    keys = {label.label_id for each in labels for label in each}
+    mines: dict[int, tuple[str, bool]] = {}
+    if settings.split_rule in (None, MINE):
+        # a label this near to a mine would share its windows
+        mines = mines_of_labels(conn, sorted(keys), tile_m / 2)
+        if settings.split_rule == MINE and not mines:
+            raise UsageError(
+                "no label lies in a mine or near one: bring mines with `lode ingest mines`, or split by block"
+            )
+    held = frozenset(label for label, (_code, is_held) in mines.items() if is_held)
+    if settings.split_rule == SCENE:
+        held = frozenset(keys)
+    scene_pieces = []
+    for number, scene in enumerate(chosen.scenes):
+        margin_m = settings.gap_m / 2 + max(scene.grid.resolution_x, scene.grid.resolution_y)
+        keys_here = np.array([label.label_id for label in labels[number]], np.int64)
+        scene_pieces.append(
+            pieces_of_scene(
+                drawn(number), keys_here, scene.grid, block_grid, settings.tile_px, margin_m, held
+            )
+        )
+    if settings.split_rule == SCENE:
+        pieces = grouped_by_scene(scene_pieces, scene_groups(conn, chosen.scenes, settings.gap_m))
+        _check_labels(pieces, chosen)
+        return pieces
+    pieces = grouped(scene_pieces, mines)
+    _check_labels(pieces, chosen)
+    leaders = joined_mines(pieces, CLASS_CODES, tile_m / 2)
+    return replace(pieces, groups=leaders[pieces.groups])
 
 
 def _drawn(

@@ -225,10 +225,10 @@ def _second_try(
     is_barred = np.zeros(len(more), bool)
     is_barred[pairs[(pairs[:, 0] < kept) & (pairs[:, 1] >= kept), 1] - kept] = True
     among = pairs[pairs[:, 0] >= kept] - kept
-    rivals: dict[int, list[int]] = {}
-    for a, b in among.tolist():
-        rivals.setdefault(a, []).append(b)
-        rivals.setdefault(b, []).append(a)
+    # millions of pairs on crowded ground: rivals of window i are rivals[start[i] : start[i + 1]]
+    either = np.concatenate((among, among[:, ::-1]))
+    rivals = either[np.argsort(either[:, 0], kind="stable"), 1]
+    start = np.concatenate(([0], np.cumsum(np.bincount(either[:, 0], minlength=len(more)))))
     holding = _holding(more, pieces, part_of)
     held_by: dict[int, list[int]] = {}
     for window, piece in zip(holding.windows.tolist(), holding.pieces.tolist(), strict=True):
@@ -243,6 +243,6 @@ def _second_try(
             continue
         taken.append(place)
         done.update(held_by.get(place, ()))
-        is_barred[rivals.get(place, [])] = True
+        is_barred[rivals[start[place] : start[place + 1]]] = True
     chosen = np.array(taken, np.int64)
     return windows.with_others(more.chosen(chosen)), np.concatenate((groups, pieces.groups[owner[chosen]]))

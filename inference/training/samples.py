@@ -150,9 +150,9 @@ class WindowSampler:
 
     def _draw_batch(self, batch_size: int, rng: np.random.Generator, pool: ThreadPoolExecutor) -> Batch:
         # every class as often as the others, as far as the batch size allows
-        order = np.resize(rng.permutation(len(self._places)), batch_size)
+        order = np.resize(rng.permutation(len(self._codes)), batch_size)
         # all that is random is done here, one after the other; the pool keeps the order
-        chosen = [self._choose(self._places[place], rng) for place in order]
+        chosen = [self._choose(int(place), rng) for place in order]
         windows = list(pool.map(self._load, chosen))
         return Batch(
             np.stack([pixels for pixels, _, _ in windows]),
@@ -163,9 +163,8 @@ class WindowSampler:
     def met_pixels(self, windows: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(classes,) labelled pixels of each class in as many drawn windows; at least 1 each."""
         counts = np.zeros(256)
-        classes = len(self._places)
-        for place in np.resize(np.arange(classes), windows):
-            number, rows, cols = self._choose(self._places[place], rng)
+        for place in np.resize(np.arange(len(self._codes)), windows):
+            number, rows, cols = self._choose(int(place), rng)
             counts += np.bincount(self._truths[number][rows, cols].ravel(), minlength=256)
         return np.maximum(counts[list(self._codes)], 1.0)
 
@@ -180,8 +179,9 @@ class WindowSampler:
         place = Place(self._scenes[number].product, rows.start, cols.start)
         return pad_by_reflection(pixels, self._tile_px, self._tile_px), labels, place
 
-    def _choose(self, places: list[NDArray[np.int64]], rng: np.random.Generator) -> tuple[int, slice, slice]:
-        """A scene, and rows and columns of a window around one of the places."""
+    def _choose(self, code: int, rng: np.random.Generator) -> tuple[int, slice, slice]:
+        """A scene, and rows and columns of a window around one of a class's pixels."""
+        places = self._places[code]
         sizes = np.array([len(part) for part in places])
         number = int(rng.choice(len(places), p=sizes / sizes.sum()))
         centre = places[number][rng.integers(sizes[number])]

@@ -69,6 +69,16 @@ def choose_scenes(conn: Connection[TupleRow], products: Sequence[str], band_name
                 f"none of the {len(current)} scenes has labels: bring some with `lode ingest labels`, or "
                 "draw them into lode.label; a label counts for the scene it names or for all of its year"
             )
+    return chosen_of(scenes, band_names)
+
+
+def chosen_of(scenes: Sequence[Scene], band_names: Sequence[str]) -> Chosen:
+    """Scenes that are known, checked against each other, with the bands they share.
+
+    Raises:
+        UsageError: units or resolutions differ, a band is missing, no band is shared.
+
+    """
     _check_alike(scenes)
     return Chosen(tuple(scenes), _shared_bands(scenes, band_names))
 

@@ -14,7 +14,15 @@ ARCHITECTURE = "se_cot_deeplabv3plus"
 CROSS_ENTROPY, FOCAL = "cross_entropy", "focal"
 LOSSES = (CROSS_ENTROPY, FOCAL)
 
-_AT_LEAST = {"tile_px": 32, "epochs": 1, "batch_size": 2, "seed": 0, "repeats": 1, "patience": 1}
+_AT_LEAST = {
+    "tile_px": 32,
+    "epochs": 1,
+    "batch_size": 2,
+    "seed": 0,
+    "split_seed": 0,
+    "repeats": 1,
+    "patience": 1,
+}
 _POSITIVE = ("windows_per_epoch", "block_m", "time_limit_s", "learning_rate", "gradient_norm")
 _NOT_NEGATIVE = ("weight_decay", "focal_gamma", "adversarial_epsilon")
 
@@ -44,7 +52,8 @@ class TrainingSettings:
         augmentation: how training windows are changed.
         patience: epochs without a better validation before the training ends; None: never early.
         block_m: edge of the spatial blocks; None: from the extent of the labels.
-        seed: of the split, the sampling and the weights.
+        seed: of the sampling and the weights, and of the split.
+        split_seed: of the split alone, so that networks of several seeds share one; None: ``seed``.
         time_limit_s: the schedule is run through faster when the epochs would take longer; None: no limit.
             With a limit in force two runs of one seed may differ.
 
@@ -70,6 +79,7 @@ class TrainingSettings:
     patience: int | None = None
     block_m: float | None = None
     seed: int = 1
+    split_seed: int | None = None
     time_limit_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +110,11 @@ class TrainingSettings:
     def chosen_backbone(self) -> str:
         """The backbone by its own name."""
         return choose_backbone(self.architecture, self.backbone)
+
+    @property
+    def seed_of_split(self) -> int:
+        """Seed of the search for a balanced split."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def gamma(self) -> float:

@@ -80,12 +80,12 @@ def pixels_by_part(scenes: Sequence[tuple[LabelledPixels, NDArray[np.uint8]]]) -
     return counts
 
 
-def check_split(counts: NDArray[np.int64], edge_m: float) -> None:
+def check_split(counts: NDArray[np.int64], edge_m: float | None) -> None:
     """Refuse to train where the parts do not hold what they are for.
 
     Args:
         counts: (parts, classes) labelled pixels, from `pixels_by_part`.
-        edge_m: edge of the blocks, for the message.
+        edge_m: edge of the blocks, for the message; None: a sample set.
 
     Raises:
         UsageError: fewer than two classes to train on, nothing to validate or to test with.
@@ -100,10 +100,13 @@ def check_split(counts: NDArray[np.int64], edge_m: float) -> None:
         )
     for part in (VALIDATION, TEST):
         if counts[part].sum() == 0:
-            raise UsageError(
-                f"no labels are left for {SPLIT_NAMES[part]}: the blocks of {edge_m:g} m are too few or too "
-                "large. Draw labels in more places, or train with a smaller --block-m"
+            why = (
+                "its labels are gone from the sample set: build it anew"
+                if edge_m is None
+                else f"the blocks of {edge_m:g} m are too few or too large. Draw labels in more places, or "
+                "train with a smaller --block-m"
             )
+            raise UsageError(f"no labels are left for {SPLIT_NAMES[part]}: {why}")
 
 
 def split_mask(conn: Connection[TupleRow], model: ModelRecord, scene: Scene) -> NDArray[np.uint8]:

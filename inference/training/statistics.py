@@ -13,6 +13,7 @@ from inference.scene_source import SceneSource
 from inference.segmentation_model import IGNORED
 from inference.training.blocks import TRAIN, Split
 from inference.training.label_maps import UNLABELLED, LabelMap
+from inference.training.sample_ground import SampleGround
 from inference.training.samples import TrainingScene
 
 CHUNK_PX = 256
@@ -29,21 +30,28 @@ def observed_labels(source: SceneSource, labels: LabelMap) -> LabelMap:
 
 
 def training_normalisation(
-    scenes: Sequence[TrainingScene], split: Split, band_names: tuple[str, ...], rng: np.random.Generator
+    scenes: Sequence[TrainingScene],
+    ground: Split | SampleGround,
+    band_names: tuple[str, ...],
+    rng: np.random.Generator,
 ) -> Normalisation:
-    """Statistics of the bands over the pixels of training blocks, labelled or not, around the labels.
+    """Statistics of the bands over the pixels of training ground, labelled or not, around the labels.
 
     Raises:
-        UsageError: the training blocks hold no pixel with data, a band is constant.
+        UsageError: the training ground holds no pixel with data, a band is constant.
 
     """
-    samples = [part for scene in scenes if (part := _sampled(scene, split, rng)).size]
+    samples = [
+        part for number, scene in enumerate(scenes) if (part := _sampled(number, scene, ground, rng)).size
+    ]
     if not samples:
-        raise UsageError("the training blocks hold no pixel with data: check nodata and extent of the scenes")
+        raise UsageError("training ground holds no pixel with data: check nodata and extent of the scenes")
     return Normalisation.of_samples(band_names, samples)
 
 
-def _sampled(scene: TrainingScene, split: Split, rng: np.random.Generator) -> NDArray[np.float32]:
+def _sampled(
+    number: int, scene: TrainingScene, ground: Split | SampleGround, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """(pixels, bands) values of one scene, evenly from all chunks that hold training labels."""
     source = scene.source
     is_training = scene.truth(TRAIN) != IGNORED
@@ -54,8 +62,9 @@ def _sampled(scene: TrainingScene, split: Split, rng: np.random.Generator) -> ND
         if pixel_rows.size > SAMPLES_PER_CHUNK:
             chosen = rng.choice(pixel_rows.size, SAMPLES_PER_CHUNK, replace=False)
             pixel_rows, pixel_cols = pixel_rows[chosen], pixel_cols[chosen]
-        keys = split.grid.keys_of_pixels(source.grid, pixel_rows + rows.start, pixel_cols + cols.start)
-        inside = split.part_of_blocks(keys) == TRAIN
+        inside = ground.is_training_ground(
+            number, source.grid, pixel_rows + rows.start, pixel_cols + cols.start
+        )
         parts.append(values[:, pixel_rows[inside], pixel_cols[inside]].T)
     return np.concatenate(parts)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from db.errors import UsageError
 from inference.prefetch import prefetched
@@ -24,6 +25,7 @@ from inference.training.processes import make_fabric
 from inference.training.run import Epoch, TrainingRun
 from inference.training.samples import TrainingScene, WindowSampler
 from inference.training.schedule import average_into, schedule
+from inference.training.set_sampler import SetSampler
 from inference.training.settings import TrainingSettings
 from inference.weights import weights_to_bytes
 
@@ -41,6 +43,7 @@ def fit(
     windows_per_epoch: int,
     on_epoch: Callable[[Epoch], None],
     *,
+    boxes: Sequence[NDArray[np.int64]] | None = None,
     checkpoint: Path | None = None,
     fabric: Fabric | None = None,
 ) -> tuple[list[Epoch], int]:
@@ -60,6 +63,8 @@ def fit(
         settings: how.
         windows_per_epoch: windows drawn an epoch.
         on_epoch: called after each epoch.
+        boxes: for each scene the windows of a sample set to train on, see `SetSampler`; None: windows lie
+            anywhere around training labels.
         checkpoint: file to save to after each epoch, and to go on from where it is there; None: none.
         fabric: of this process; None: made for the model's device.
 
@@ -73,7 +78,8 @@ def fit(
     """
     fabric = fabric or make_fabric(model.device)
     _check_processes(settings.batch_size, fabric.world_size)
-    sampler = WindowSampler(scenes, model.mapped_codes, model.normalisation, model.tile_px)
+    parts = (scenes, model.mapped_codes, model.normalisation, model.tile_px)
+    sampler = WindowSampler(*parts) if boxes is None else SetSampler(*parts, boxes)
     pixels = np.array(pixels_by_class, np.float64)
     weights = class_weights(pixels)
     met = sampler.met_pixels(WINDOWS_COUNTED, np.random.default_rng(settings.seed))

@@ -1,0 +1,135 @@
+"""Judging a network once, at the end: every figure that is stored with it.
+
+All from the same sliding windows as in use: areas and classes from one confusion matrix, boundaries, whether
+probabilities mean what they say, and how far all of it can be trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inference.evaluation.bootstrap import BlockConfusions, bootstrap_intervals
+from inference.evaluation.boundary import BoundaryCounts, BoundaryStrips
+from inference.evaluation.calibration import Calibration, calibration_of
+from inference.evaluation.figures import OF_ALL, confusion_figures
+from inference.predict import PROBABILITY_STEPS, PredictedStrip, predict_scene
+from inference.segmentation_model import IGNORED, SegmentationModel
+from inference.training.blocks import block_place
+from inference.training.metrics import SegmentationMetrics
+from inference.training.samples import TrainingScene
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a network does on one part of its ground.
+
+    Attributes:
+        metrics: the confusion matrix and its figures.
+        blocks: the same by block of ground.
+        boundary: boundary pixels met and missed.
+        calibration: of the probabilities as they are served.
+        uncalibrated: of the same network at temperature 1.
+
+    """
+
+    metrics: SegmentationMetrics
+    blocks: BlockConfusions
+    boundary: BoundaryCounts
+    calibration: Calibration
+    uncalibrated: Calibration
+
+    def as_json(self, names: Mapping[int, str]) -> dict[str, Any]:
+        """For the registry; NaN becomes null.
+
+        Args:
+            names: key of each class code, e.g. ``{6: "open_pit"}``.
+
+        """
+        matrices, codes = self.blocks.matrices, self.metrics.codes
+        blocks = [
+            {"key": "{},{}".format(*block_place(key)), "confusion": matrix.tolist()}
+            for key, matrix in zip(self.blocks.keys, matrices, strict=True)
+        ]
+        return figures_as_json(self.metrics, names) | {
+            "boundary": self.boundary.as_json(names),
+            "calibration": {
+                "before": self.uncalibrated.as_json(names),
+                "after": self.calibration.as_json(names),
+            },
+            "intervals": bootstrap_intervals(matrices, codes).as_json(names),
+            "blocks": blocks,
+        }
+
+
+def figures_as_json(metrics: SegmentationMetrics, names: Mapping[int, str]) -> dict[str, Any]:
+    """All that a confusion matrix says, for the registry: per class, means with and without background."""
+    means = {name: float(confusion_figures(metrics.confusion, metrics.codes)[name]) for name in OF_ALL}
+    told = {name: None if np.isnan(value) else value for name, value in means.items()}
+    return metrics.as_json(names) | told
+
+
+def judge(
+    model: SegmentationModel, scenes: Sequence[TrainingScene], part: int, overlap_px: int | None
+) -> Judgement:
+    """Judge a network on the labelled pixels of one part of all scenes together.
+
+    Args:
+        model: in evaluation mode, with its temperature.
+        scenes: with their split.
+        part: validation or test.
+        overlap_px: of the windows; None: as in use.
+
+    """
+    codes = model.class_codes
+    blocks = BlockConfusions(codes)
+    boundary = BoundaryCounts.nothing(codes)
+    served = Calibration.nothing(model.mapped_codes)
+    plain = Calibration.nothing(model.mapped_codes)
+    for scene in scenes:
+        truth = scene.truth(part)
+        needed = truth != IGNORED
+        if not needed.any():
+            continue
+        keys = _keys(scene, part)
+        lines = BoundaryStrips(codes, truth.shape[1])
+        for strip in predict_scene(scene.source, model, overlap_px=overlap_px, needed=needed):
+            rows = slice(strip.row, strip.row + strip.class_map.shape[0])
+            lines.add(truth[rows], np.where(needed[rows], strip.class_map, np.uint8(IGNORED)))
+            blocks.add(truth[rows], strip.class_map, keys[rows])
+            served += _held_against(strip, truth[rows], model)
+        boundary += lines.counts
+        if model.temperature != 1:
+            sharp = replace(model, temperature=1.0)
+            for strip in predict_scene(scene.source, sharp, overlap_px=overlap_px, needed=needed):
+                plain += _held_against(strip, truth[strip.row : strip.row + strip.class_map.shape[0]], model)
+    total = blocks.matrices.sum(axis=0)
+    return Judgement(
+        SegmentationMetrics(codes, total),
+        blocks,
+        boundary,
+        served,
+        plain if model.temperature != 1 else served,
+    )
+
+
+def _keys(scene: TrainingScene, part: int) -> NDArray[np.int64]:
+    """(height, width) key of the block of each labelled pixel of a part, 0 elsewhere."""
+    grid, chosen = scene.source.grid, scene.parts == part
+    keys = np.zeros((grid.height_px, grid.width_px), np.int64)
+    keys[scene.labelled.rows[chosen], scene.labelled.cols[chosen]] = scene.labelled.blocks[chosen]
+    return keys
+
+
+def _held_against(strip: PredictedStrip, truth: NDArray[np.uint8], model: SegmentationModel) -> Calibration:
+    """The probabilities of a strip, as they are stored, held against its labels."""
+    if strip.probabilities is None:
+        raise ValueError("the strip carries no probabilities")
+    reference = np.where(strip.class_map == IGNORED, np.uint8(IGNORED), truth)
+    shares = torch.from_numpy(strip.probabilities[model.mapped_outputs]).float() / PROBABILITY_STEPS
+    return calibration_of(shares[None], reference[None], model.mapped_codes)
