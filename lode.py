@@ -39,11 +39,16 @@ SUBCOMMANDS = {
     "scene": Subcommand("ingest.scene_group:scene_group", "List, show and draw the scenes in the database."),
     "samples": Subcommand("inference.sample_commands:samples_group", "Cut labelled ground into samples."),
     "train": Subcommand("inference.train_commands:train_group", "Train a network on labels in the database."),
-    "model": Subcommand("inference.model_commands:model_group", "List and show trained networks."),
+    "model": Subcommand(
+        "inference.model_commands:model_group", "List, compare, exchange and retire trained networks."
+    ),
     "infer": Subcommand("inference.interpret_commands:infer", "Classify a scene and publish what was found."),
     "report": Subcommand("db.report_commands:report_group", "Print reports from the views."),
     "simulate": Subcommand(
         "ingest.simulate_command:simulate", "Make up data with a known truth and write it below FOLDER."
+    ),
+    "experiment": Subcommand(
+        "demo.experiment_commands:experiment_group", "Train networks side by side and compare them."
     ),
     "demo": Subcommand("demo.commands:demo", "Run the whole of Lode on a simulated district."),
 }

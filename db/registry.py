@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from psycopg.types.json import Jsonb
 from db.errors import UsageError
 
 NAME_BYTES = 200
+REASON_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,10 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class NewModel:
-    """What `store_model` stores; attributes as in ``lode.model``."""
+    """What `store_model` stores; attributes as in ``lode.model``.
+
+    ``trained_at``: None for now, which is the end of a training; a model from elsewhere brings its own.
+    """
 
     name: str
     task: str
@@ -74,6 +79,9 @@ class NewModel:
     weights: bytes
     temperature: float = 1.0
     licence: str | None = None
+    trained_at: datetime.datetime | None = None
+    retired_at: datetime.datetime | None = None
+    retired_reason: str | None = None
 
 
 def require_free_name(conn: psycopg.Connection[TupleRow], name: str) -> None:
@@ -105,8 +113,9 @@ def store_model(conn: psycopg.Connection[TupleRow], model: NewModel) -> int:
                 """
                 insert into lode.model (name, task, architecture, options, class_codes, mapped_codes,
                   band_names, resolution_m, tile_px, normalisation, training, history, metrics, versions,
-                  temperature, licence)
-                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                  temperature, licence, trained_at, retired_at, retired_reason)
+                values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+                  coalesce(%s, now()), %s, %s)
                 returning model_id
                 """,
                 (
@@ -126,6 +135,9 @@ def store_model(conn: psycopg.Connection[TupleRow], model: NewModel) -> int:
                     Jsonb(dict(model.versions)),
                     model.temperature,
                     model.licence,
+                    model.trained_at,
+                    model.retired_at,
+                    model.retired_reason,
                 ),
             ).fetchone()
             if row is None:
@@ -183,6 +195,87 @@ def load_model(conn: psycopg.Connection[TupleRow], name: str) -> StoredModel:
             "restore them from a backup or train it again"
         )
     return StoredModel(record, weights, sha256)
+
+
+def count_published_runs(conn: psycopg.Connection[TupleRow]) -> dict[int, int]:
+    """Runs published with each model, by model_id; models without any are left out."""
+    rows = conn.execute(
+        "select model_id, count(*) from lode.run where status = 'published' group by model_id"
+    ).fetchall()
+    return {int(model_id): int(count) for model_id, count in rows}
+
+
+def retire_model(conn: psycopg.Connection[TupleRow], name: str, reason: str) -> ModelRecord:
+    """Take a model out of service, in the caller's transaction; runs and polygons stay as they are.
+
+    The reason is kept with the database user who gave it.
+
+    Args:
+        conn: connection.
+        name: of the model.
+        reason: why, on one line.
+
+    Raises:
+        UsageError: no such model, retired already, no reason or one that is not a line of text.
+
+    """
+    said = reason.strip()
+    if not said or len(said.encode()) > REASON_BYTES or not said.isprintable():
+        raise UsageError(
+            f"reason {reason!r}: give 1 to {REASON_BYTES} bytes of printable characters on one line, so that "
+            "whoever meets the retired model learns why"
+        )
+    changed = conn.execute(
+        "update lode.model set retired_at = now(), retired_reason = %s || ' (' || session_user || ')'"
+        " where name = %s and retired_at is null",
+        (said, name),
+    ).rowcount
+    record = model_by_name(conn, name)
+    if not changed:
+        raise UsageError(
+            f"{retirement_of(record)} already: bring it back first with `lode model retire --undo`, "
+            "if another reason is to be recorded"
+        )
+    return record
+
+
+def reinstate_model(conn: psycopg.Connection[TupleRow], name: str) -> ModelRecord:
+    """Bring a retired model back into service, in the caller's transaction.
+
+    Raises:
+        UsageError: no such model, or it is in service.
+
+    """
+    changed = conn.execute(
+        "update lode.model set retired_at = null, retired_reason = null"
+        " where name = %s and retired_at is not null",
+        (name,),
+    ).rowcount
+    record = model_by_name(conn, name)
+    if not changed:
+        raise UsageError(f"model {name} is in service: there is no retirement to undo")
+    return record
+
+
+def require_in_service(record: ModelRecord) -> None:
+    """Refuse a retired model.
+
+    Raises:
+        UsageError: it is retired; says since when, why, and how it comes back.
+
+    """
+    if record.retired_at is not None:
+        raise UsageError(
+            f"{retirement_of(record)}: choose another model (`lode model list`), or bring it back with "
+            f"`lode model retire --undo {shlex.quote(record.name)}`"
+        )
+
+
+def retirement_of(record: ModelRecord) -> str:
+    """Since when and why a retired model is so, as the beginning of a sentence."""
+    since = "" if record.retired_at is None else f" on {record.retired_at:%Y-%m-%d %H:%M}"
+    why = "no reason was recorded" if record.retired_reason is None else record.retired_reason
+    return f"model {record.name} was retired{since} ({why})"
 
 
 _SELECT = """

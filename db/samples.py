@@ -59,7 +59,7 @@ class Sample:
         scene_id: the scene.
         row_px, col_px, height_px, width_px: the window in the scene's pixels, from 0.
         split: train, validation or test.
-        group_key: mine or block that is held out as a whole.
+        group_key: mine, block or group of scenes that is held out as a whole.
         label_ids: labels whose pixels count.
         class_pixels: labelled pixels by class of the set.
         own_class_pixels: those of them that no earlier sample of the set holds.
@@ -248,6 +248,31 @@ def mines_of_labels(
         {"labels": list(label_ids), "reach": reach_m},
     ).fetchall()
     return {label_id: (code, holds) for label_id, code, holds in rows}
+
+
+def near_scenes(conn: Connection[Any], scene_ids: Sequence[int], reach_m: float) -> list[tuple[int, int]]:
+    """Pairs of scenes whose valid pixels overlap, touch, or lie within reach; smaller key first.
+
+    Measured on the ellipsoid, so that neither zones nor the date line matter.
+
+    Args:
+        conn: connection.
+        scene_ids: the scenes.
+        reach_m: distance, m; geodesic.
+
+    """
+    rows = conn.execute(
+        """
+        select a.scene_id, b.scene_id
+        from lode.scene a
+        join lode.scene b on a.scene_id < b.scene_id
+          and st_dwithin(a.footprint::geography, b.footprint::geography, %(reach)s)
+        where a.scene_id = any(%(scenes)s) and b.scene_id = any(%(scenes)s)
+        order by a.scene_id, b.scene_id
+        """,
+        {"scenes": list(scene_ids), "reach": reach_m},
+    ).fetchall()
+    return [(int(a), int(b)) for a, b in rows]
 
 
 def remove_sample_set(conn: Connection[Any], name: str) -> int:

@@ -14,6 +14,9 @@ from db.settings import Settings
 if TYPE_CHECKING:  # they load numpy, scipy and torch, which `lode samples list` does not need
     from inference.training.sample_report import SetReport
 
+GROUPS_NAMED = 12
+"""Where no more mines, blocks or groups of scenes are held out they are named one by one."""
+
 
 @click.group("samples")
 def samples_group() -> None:
@@ -33,10 +36,16 @@ def samples_group() -> None:
 @click.option(
     "--split",
     "split_rule",
-    type=click.Choice(["mine", "block"]),
-    help="Hold out whole mines, or squares of ground. [default: mine where labels lie in mines]",
+    type=click.Choice(["mine", "block", "scene"]),
+    help="Hold out whole mines, squares of ground, or scenes with all that overlap them. "
+    "[default: mine where labels lie in mines]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the split.")
+@click.option(
+    "--fold",
+    metavar="K/N",
+    help="Deal mines, blocks or scenes into N folds: number K is the test, the next the validation.",
+)
 @click.option(
     "--gap-m", type=float, default=50.0, show_default=True, help="Ground between samples of two parts, m."
 )
@@ -54,6 +63,7 @@ def build(
     tile_px: int,
     split_rule: str | None,
     seed: int,
+    fold: str | None,
     gap_m: float,
     block_m: float | None,
     fewest_px: int,
@@ -61,12 +71,15 @@ def build(
     """Lay windows round the labels of scenes and split them 6:2:2.
 
     Whole mines, and where labels lie in no mine squares of ground, go to training, validation or test, in
-    all years alike, so that each class is spread 6:2:2. No two samples of different parts overlap, touch or
+    all years alike, so that each class is spread 6:2:2. With --split scene whole scenes do, together with
+    all that overlap them or lie nearer than the gap. No two samples of different parts overlap, touch or
     come nearer than the gap. Only places are stored: pixels stay where they are.
+
+    For few sites make N sets, --fold 1/N to N/N with as many folds as sites: each site is the test once.
     """
     from inference.training.sample_report import report_of
     from inference.training.sample_sets import build_sample_set
-    from inference.training.sample_settings import SampleSettings
+    from inference.training.sample_settings import Fold, SampleSettings
 
     settings = SampleSettings(
         tile_px=tile_px,
@@ -75,6 +88,7 @@ def build(
         gap_m=gap_m,
         block_m=block_m,
         fewest_px=fewest_px,
+        fold=None if fold is None else Fold.from_text(fold),
     )
     with connect(Settings(), application_name="lode samples") as conn:
         found = build_sample_set(
@@ -95,7 +109,8 @@ def list_command() -> None:
     for each in sets:
         click.echo(
             f"{each.name}: windows of {each.tile_px} px at {each.resolution_m:g} m from "
-            f"{len(each.scene_ids)} scenes, split by {each.split_rule}, seed {each.seed}, "
+            f"{len(each.scene_ids)} scenes, split by {each.split_rule}, "
+            f"{f'fold {fold}' if (fold := each.parameters.get('fold')) else f'seed {each.seed}'}, "
             f"made {each.created_at:%Y-%m-%d %H:%M}"
         )
 
@@ -135,11 +150,16 @@ def remove(name: str) -> None:
 def _print_report(report: SetReport) -> None:
     found = report.sample_set
     said = ", ".join(f"{count} {split}" for split, count in zip(SPLITS, report.samples, strict=True))
+    fold = found.parameters.get("fold")
+    chance = f"seed {found.seed}" if fold is None else f"fold {fold}"
     click.echo(
         f"{found.name}: {sum(report.samples)} samples ({said}) of {found.tile_px} px at "
-        f"{found.resolution_m:g} m, split by {found.split_rule}, seed {found.seed}, gap {found.gap_m:g} m"
+        f"{found.resolution_m:g} m, split by {found.split_rule}, {chance}, gap {found.gap_m:g} m"
     )
     click.echo(f"scenes: {', '.join(report.products)}")
+    if sum(map(len, report.groups)) <= GROUPS_NAMED:
+        for split, groups in zip(SPLITS, report.groups, strict=True):
+            click.echo(f"{split}: {'; '.join(groups)}")
     for what in ("polygons", "pixels"):
         click.echo(f"  {what:<20}{'total':>12}" + "".join(f"{split:>20}" for split in SPLITS))
         rows = [(row.key, getattr(row, what)) for row in report.rows]

@@ -40,7 +40,7 @@ done
 lode ingest mines "$data/mines.geojson"
 
 # Train on some blocks, choose by others, and report on blocks that neither saw.
-lode train segmentation --name strzegom --backbone small --seed 1
+lode train segmentation --name strzegom --architecture unet --backbone small --seed 1
 
 # Interpret every scene; the areas follow.
 for scene in strzegom_20210619_33u strzegom_20220719_33u strzegom_20230301_33u; do

@@ -60,7 +60,8 @@ def confusion_figures(
     figures["overall_accuracy"] = accuracy = _ratio(hits.sum(axis=-1), total, total > 0)
     # as floats: products of pixel counts of a large scene do not fit into 64 bits
     chance_pixels = (reference.astype(float) * predicted).sum(axis=-1)
-    chance = _ratio(chance_pixels, total.astype(float) ** 2, total > 0)
+    # multiplied as above: ** rounds in its own way, and chance of one class must come out as 1
+    chance = _ratio(chance_pixels, total.astype(float) * total, total > 0)
     figures["kappa"] = _ratio(accuracy - chance, 1 - chance, chance < 1)
     return figures
 

@@ -12,6 +12,8 @@ from db.errors import UsageError
 from inference.networks.backbone import Backbone
 from inference.networks.checks import require_choice
 from inference.networks.deeplab import DeepLabV3Plus
+from inference.networks.ensemble import build_ensemble
+from inference.networks.ensemble_member import ENSEMBLE
 from inference.networks.fcn import Fcn
 from inference.networks.mobilenet_v2 import MobileNetV2
 from inference.networks.options import OFF, DeepLabOptions, FcnOptions, PspNetOptions, UNetOptions
@@ -93,13 +95,13 @@ def build_network(
     """A network with fresh weights; nothing is read or fetched.
 
     Args:
-        architecture: a key of `ARCHITECTURES`.
+        architecture: a key of `ARCHITECTURES`, or ``ensemble``, which is made of trained networks.
         in_channels: number of bands.
         classes: number of classes, background included.
         backbone: a key of `BACKBONES`, for ``unet`` of its own `ENCODERS`; both have a ``small`` one.
             ``default``: resnet50, for ``unet`` its plain encoder.
         options: fields of `DeepLabOptions`, `FcnOptions`, `PspNetOptions` or `UNetOptions`; None for a
-            position means off.
+            position means off. Of an ensemble those of `ensemble_options`.
 
     Returns:
         A module (n, in_channels, h, w) -> logits (n, classes, h, w).
@@ -108,6 +110,10 @@ def build_network(
         UsageError: an architecture, backbone, option or value that does not exist; says what was got and
             what exists.
     """
+    if architecture == ENSEMBLE:
+        # its members have backbones of their own
+        everything = options if backbone == DEFAULT else {**options, "backbone": backbone}
+        return build_ensemble(build_network, in_channels, classes, everything)
     name_of_backbone = choose_backbone(architecture, backbone)
     chosen = ARCHITECTURES[architecture]
     known = chosen.option_names

@@ -82,6 +82,8 @@ class CheckpointFile:
         try:
             yield
         finally:
+            if not self.path.exists():  # stopped before the first checkpoint: nothing stays behind
+                lock.unlink(missing_ok=True)
             os.close(handle)
 
     def save(self, saved: Saved) -> None:

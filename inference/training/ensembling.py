@@ -5,32 +5,29 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from psycopg import Connection
-from psycopg.rows import TupleRow
 
 from db.classes import list_classes
 from db.connection import connect
-from db.errors import UsageError
-from db.registry import ModelRecord, NewModel, StoredModel, model_by_name, require_free_name, store_model
+from db.registry import ModelRecord, NewModel, StoredModel, require_free_name
 from inference.device import choose_device, describe_device
 from inference.networks.ensemble import Ensemble, ensemble_options
 from inference.networks.ensemble_member import ENSEMBLE, Member, common_normalisation
-from inference.segmentation_model import IGNORED, SegmentationModel, on_device, ready_model
+from inference.segmentation_model import SegmentationModel, on_device, ready_model
 from inference.training.baselines import majority_baseline, pixel_baseline
-from inference.training.blocks import SPLIT_NAMES, TEST, VALIDATION
+from inference.training.blocks import TEST, VALIDATION
 from inference.training.calibrating import model_temperature
+from inference.training.ensemble_ground import changed_labels, pixels_of_part, scenes_of_members
 from inference.training.ensemble_members import load_members
 from inference.training.ensemble_report import result_lines
 from inference.training.evaluation import evaluate
 from inference.training.judging import figures_as_json, judge
-from inference.training.material import material_of_model
+from inference.training.keeping import keep_model
 from inference.training.member_answers import member_answers
 from inference.training.metrics import SegmentationMetrics
 from inference.training.mixture import equal_mixture, fit_mixture
@@ -38,6 +35,24 @@ from inference.training.samples import TrainingScene
 from inference.weights import weights_to_bytes
 
 PACKAGES = ("lode", "numpy", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Trained models as one.
+
+    Attributes:
+        model: ready to predict, the plain mean until its network is weighed.
+        network: of the model.
+        members: what it is made of.
+        records: the members' rows in the registry.
+
+    """
+
+    model: SegmentationModel
+    network: Ensemble
+    members: list[Member]
+    records: list[ModelRecord]
 
 
 def make_ensemble(
@@ -76,23 +91,18 @@ def make_ensemble(
         require_free_name(conn, name)
         members = load_members(conn, member_names)
         names = {each.code: each.key for each in list_classes(conn)}
-        model, network, parts = assembled(name, members, device)
+        together = assembled(name, members, device)
         # read in a transaction of its own, which hours of judging do not keep open
         with connect(url, autocommit=True, application_name="lode model ensemble (reader)") as reading:
-            records = [one.record for one in members]
-            scenes = scenes_of_members(conn, reading, records, model.band_names)
-            new = _judged(model, network, parts, records, scenes, names, is_equal, overlap_px, report)
+            scenes = scenes_of_members(conn, reading, together.records, together.model.band_names)
+            new = _judged(together, scenes, names, is_equal, overlap_px, report)
         conn.rollback()
         new = replace(new, training={**new.training, "seconds": round(time.monotonic() - begun, 1)})
-        store_model(conn, new)
-        conn.commit()
-        return model_by_name(conn, name)
+    return keep_model(url, new, report)
 
 
-def assembled(
-    name: str, stored: Sequence[StoredModel], device: torch.device
-) -> tuple[SegmentationModel, Ensemble, list[Member]]:
-    """The plain mean of trained models on a device, ready to predict; its network, and its members."""
+def assembled(name: str, stored: Sequence[StoredModel], device: torch.device) -> Assembled:
+    """The plain mean of trained models, on a device."""
     models = [ready_model(one, device) for one in stored]
     members = [
         Member(
@@ -119,56 +129,11 @@ def assembled(
         normalisation=common,
         temperature=1.0,
     )
-    return model, network, members
-
-
-def scenes_of_members(
-    conn: Connection[TupleRow],
-    reading: Connection[TupleRow],
-    members: Sequence[ModelRecord],
-    band_names: Sequence[str],
-) -> list[TrainingScene]:
-    """What the members were trained on, in the ensemble's bands, with the part that all of them agree on.
-
-    Members of other bands may have lacked other pixels, and a polygon belongs to the block that holds most of
-    what was observed of it: what was training to one of them and validation to another is not used.
-
-    Raises:
-        UsageError: scenes or a sample set are gone, or no label is left for validation or test.
-
-    """
-    scenes = material_of_model(conn, reading, members[0], band_names).scenes
-    band_sets = {tuple(record.band_names): record for record in members}
-    for bands, record in band_sets.items():
-        if set(bands) != set(band_names):
-            theirs = material_of_model(conn, reading, record, bands).scenes
-            scenes = [
-                replace(scene, parts=agreed_parts(scene, other))
-                for scene, other in zip(scenes, theirs, strict=True)
-            ]
-    for part in (VALIDATION, TEST):
-        if not any((scene.parts == part).any() for scene in scenes):
-            raise UsageError(
-                f"no labelled pixel with data is left for {SPLIT_NAMES[part]} on the ground that the members "
-                f"share, in the bands {', '.join(band_names)}: bring back the labels they were trained with"
-            )
-    return scenes
-
-
-def agreed_parts(scene: TrainingScene, other: TrainingScene) -> NDArray[np.uint8]:
-    """Parts of a scene's labelled pixels, 255 where another view of it says otherwise."""
-    grid, labelled = scene.source.grid, other.labelled
-    theirs = np.full((grid.height_px, grid.width_px), IGNORED, np.uint8)
-    theirs[labelled.rows, labelled.cols] = other.parts
-    is_same = theirs[scene.labelled.rows, scene.labelled.cols] == scene.parts
-    return np.where(is_same, scene.parts, np.uint8(IGNORED))
+    return Assembled(model, network, members, [one.record for one in stored])
 
 
 def _judged(
-    model: SegmentationModel,
-    network: Ensemble,
-    members: Sequence[Member],
-    records: Sequence[ModelRecord],
+    together: Assembled,
     scenes: Sequence[TrainingScene],
     names: Mapping[int, str],
     is_equal: bool,
@@ -176,13 +141,17 @@ def _judged(
     report: Callable[[str], None],
 ) -> NewModel:
     """The ensemble with its weights, its temperature and its figures."""
-    pixels = int(sum((scene.parts == VALIDATION).sum() for scene in scenes))
+    model, network, members = together.model, together.network, together.members
     report(f"{len(members)} members, bands {', '.join(model.band_names)}, {describe_device(model.device)}")
+    for line in changed_labels(together.records[0].training, scenes):
+        report(line)
+    pixels = pixels_of_part(scenes, VALIDATION)
     report(f"asking each about {pixels:,} labelled pixels of validation")
     validation = member_answers(model, network, scenes, VALIDATION, overlap_px)
     mixture = (equal_mixture if is_equal else fit_mixture)(validation.sampled())
     network.weigh(mixture.weights)
-    validation_of_ensemble = evaluate(model, scenes, VALIDATION, overlap_px)
+    members = [replace(one, weight=weight) for one, weight in zip(members, mixture.weights, strict=True)]
+    validated = evaluate(model, scenes, VALIDATION, overlap_px)
     temperature = model_temperature(model, scenes)
     model = replace(model, temperature=temperature.value)
 
@@ -192,14 +161,43 @@ def _judged(
     metrics["baselines"] = _baselines(model, scenes, names)
     test = member_answers(model, network, scenes, TEST, overlap_px)
     metrics["members"] = {
-        member.name: figures_as_json(figures, names)
-        for member, figures in zip(members, test.metrics, strict=True)
+        one.name: figures_as_json(figures, names) for one, figures in zip(members, test.metrics, strict=True)
     }
-    weighed = [replace(one, weight=weight) for one, weight in zip(members, mixture.weights, strict=True)]
-    first = records[0].training
-    training = {
+    training = _training(together, members, validation.metrics) | {
         "settings": {"architecture": ENSEMBLE, "equal_weights": is_equal, "overlap_px": overlap_px},
-        "processing_level": model.processing_level,
+        "mixture": mixture.as_json([one.name for one in members]),
+        "validation_mean_iou": _or_null(validated),
+    }
+    for line in result_lines(training, metrics):
+        report(line)
+    return NewModel(
+        name=model.name,
+        task=together.records[0].task,
+        architecture=ENSEMBLE,
+        options=ensemble_options(members, model.normalisation, model.mapped_outputs),
+        class_codes=model.class_codes,
+        mapped_codes=model.mapped_codes,
+        band_names=model.band_names,
+        resolution_m=model.resolution_m,
+        tile_px=model.tile_px,
+        normalisation=model.normalisation.as_json(),
+        training=training,
+        history=[],
+        metrics=metrics,
+        versions={"python": platform.python_version()} | {each: version(each) for each in PACKAGES},
+        weights=weights_to_bytes(network),
+        temperature=temperature.value,
+        licence=licence_of({record.name: record.licence for record in together.records}),
+    )
+
+
+def _training(
+    together: Assembled, members: Sequence[Member], validation: Sequence[SegmentationMetrics]
+) -> dict[str, Any]:
+    """What the members were trained on, and what each of them is."""
+    first = together.records[0].training
+    return {
+        "processing_level": together.model.processing_level,
         "scenes": first["scenes"],
         "split": first["split"],
         "pixels": first.get("pixels", {}),
@@ -213,35 +211,12 @@ def _judged(
                 "best_epoch": record.training.get("best_epoch"),
                 "seconds": record.training.get("seconds"),
             }
-            for one, record, figures in zip(weighed, records, validation.metrics, strict=True)
+            for one, record, figures in zip(members, together.records, validation, strict=True)
         ],
-        "mixture": mixture.as_json([one.name for one in members]),
-        "validation_mean_iou": _or_null(validation_of_ensemble),
         # it has no epochs of its own
         "best_epoch": 0,
-        "device": describe_device(model.device),
+        "device": describe_device(together.model.device),
     }
-    for line in result_lines(training, metrics):
-        report(line)
-    return NewModel(
-        name=model.name,
-        task=records[0].task,
-        architecture=ENSEMBLE,
-        options=ensemble_options(weighed, model.normalisation, model.mapped_outputs),
-        class_codes=model.class_codes,
-        mapped_codes=model.mapped_codes,
-        band_names=model.band_names,
-        resolution_m=model.resolution_m,
-        tile_px=model.tile_px,
-        normalisation=model.normalisation.as_json(),
-        training=training,
-        history=[],
-        metrics=metrics,
-        versions={"python": platform.python_version()} | {each: version(each) for each in PACKAGES},
-        weights=weights_to_bytes(network),
-        temperature=temperature.value,
-        licence=licence_of({record.name: record.licence for record in records}),
-    )
 
 
 def _baselines(

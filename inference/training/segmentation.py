@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from db.classes import list_classes
 from db.connection import connect
 from db.errors import UsageError
-from db.registry import ModelRecord, NewModel, model_by_name, require_free_name, store_model
+from db.registry import ModelRecord, NewModel, model_by_name, require_free_name
 from inference.device import describe_device
 from inference.networks import build_network
 from inference.segmentation_model import CLASS_CODES, SEGMENTATION, SegmentationModel, on_device
@@ -28,6 +28,7 @@ from inference.training.calibrating import model_temperature
 from inference.training.checkpoint import remove_checkpoint
 from inference.training.first_weights import start_from
 from inference.training.judging import figures_as_json, judge
+from inference.training.keeping import keep_model
 from inference.training.material import Material, material_of_blocks, material_of_samples
 from inference.training.processes import make_fabric, training_device
 from inference.training.samples import TrainingScene
@@ -120,11 +121,11 @@ def train_segmentation(
         new = _train(name, material, settings, fabric, checkpoint, first_weights, names, report)
         if new is not None:
             new = replace(new, training={**new.training, "seconds": round(time.monotonic() - begun, 1)})
-            store_model(conn, new)
-            conn.commit()
+            keep_model(url, new, report.line)
             if checkpoint is not None:
                 remove_checkpoint(checkpoint)
         fabric.barrier()
+    with connect(url, application_name="lode train") as conn:
         return model_by_name(conn, name)
 
 

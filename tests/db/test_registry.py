@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -10,19 +11,25 @@ import torch
 from psycopg import Connection
 from safetensors.torch import load, save
 
+from db import runs
 from db.errors import UsageError
 from db.registry import (
     NewModel,
+    count_published_runs,
     list_models,
     load_model,
     model_by_name,
+    reinstate_model,
     require_free_name,
+    retire_model,
     store_model,
 )
 from inference.networks import build_network
 from inference.normalisation import Normalisation
 from inference.segmentation_model import CLASS_CODES, load_segmentation
 from inference.weights import weights_to_bytes
+from tests.catalogue_rows import add_scene, publish_drawing
+from tests.grids import cells
 
 CPU = torch.device("cpu")
 BANDS = ("blue", "nir")
@@ -199,3 +206,74 @@ def test_models_this_program_cannot_use_are_refused(
     store_model(conn, replace(new, **changes))
     with pytest.raises(UsageError, match=message):
         load_segmentation(conn, new.name, CPU)
+
+
+def test_a_model_may_bring_the_day_of_its_training(conn: Connection[Any], new: NewModel) -> None:
+    trained_at = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    store_model(conn, replace(new, trained_at=trained_at, temperature=1.5, licence="CC BY 4.0"))
+    record = model_by_name(conn, new.name)
+    assert (record.trained_at, record.temperature, record.licence) == (trained_at, 1.5, "CC BY 4.0")
+    store_model(conn, replace(new, name="now"))
+    now = conn.execute("select now()").fetchone()
+    assert now is not None
+    assert model_by_name(conn, "now").trained_at == now[0]
+
+
+def test_a_retired_model_interprets_nothing_until_it_is_back(conn: Connection[Any], new: NewModel) -> None:
+    store_model(conn, new)
+    assert load_segmentation(conn, new.name, CPU).name == new.name
+    retired = retire_model(conn, new.name, "  takes snow for quarries ")
+    user = conn.execute("select session_user").fetchone()
+    assert user is not None
+    assert retired.retired_reason == f"takes snow for quarries ({user[0]})"
+    assert retired.retired_at is not None
+    with pytest.raises(UsageError) as caught:
+        load_segmentation(conn, new.name, CPU)
+    message = str(caught.value)
+    assert f"retired on {retired.retired_at:%Y-%m-%d %H:%M}" in message
+    assert f"takes snow for quarries ({user[0]})" in message
+    assert "lode model retire --undo 'quarries 2023'" in message
+    # its weights can still be read, to export it
+    assert load_model(conn, new.name).weights == new.weights
+    assert reinstate_model(conn, new.name).retired_at is None
+    assert model_by_name(conn, new.name).retired_reason is None
+    assert load_segmentation(conn, new.name, CPU).name == new.name
+
+
+def test_retiring_twice_or_undoing_nothing_is_refused(conn: Connection[Any], new: NewModel) -> None:
+    store_model(conn, new)
+    with pytest.raises(UsageError, match="is in service: there is no retirement to undo"):
+        reinstate_model(conn, new.name)
+    retire_model(conn, new.name, "first reason")
+    with pytest.raises(UsageError, match=r"\(first reason .*\) already"):
+        retire_model(conn, new.name, "second reason")
+    assert str(model_by_name(conn, new.name).retired_reason).startswith("first reason")
+    for action in (lambda: retire_model(conn, "pits", "why"), lambda: reinstate_model(conn, "pits")):
+        with pytest.raises(UsageError, match="no model is called 'pits'"):
+            action()
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "a\nb", "\x1b[2J", "x" * 1001])
+def test_a_reason_is_a_line_of_text(conn: Connection[Any], new: NewModel, reason: str) -> None:
+    store_model(conn, new)
+    with pytest.raises(UsageError, match="reason"):
+        retire_model(conn, new.name, reason)
+    assert model_by_name(conn, new.name).retired_at is None
+
+
+def test_published_runs_are_counted_and_stay_when_a_model_retires(
+    conn: Connection[Any], new: NewModel
+) -> None:
+    used, unused = store_model(conn, new), store_model(conn, replace(new, name="unused"))
+    footprint = cells("ppp\nppp", "p")
+    for year in (2020, 2021):
+        scene_id = add_scene(conn, f"scene {year}", date(year, 7, 1), footprint)
+        publish_drawing(conn, scene_id, used, year, "ppp\nppp")
+        runs.request_run(conn, scene_id, unused, {})  # asked for, not published
+    assert count_published_runs(conn) == {used: 2}
+    polygons = conn.execute("select count(*) from lode.landcover").fetchone()
+    retire_model(conn, new.name, "old")
+    assert count_published_runs(conn) == {used: 2}
+    assert conn.execute("select count(*) from lode.landcover").fetchone() == polygons
+    assert polygons is not None
+    assert polygons[0] > 0

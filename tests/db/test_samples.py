@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from db.labels import labels_of_scene
 from db.samples import (
     list_sample_sets,
     mines_of_labels,
+    near_scenes,
     remove_sample_set,
     require_free_set_name,
     sample_set_by_name,
@@ -29,13 +32,15 @@ from db.scenes import list_scenes, scene_by_id
 from inference.sample_commands import samples_group
 from inference.training.sample_counts import sample_truth
 from inference.training.sample_report import report_of
+from inference.training.sample_scenes import scene_groups
 from inference.training.sample_sets import build_sample_set
 from inference.training.sample_settings import SampleSettings
 from inference.training.split import scene_labels
 from ingest.simulate.district import simulate_district
+from lode import cli
 from tests.catalogue_rows import add_mine, add_scene
 from tests.conftest import copied_database
-from tests.e2e.conftest import labels_of, lode
+from tests.e2e.conftest import labels_of
 from tests.grids import cells
 
 TILE_PX = 32
@@ -46,22 +51,32 @@ SMALL = SampleSettings(tile_px=TILE_PX, gap_m=20.0)
 def labelled(
     cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A database with two years of a small district: scenes, labels, mines."""
+    """A database with two years of a small district: scenes, labels, mines, and the set "a" by mine."""
     folder = tmp_path_factory.mktemp("district")
     district = simulate_district(folder, seed=3, width_px=384, height_px=384)
     name = "lode_test_samples"
     cluster.create_database(name, template=template_database)
     url = cluster.url(name)
+    products = [scene.product for scene in district.scenes[:2]]
     for scene in district.scenes[:2]:
         lode(
             url, "ingest", "scene", scene.path, "--sensor", scene.sensor, "--product", scene.product,
             "--acquired-on", scene.acquired_on.isoformat(),
         )  # fmt: skip
-    products = {scene.product for scene in district.scenes[:2]}
-    lode(url, "ingest", "labels", labels_of(district, products, tmp_path_factory.mktemp("labels")))
+    labels = labels_of(district, set(products), tmp_path_factory.mktemp("labels"))
+    lode(url, "ingest", "labels", labels)
     lode(url, "ingest", "mines", district.mines)
+    with connect(url) as connection:
+        build_sample_set(connection, "a", SMALL)
+        connection.commit()
     yield name
     cluster.drop_database(name)
+
+
+def lode(url: str, *arguments: str | Path) -> None:
+    """The command line, in this process: starting Python and torch takes longer than the work."""
+    done = CliRunner().invoke(cli, list(map(str, arguments)), env={"LODE_DATABASE_URL": url})
+    assert done.exit_code == 0, (done.output, done.exception)
 
 
 @pytest.fixture
@@ -83,7 +98,9 @@ def samples(url: str, *arguments: str) -> Result:
 @pytest.mark.parametrize("rule", ["mine", "block"])
 def test_what_is_stored_is_what_the_labels_hold(district_conn: Connection[Any], rule: str) -> None:
     conn = district_conn
-    found = build_sample_set(conn, "a", SampleSettings(tile_px=TILE_PX, gap_m=20.0, split_rule=rule))
+    found = sample_set_by_name(conn, "a")
+    if rule == "block":
+        found = build_sample_set(conn, rule, replace(SMALL, split_rule=rule))
     stored = samples_of_set(conn, found.sample_set_id)
     assert {sample.split for sample in stored} == {"train", "validation", "test"}
     assert found.split_rule == rule
@@ -127,7 +144,7 @@ def test_what_is_stored_is_what_the_labels_hold(district_conn: Connection[Any], 
 def test_no_two_parts_share_ground_as_postgis_sees_it(district_conn: Connection[Any]) -> None:
     """Measured on the ellipsoid, over both years, without any of our own geometry."""
     conn = district_conn
-    found = build_sample_set(conn, "a", SMALL)
+    found = sample_set_by_name(conn, "a")
     nearest = conn.execute(
         "select min(st_distance(a.geom::geography, b.geom::geography)) from lode.sample a"
         " join lode.sample b on a.sample_set_id = b.sample_set_id and a.split < b.split"
@@ -148,11 +165,12 @@ def test_no_two_parts_share_ground_as_postgis_sees_it(district_conn: Connection[
 def test_the_same_seed_stores_the_same_samples(district_conn: Connection[Any]) -> None:
     conn = district_conn
     first, again = (
-        samples_of_set(conn, build_sample_set(conn, name, SMALL).sample_set_id) for name in ("a", "b")
+        samples_of_set(conn, found.sample_set_id)
+        for found in (sample_set_by_name(conn, "a"), build_sample_set(conn, "b", SMALL))
     )
     assert first == again
     one_scene = list_scenes(conn)[0].product
-    fewer = build_sample_set(conn, "c", SMALL, products=[one_scene])
+    fewer = build_sample_set(conn, "c", replace(SMALL, split_rule="block"), products=[one_scene])
     assert fewer.parameters["products"] == [one_scene]
     assert {sample.scene_id for sample in samples_of_set(conn, fewer.sample_set_id)} == set(fewer.scene_ids)
 
@@ -160,7 +178,7 @@ def test_the_same_seed_stores_the_same_samples(district_conn: Connection[Any]) -
 def test_a_leak_made_by_hand_is_found(district_conn: Connection[Any]) -> None:
     """Someone copies a training sample into the test part, in the other year."""
     conn = district_conn
-    found = build_sample_set(conn, "a", SMALL)
+    found = sample_set_by_name(conn, "a")
     grids = {scene.scene_id: scene.grid for scene in list_scenes(conn)}
     copied = 0
     for sample in samples_of_set(conn, found.sample_set_id):
@@ -188,7 +206,7 @@ def test_a_leak_made_by_hand_is_found(district_conn: Connection[Any]) -> None:
 
 def test_deleted_labels_are_mentioned(district_conn: Connection[Any]) -> None:
     conn = district_conn
-    found = build_sample_set(conn, "a", SMALL)
+    found = sample_set_by_name(conn, "a")
     used = {label for sample in samples_of_set(conn, found.sample_set_id) for label in sample.label_ids}
     before = sum(sum(row.polygons) for row in report_of(conn, found).rows)
     assert before >= len(used)
@@ -199,8 +217,11 @@ def test_deleted_labels_are_mentioned(district_conn: Connection[Any]) -> None:
 
 
 def test_the_command_line(labelled_url: str) -> None:
-    built = samples(labelled_url, "build", "--name", "first", "--tile-px", "32", "--gap-m", "20")
+    built = samples(
+        labelled_url, "build", "--name", "first", "--tile-px", "32", "--gap-m", "20", "--split", "block"
+    )
     assert built.exit_code == 0, built.output
+    assert samples(labelled_url, "remove", "a").exit_code == 0
     assert "train" in built.output
     assert "left out:" in built.output
     assert "first: windows of 32 px" in samples(labelled_url, "list").output
@@ -223,8 +244,8 @@ def test_the_command_line(labelled_url: str) -> None:
 
 def refused(conn: Connection[Any], match: str, settings: SampleSettings = SMALL, **options: Any) -> None:
     with pytest.raises(UsageError, match=match):
-        build_sample_set(conn, "a", settings, **options)
-    assert list_sample_sets(conn) == []
+        build_sample_set(conn, "b", settings, **options)
+    assert [each.name for each in list_sample_sets(conn)] == ["a"]
 
 
 def test_labels_that_make_no_set_are_refused(district_conn: Connection[Any]) -> None:
@@ -284,7 +305,32 @@ def test_labels_go_with_the_mine_that_holds_most_of_them(conn: Connection[Any]) 
 
 def test_a_sample_of_nonsense_is_refused_by_the_database(district_conn: Connection[Any]) -> None:
     conn = district_conn
-    build_sample_set(conn, "a", SMALL)
     for change in ("split = 'holdout'", "row_px = -1", "width_px = 0", "class_pixels = '{1}'", "geom = null"):
         with pytest.raises(psycopg.errors.IntegrityError), conn.transaction():
             conn.execute("update lode.sample set " + change)
+
+
+def test_scenes_are_near_as_the_ellipsoid_has_it(conn: Connection[Any]) -> None:
+    """Cells are 100 m wide: the third scene begins 100 m after the second ends, the fourth 400 m later."""
+    drawings = ["aa.........", ".aaa.......", ".....aa....", "...........a"]
+    keys = [
+        add_scene(conn, f"scene {number}", date(2020 + number, 6, 1), cells(drawing, "a"))
+        for number, drawing in enumerate(drawings)
+    ]
+    a, b, c, d = keys
+    assert near_scenes(conn, keys, 0.0) == [(a, b)]
+    assert near_scenes(conn, keys, 95.0) == [(a, b)]
+    assert near_scenes(conn, keys, 105.0) == [(a, b), (b, c)]
+    assert near_scenes(conn, keys, 450.0) == [(a, b), (a, c), (b, c), (c, d)]
+    assert near_scenes(conn, [a, c], 105.0) == []
+
+
+def test_scenes_hang_together_over_others(conn: Connection[Any]) -> None:
+    drawings = ["aa........", ".aaa......", "...aa.....", "........aa"]
+    for number, drawing in enumerate(drawings):
+        add_scene(conn, f"scene {number}", date(2020, 6, 1 + number), cells(drawing, "a"))
+    scenes = sorted(list_scenes(conn), key=lambda scene: scene.product)
+    chain = "scenes scene 0 and 2 more"
+    assert scene_groups(conn, scenes, 0.0) == [chain, chain, chain, "scenes scene 3"]
+    assert set(scene_groups(conn, scenes, 350.0)) == {"scenes scene 0 and 3 more"}
+    assert scene_groups(conn, [scenes[0], scenes[2]], 50.0) == ["scenes scene 0", "scenes scene 2"]

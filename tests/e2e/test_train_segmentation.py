@@ -10,11 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load
 
 from db.connection import connect
-from db.registry import model_by_name
-from db.scenes import list_scenes
-from inference.training.split import split_mask
+from db.errors import UsageError
+from db.registry import load_model, model_by_name
+from db.samples import sample_set_by_name, samples_of_set
+from db.scenes import list_scenes, scene_by_id
+from inference.training.blocks import TRAIN
+from inference.training.material import material_of_model, material_of_samples
 from tests.conftest import RunLode
 from tests.e2e.conftest import lode
 
@@ -22,8 +27,9 @@ QUICK = ("--backbone", "small", "--epochs", "1", "--windows", "16", "--tile-px",
 
 
 def test_a_model_tells_what_it_was_trained_on(prepared_url: str) -> None:
-    listed = lode(prepared_url, "model", "list").stdout
-    assert listed.startswith("net: segmentation, se_cot_deeplabv3plus, bands blue, green, red, nir, 2 m")
+    _head, row, *_ = lode(prepared_url, "model", "list").stdout.splitlines()
+    assert row.startswith("net ")
+    assert "blue, green, red, nir" in row
     shown = json.loads(lode(prepared_url, "model", "show", "net", "--format", "json").stdout)
     assert shown["class_codes"] == list(range(8))
     assert shown["mapped_codes"] == [code for code, pixels in enumerate(by_code(shown, "train")) if pixels]
@@ -46,11 +52,81 @@ def by_code(shown: dict[str, dict[str, dict[str, dict[str, int]]]], part: str) -
 def test_the_split_is_reproduced_from_what_is_stored(prepared_url: str) -> None:
     with connect(prepared_url) as conn:
         model = model_by_name(conn, "net")
-        masks = [split_mask(conn, model, scene) for scene in list_scenes(conn)]
+        with connect(prepared_url, autocommit=True) as reading:
+            scenes = material_of_model(conn, reading, model, model.band_names).scenes
     for part, name in enumerate(("train", "validation", "test")):
-        found = sum(int((mask == part).sum()) for mask in masks)
+        found = sum(int((scene.parts == part).sum()) for scene in scenes)
         assert found == sum(model.training["pixels"][name].values())
         assert found > 0
+
+
+def test_a_sample_set_is_trained_on_with_its_own_split(prepared_url: str) -> None:
+    lode(prepared_url, "samples", "build", "--name", "set", "--tile-px", "64")
+    chosen = ("--backbone", "small", "--epochs", "1", "--windows", "16", "--samples", "set")
+    said = lode(prepared_url, "train", "segmentation", "--name", "of set", *chosen).stdout
+    assert "samples of set: " in said
+    with connect(prepared_url) as conn, connect(prepared_url, autocommit=True) as reading:
+        model = model_by_name(conn, "of set")
+        found = sample_set_by_name(conn, "set")
+        stored = samples_of_set(conn, found.sample_set_id)
+        material = material_of_samples(conn, reading, "set", model.band_names)
+        for part, name in enumerate(("train", "validation", "test")):
+            held = sum(int((scene.parts == part).sum()) for scene in material.scenes)
+            counted = sum(sum(each.own_class_pixels) for each in stored if each.split == name)
+            assert held == counted == sum(model.training["pixels"][name].values()) > 0
+        assert model.training["split"] == material.ground.as_json()
+        again = material_of_model(conn, reading, model, model.band_names)
+        assert again.ground.as_json() == material.ground.as_json()
+        # no window that is drawn reaches over ground of another part
+        for number, scene in enumerate(again.scenes):
+            for top, left, bottom, right in again.ground.training_boxes()[number]:
+                held = scene.parts[
+                    (scene.labelled.rows >= top) & (scene.labelled.rows < bottom)
+                    & (scene.labelled.cols >= left) & (scene.labelled.cols < right)
+                ]  # fmt: skip
+                assert set(held.tolist()) <= {TRAIN, 255}
+                grid = scene_by_id(conn, found.scene_ids[number]).grid
+                assert bottom <= grid.height_px
+                assert right <= grid.width_px
+    lode(prepared_url, "samples", "remove", "set")
+    lode(prepared_url, "samples", "build", "--name", "set", "--tile-px", "64", "--seed", "5")
+    with (
+        connect(prepared_url) as conn,
+        connect(prepared_url, autocommit=True) as reading,
+        pytest.raises(UsageError, match="made anew"),
+    ):
+        material_of_model(conn, reading, model, model.band_names)
+
+
+def test_seeds_can_share_a_split(prepared_url: str) -> None:
+    for seed in ("4", "5"):
+        shared = ("--split-seed", "1", "--seed", seed)
+        lode(prepared_url, "train", "segmentation", "--name", f"seed {seed}", *shared, *QUICK)
+    with connect(prepared_url) as conn:
+        net, four, five = (model_by_name(conn, name) for name in ("net", "seed 4", "seed 5"))
+    assert net.training["split"] == four.training["split"] == five.training["split"]
+    assert four.history[0]["loss"] != five.history[0]["loss"]
+
+
+def test_a_training_starts_from_a_file(prepared_url: str, tmp_path: Path) -> None:
+    with connect(prepared_url) as conn:
+        stored = load_model(conn, "net")
+    file = tmp_path / "net.safetensors"
+    file.write_bytes(stored.weights)
+    still = ("--lr", "1e-12", "--weights", str(file), "--split-seed", "1")
+    said = lode(prepared_url, "train", "segmentation", "--name", "like net", *still, *QUICK).stdout
+    assert "first weights from net.safetensors: " in said
+    with connect(prepared_url) as conn:
+        like = load_model(conn, "like net")
+    first, second = load(stored.weights), load(like.weights)
+    assert like.record.training["first_weights"]["sha256"] == stored.sha256
+    assert all(
+        torch.allclose(first[name], second[name], atol=1e-6) for name in first if name.endswith("weight")
+    )
+    other = ("--architecture", "unet", "--weights", str(file))
+    done = lode(prepared_url, "train", "segmentation", "--name", "x", *other, *QUICK, check=False)
+    assert done.returncode == 1
+    assert "another network" in done.stderr
 
 
 def test_the_same_seed_trains_the_same_network(prepared_url: str) -> None:
@@ -118,6 +194,10 @@ def test_bands_and_scenes_can_be_chosen(prepared_url: str) -> None:
         (("--name", "x", "--bands", "blue,swir"), "not every scene has the bands swir"),
         (("--name", "x", "--scene", "nowhere"), "there is no scene 'nowhere'"),
         (("--name", "x", "--tile-px", "50"), "multiple of 16"),
+        (("--name", "x", "--samples", "none"), "no sample set is called 'none'"),
+        (("--name", "x", "--samples", "none", "--scene", "a"), "either --samples or --scene"),
+        (("--name", "x", "--samples", "none", "--block-m", "9"), "either --samples or --block-m"),
+        (("--name", "x", "--weights", "nowhere.safetensors"), "cannot be read"),
         (("--name", "x", "--backbone", "huge"), "unknown backbone 'huge'"),
         (("--name", "x", "--block-m", "100000"), "no labels are left"),
         (("--name", "x", "--device", "tpu"), "device"),

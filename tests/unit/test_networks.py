@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from db.errors import UsageError
 from inference.networks import ARCHITECTURES, build_network
+from tests.unit.restated import resampled
 
 MAIN = "se_cot_deeplabv3plus"
 
@@ -174,30 +175,16 @@ def test_learns_a_scene_by_heart(architecture: str) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def half_pixel_resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear, pixels as areas, written out: (c, h, w) -> (c, height, width)."""
-
-    def axis(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        position = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, None)
-        before = np.minimum(np.floor(position).astype(int), old - 1)
-        return before, np.minimum(before + 1, old - 1), position - before
-
-    top, bottom, down = axis(image.shape[1], height)
-    left, right, along = axis(image.shape[2], width)
-    rows = image[:, top] * (1 - down)[:, None] + image[:, bottom] * down[:, None]
-    return rows[:, :, left] * (1 - along) + rows[:, :, right] * along
-
-
 @pytest.mark.parametrize("fine_skip", [True, False])
 def test_logits_are_resampled_without_aligned_corners(fine_skip: bool) -> None:
-    network = build(fine_skip=fine_skip).eval()
+    network = build(fine_skip=fine_skip).double().eval()
     seen: list[Tensor] = []
     network.classifier.register_forward_hook(lambda module, given, out: seen.append(out))
     with torch.inference_mode():
-        logits = network(torch.randn(1, 4, 37, 50))
+        logits = network(torch.randn(1, 4, 37, 50, dtype=torch.float64)).numpy()
     step = 2 if fine_skip else 4
     assert seen[0].shape[2:] == (-(-37 // step), -(-50 // step))
-    np.testing.assert_allclose(logits[0].numpy(), half_pixel_resize(seen[0][0].numpy(), 37, 50), atol=1e-4)
+    np.testing.assert_allclose(logits, resampled(seen[0].numpy(), 37, 50), rtol=0, atol=1e-9)
 
 
 def test_prediction_does_not_depend_on_its_neighbours_in_the_batch() -> None:

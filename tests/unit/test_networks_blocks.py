@@ -1,18 +1,15 @@
-"""The blocks of the networks against formulas written out a second time."""
+"""How blocks of the networks begin, what they count and refuse; their formulas: test_networks_restated."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from db.errors import UsageError
-from inference.networks.aspp import Aspp
 from inference.networks.convolution import resize_bilinear
-from inference.networks.cot import CotBlock, SimpleCotBlock, aggregate_locally
-from inference.networks.decoder import Decoder
+from inference.networks.cot import CotBlock, SimpleCotBlock
 from inference.networks.resnet import resnet50
 from inference.networks.sae import SqueezeAggregatedExcitation
 
@@ -20,99 +17,6 @@ from inference.networks.sae import SqueezeAggregatedExcitation
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(20)
-
-
-def shake(module: nn.Module) -> None:
-    """Give every weight and statistic a value of its own, so that nothing is right by being 0 or 1."""
-    with torch.no_grad():
-        for name, tensor in module.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2.0)
-            elif tensor.is_floating_point():
-                tensor.normal_(0, 0.4)
-
-
-def naive_aggregation(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    tiles, channels, height, width = values.shape
-    maps = weights.shape[1]
-    out = np.zeros_like(values)
-    for n in range(tiles):
-        for c in range(channels):
-            for y in range(height):
-                for x in range(width):
-                    for dy in (-1, 0, 1):
-                        for dx in (-1, 0, 1):
-                            if 0 <= y + dy < height and 0 <= x + dx < width:
-                                tap = 3 * (dy + 1) + dx + 1
-                                out[n, c, y, x] += (
-                                    weights[n, c % maps, tap, y, x] * values[n, c, y + dy, x + dx]
-                                )
-    return out
-
-
-@pytest.mark.parametrize("shape", [(2, 16, 5, 4), (1, 8, 1, 1), (1, 24, 2, 7)])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_local_aggregation_equals_the_loop(shape: tuple[int, ...], layout: torch.memory_format) -> None:
-    n, channels, height, width = shape
-    values = torch.randn(shape, dtype=torch.float64).contiguous(memory_format=layout)
-    weights = torch.randn(n, channels // 8, 9, height, width, dtype=torch.float64)
-    expected = naive_aggregation(values.numpy(), weights.numpy())
-    np.testing.assert_allclose(aggregate_locally(values, weights).numpy(), expected, atol=1e-12)
-
-
-def batch_norm(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
-    def column(key: str) -> Tensor:
-        return state[f"{name}.{key}"][None, :, None, None]
-
-    scaled = (x - column("running_mean")) / torch.sqrt(column("running_var") + 1e-5)
-    return scaled * column("weight") + column("bias")
-
-
-def test_cot_block_equals_its_formula() -> None:
-    channels = 72  # C/2 = 36 is more than the least hidden width of 32
-    block = CotBlock(channels).double().eval()
-    shake(block)
-    x = torch.randn(2, channels, 4, 5, dtype=torch.float64)
-    s = block.state_dict()
-
-    static = torch.relu(batch_norm(F.conv2d(x, s["key.0.weight"], padding=1, groups=4), s, "key.1"))
-    both = torch.cat((x, static), 1)
-    hidden = torch.relu(batch_norm(F.conv2d(both, s["attention.0.0.weight"]), s, "attention.0.1"))
-    raw = F.conv2d(hidden, s["attention.1.weight"], s["attention.1.bias"]).numpy()
-    maps = raw.reshape(2, channels // 8, 9, 4, 5)
-    mean = maps.mean(axis=(2, 3, 4), keepdims=True)
-    variance = maps.var(axis=(2, 3, 4), keepdims=True)
-    weight = s["attention.2.weight"].numpy().reshape(1, -1, 9, 1, 1)
-    bias = s["attention.2.bias"].numpy().reshape(1, -1, 9, 1, 1)
-    attention = (maps - mean) / np.sqrt(variance + 1e-5) * weight + bias
-    values = batch_norm(F.conv2d(x, s["value.0.weight"]), s, "value.1")
-    summed = torch.from_numpy(naive_aggregation(values.numpy(), attention))
-    normed = batch_norm(summed, s, "value_norm")
-    dynamic = normed * torch.sigmoid(normed)
-    pooled = (static + dynamic).mean((2, 3), keepdim=True)
-    fused = F.conv2d(pooled, s["fusion.0.weight"], s["fusion.0.bias"])
-    fused = torch.relu(batch_norm(fused, s, "fusion.1"))
-    logits = F.conv2d(fused, s["fusion.3.weight"], s["fusion.3.bias"]).reshape(2, channels, 2)
-    share = torch.exp(logits) / torch.exp(logits).sum(2, keepdim=True)
-    expected = share[:, :, 0, None, None] * dynamic + share[:, :, 1, None, None] * static
-
-    torch.testing.assert_close(block(x), expected, atol=1e-9, rtol=1e-9)
-
-
-def test_simple_cot_block_equals_its_formula() -> None:
-    block = SimpleCotBlock(12).double().eval()
-    shake(block)
-    x = torch.randn(2, 12, 3, 5, dtype=torch.float64)
-    s = block.state_dict()
-
-    static = torch.relu(batch_norm(F.conv2d(x, s["key.0.weight"], padding=1, groups=4), s, "key.1"))
-    both = torch.cat((static, x), 1)
-    hidden = torch.relu(batch_norm(F.conv2d(both, s["squeeze.0.weight"]), s, "squeeze.1"))
-    taps = F.conv2d(hidden, s["taps.weight"], s["taps.bias"]).reshape(2, 12, 9, 15)
-    share = torch.softmax(taps.mean(2), dim=-1).reshape(2, 12, 3, 5)
-    values = batch_norm(F.conv2d(x, s["value.0.weight"]), s, "value.1")
-
-    torch.testing.assert_close(block(x), static + share * values, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("block", [CotBlock, SimpleCotBlock])
@@ -138,28 +42,6 @@ def test_cot_block_refuses_channels_it_cannot_share_out(channels: int) -> None:
         CotBlock(channels)
 
 
-@pytest.mark.parametrize("residual", [True, False])
-@pytest.mark.parametrize(("channels", "reduction", "cardinality"), [(304, 32, 4), (40, 8, 3), (7, 32, 4)])
-def test_sae_equals_its_formula(channels: int, reduction: int, cardinality: int, residual: bool) -> None:
-    block = SqueezeAggregatedExcitation(
-        channels, reduction=reduction, cardinality=cardinality, residual=residual
-    ).double()
-    shake(block)
-    x = torch.randn(3, channels, 4, 6, dtype=torch.float64).numpy()
-    s = {name: tensor.numpy() for name, tensor in block.state_dict().items()}
-
-    z = x.mean(axis=(2, 3))
-    branches = [
-        np.maximum(z @ s[f"squeeze.{i}.weight"].T + s[f"squeeze.{i}.bias"], 0) for i in range(cardinality)
-    ]
-    assert branches[0].shape[1] == max(channels // reduction, 1)
-    gate = np.concatenate(branches, axis=1) @ s["excite.weight"].T + s["excite.bias"]
-    scaled = x * (1 / (1 + np.exp(-gate)))[:, :, None, None]
-
-    out = block(torch.from_numpy(x)).detach().numpy()
-    np.testing.assert_allclose(out, x + scaled if residual else scaled, atol=1e-12)
-
-
 def test_sae_starts_as_an_even_gain_with_live_units() -> None:
     block = SqueezeAggregatedExcitation(88)
     x = torch.relu(torch.randn(8, 88, 9, 9))
@@ -175,51 +57,6 @@ def test_bilinear_resampling_takes_pixels_as_areas() -> None:
     row = torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 2)
     expected = torch.tensor([0.0, 0.25, 0.75, 1.0]).reshape(1, 1, 1, 4)
     torch.testing.assert_close(resize_bilinear(row, 1, 4), expected)
-
-
-def test_aspp_branches_reach_as_far_as_their_rates() -> None:
-    aspp = Aspp(3, 5, rates=(2, 4, 6), dropout=0.5).eval()
-    # each branch alone: which pixels feel an impulse in the middle
-    impulse = torch.zeros(1, 3, 17, 17)
-    impulse[..., 8, 8] = 1.0
-    for branch, reach in zip(aspp.branches, (0, 2, 4, 6), strict=True):
-        convolution = branch[0]
-        nn.init.ones_(convolution.weight)
-        rows = torch.nonzero(convolution(impulse)[0, 0].sum(1)).flatten() - 8
-        assert sorted({abs(int(row)) for row in rows}) == sorted({0, reach})
-    assert aspp.project[0].in_channels == 5 * 5
-    assert aspp(impulse).shape == (1, 5, 17, 17)
-
-
-def test_aspp_pooled_branch_holds_the_mean_of_the_tile() -> None:
-    aspp = Aspp(2, 2, rates=(1,), dropout=0.0).eval()
-    shake(aspp)
-    with torch.no_grad():  # only the pooled branch reaches the result, untouched
-        aspp.project[0].weight.zero_()
-        aspp.project[0].weight[0, 4] = aspp.project[0].weight[1, 5] = 1.0
-        for index in (0, 1):
-            aspp.pooled[0].weight[index] = 0.0
-            aspp.pooled[0].weight[index, index] = 1.0
-        for norm in (aspp.pooled[1], aspp.project[1]):
-            nn.init.ones_(norm.weight)
-            nn.init.zeros_(norm.bias)
-            nn.init.zeros_(norm.running_mean)
-            nn.init.ones_(norm.running_var)
-    x = torch.rand(1, 2, 6, 7)
-    expected = x.mean((2, 3), keepdim=True).expand(1, 2, 6, 7)
-    torch.testing.assert_close(aspp(x), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_decoder_follows_the_low_level_features_size() -> None:
-    decoder = Decoder(6, 10, reduced_channels=4, out_channels=8).eval()
-    for height, width in ((9, 13), (8, 8), (7, 30)):
-        assert decoder(torch.randn(1, 6, height, width), torch.randn(1, 10, 3, 4)).shape == (
-            1,
-            8,
-            height,
-            width,
-        )
-    assert decoder.merge[0][0].in_channels == 14
 
 
 def test_dilated_resnet_gives_the_strided_one_at_every_second_pixel() -> None:

@@ -1,8 +1,7 @@
-"""FCN, U-Net and PSPNet: parameters, sizes, alignment, the pyramid against its formula, weights."""
+"""FCN, U-Net and PSPNet: parameters, sizes, alignment, weights."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch.nn import functional as F
 
 from db.errors import UsageError
 from inference.networks import ARCHITECTURES, BACKBONES, build_network, choose_backbone, load_state
-from inference.networks.pyramid_pooling import PyramidPooling
 from inference.networks.unet import UpStep
 from tests.unit.network_checks import (
     assert_gradients,
@@ -25,6 +23,7 @@ from tests.unit.network_checks import (
     parameters,
     shake,
 )
+from tests.unit.restated import resampled
 
 RIVALS = ("fcn", "unet", "pspnet")
 
@@ -191,63 +190,6 @@ def test_up_step_spreads_a_pixel_over_its_two_by_two() -> None:
     torch.testing.assert_close(out[0, 0], expected, rtol=1e-4, atol=1e-4)
 
 
-def bilinear_by_hand(coarse: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pixels as areas: each fine pixel lies between the centres of two coarse ones, or beyond the last."""
-
-    def shares(fine_px: int, coarse_px: int) -> np.ndarray:
-        table = np.zeros((fine_px, coarse_px))
-        for y in range(fine_px):
-            # centre of the fine pixel, in coarse pixels from the centre of the first
-            place = min(max((y + 0.5) * coarse_px / fine_px - 0.5, 0), coarse_px - 1)
-            for i in range(coarse_px):
-                table[y, i] = max(1 - abs(place - i), 0)
-        return table
-
-    return shares(height, coarse.shape[2]) @ coarse @ shares(width, coarse.shape[3]).T
-
-
-def pyramid_by_hand(x: np.ndarray, state: dict[str, np.ndarray], bins: tuple[int, ...]) -> np.ndarray:
-    """The formula: means of the parts, 1x1, normalisation, ReLU, resampled, behind the feature."""
-    tiles, _, height, width = x.shape
-    maps = [x]
-    for index, parts in enumerate(bins):
-        weight = state[f"branches.{index}.0.weight"][:, :, 0, 0]
-        norm = {key: state[f"branches.{index}.1.{key}"] for key in ("weight", "bias")}
-        mean = state[f"branches.{index}.1.running_mean"]
-        deviation = np.sqrt(state[f"branches.{index}.1.running_var"] + 1e-5)
-        pooled = np.zeros((tiles, len(weight), parts, parts))
-        for i in range(parts):
-            for j in range(parts):
-                rows = slice(math.floor(i * height / parts), math.ceil((i + 1) * height / parts))
-                columns = slice(math.floor(j * width / parts), math.ceil((j + 1) * width / parts))
-                value = x[:, :, rows, columns].mean(axis=(2, 3)) @ weight.T
-                normed = (value - mean) / deviation * norm["weight"] + norm["bias"]
-                pooled[:, :, i, j] = np.maximum(normed, 0)
-        maps.append(bilinear_by_hand(pooled, height, width))
-    return np.concatenate(maps, axis=1)
-
-
-@pytest.mark.parametrize("size", [(12, 6), (7, 11), (4, 3), (1, 1)])
-@pytest.mark.parametrize("bins", [(1, 2, 3, 6), (4, 5)])
-def test_pyramid_pooling_equals_its_formula(bins: tuple[int, ...], size: tuple[int, int]) -> None:
-    block = PyramidPooling(5, 3, bins=bins).double()
-    x = torch.randn(2, 5, *size, dtype=torch.float64)
-    shake(block, x + 0.1 * torch.randn_like(x))
-    with torch.inference_mode():
-        got = block(x).numpy()
-    state = {name: tensor.numpy() for name, tensor in block.state_dict().items()}
-    assert got.shape[1] == block.out_channels == 5 + 3 * len(bins)
-    np.testing.assert_allclose(got, pyramid_by_hand(x.numpy(), state, bins), rtol=0, atol=1e-9)
-
-
-def test_pyramid_of_one_bin_is_the_mean_of_the_tile() -> None:
-    block = PyramidPooling(2, 2, bins=(1,)).double().eval()
-    nn.init.dirac_(block.branches[0][0].weight)
-    x = torch.rand(1, 2, 5, 7, dtype=torch.float64)
-    mean = x.mean((2, 3), keepdim=True).expand_as(x) / math.sqrt(1 + 1e-5)
-    torch.testing.assert_close(block(x), torch.cat((x, mean), dim=1))
-
-
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("architecture", ["fcn", "pspnet"])
 def test_logits_are_resampled_without_aligned_corners(architecture: str, output_stride: int) -> None:
@@ -257,7 +199,7 @@ def test_logits_are_resampled_without_aligned_corners(architecture: str, output_
     with torch.inference_mode():
         logits = network(torch.randn(1, 4, 37, 50, dtype=torch.float64)).numpy()
     assert seen[0].shape[2:] == (-(-37 // output_stride), -(-50 // output_stride))
-    np.testing.assert_allclose(logits, bilinear_by_hand(seen[0].numpy(), 37, 50), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(logits, resampled(seen[0].numpy(), 37, 50), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("architecture", RIVALS)

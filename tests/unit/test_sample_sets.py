@@ -21,9 +21,9 @@ from inference.training.sample_balance import (
     balance_warnings,
     balanced_windows,
     check_counts,
-    parts_of_groups,
 )
 from inference.training.sample_leaks import Windows, close_pairs, outlines, without_leaks
+from inference.training.sample_parts import parts_of_groups
 from inference.training.sample_pieces import Pieces, grouped, joined_mines, pieces_of_scene
 from inference.training.sample_settings import SampleSettings
 from inference.training.sample_windows import Placed, place_windows
@@ -340,7 +340,7 @@ def test_what_no_set_can_be_made_of_is_refused() -> None:
         ({"tile_px": 16}, "at least 32"),
         ({"gap_m": -1.0}, "0 or more metres"),
         ({"gap_m": float("nan")}, "0 or more metres"),
-        ({"split_rule": "year"}, "mine or block"),
+        ({"split_rule": "year"}, "mine, block or scene"),
         ({"fewest_px": 0}, "at least 1"),
         ({"block_m": 0.0}, "positive"),
         ({"seed": -1}, "at least 0"),

@@ -1,0 +1,142 @@
+"""`lode experiment`: networks side by side, under one split and one budget."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from db.connection import database_url
+from db.errors import UsageError
+from db.settings import Settings
+
+DATABASE = "lode_experiment"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group("experiment")
+def experiment_group() -> None:
+    """Train networks side by side and compare them."""
+
+
+def _options(command: Command) -> Command:
+    """The options that both experiments have."""
+    for option in reversed(
+        (
+            click.option(
+                "--preset",
+                default="small",
+                show_default=True,
+                help="small: an hour on two cores; full: ResNet-50, for a GPU.",
+            ),
+            click.option(
+                "--seeds", type=int, default=3, show_default=True, help="Trainings of each network."
+            ),
+            click.option("--network", "networks", multiple=True, help="Row; again for more. [default: all]"),
+            click.option("--samples", "sample_set", metavar="SET", help="Train on a sample set."),
+            click.option(
+                "--scene",
+                "products",
+                multiple=True,
+                metavar="PRODUCT",
+                help="Train on a scene; again for more. [default: a simulated district]",
+            ),
+            click.option("--bands", help="Bands to use, e.g. B02,B03,B04. [default: all that are shared]"),
+            click.option("--epochs", type=int, help="Instead of the preset's."),
+            click.option("--windows", type=int, help="Windows an epoch, instead of the preset's."),
+            click.option(
+                "--batch", "batch_size", type=int, help="Windows in a step, instead of the preset's."
+            ),
+            click.option("--tile-px", type=int, help="Window edge, pixels, instead of the preset's."),
+            click.option(
+                "--out",
+                type=click.Path(file_okay=False, path_type=Path),
+                default="build",
+                show_default=True,
+                help="Folder of the results.",
+            ),
+            click.option("--name", help="Names of models begin so. [default: the experiment's]"),
+            click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]"),
+            click.option(
+                "--seed",
+                "split_seed",
+                type=int,
+                default=7,
+                show_default=True,
+                help="Of the split and the simulated district.",
+            ),
+            click.option(
+                "--size-px",
+                type=click.IntRange(min=384),
+                default=1024,
+                show_default=True,
+                help="Edge of the simulated district, pixels of 2 m.",
+            ),
+            click.option("--fresh", "is_fresh", is_flag=True, help="Train everything anew."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@experiment_group.command()
+@_options
+def ablation(**chosen: Any) -> None:
+    """Train DeepLabV3+ with and without its two blocks: DL, COT-DL, SE-DL, SE-COT-DL.
+
+    All rows have one split, one budget and the same seeds. The table (Markdown, CSV, JSON) and a figure go to
+    the folder of --out. Interrupted, the same command goes on.
+    """
+    _run("ablation", **chosen)
+
+
+@experiment_group.command()
+@_options
+def comparison(**chosen: Any) -> None:
+    """Train FCN, U-Net, PSPNet, DL, COT-DL, SE-DL and SE-COT-DL.
+
+    All rows have one split, one budget and the same seeds. The table (Markdown, CSV, JSON) and a figure go to
+    the folder of --out. Interrupted, the same command goes on.
+
+    Without --samples and --scene the networks are trained on a simulated district, in a database of its own
+    (lode_experiment), which is kept, or in the empty database of LODE_DATABASE_URL.
+    """
+    _run("comparison", **chosen)
+
+
+def _run(
+    experiment: str,
+    *,
+    out: Path,
+    device_name: str | None,
+    bands: str | None,
+    size_px: int,
+    **chosen: Any,
+) -> None:
+    from inference.experiments.experiment import Request, run_experiment
+    from inference.experiments.table import with_spread
+
+    is_simulated = not chosen["products"] and chosen["sample_set"] is None
+    request = Request(
+        experiment=experiment,
+        band_names=tuple(band.strip() for band in bands.split(",")) if bands else (),
+        is_simulated=is_simulated,
+        **chosen,
+    )
+    url = database_url(Settings())
+    if is_simulated:
+        from demo.district import kept_district
+
+        url = kept_district(DATABASE, seed=request.split_seed, width_px=size_px, height_px=size_px)
+    result = run_experiment(url, request, out, device_name=device_name, report=click.echo)
+    for row in (*result["rows"], *result["baselines"]):
+        click.echo(f"{row['network']}: mIoU {with_spread(row['mIoU'])}, mDice {with_spread(row['mDice'])}")
+    click.echo(" ".join(result["findings"]))
+    if is_simulated and "LODE_DATABASE" in os.environ:
+        click.echo(f"the models are in the database {DATABASE}: LODE_DATABASE={DATABASE} lode model list")
+    if result["failures"]:
+        failed = ", ".join(f"{each['network']} seed {each['seed']}" for each in result["failures"])
+        raise UsageError(f"{failed} failed, see above; the same command tries again")

@@ -1,0 +1,1 @@
+"""Models that leave one database and enter another: export, import and the model card."""
