@@ -35,7 +35,7 @@ def ensemble(
     scenes with the same split, for the same classes; their bands and networks may differ. They are copied:
     the ensemble stays as it is when they are retired. Scenes need the bands of all members.
     """
-    from inference.training.ensembling import make_ensemble
+    from inference.ensembles.making import make_ensemble
 
     record = make_ensemble(
         database_url(Settings()),

@@ -35,7 +35,7 @@ model_group.add_command(ensemble)
 @click.option("--format", "output_format", type=_FORMATS, default="text", show_default=True)
 def list_command(with_retired: bool, output_format: str) -> None:
     """List the models in service with their figures on the test blocks."""
-    from inference.model_listing import listing_csv, listing_json, listing_text
+    from inference.models.listing import listing_csv, listing_json, listing_text
 
     with connect(Settings()) as conn:
         every = list_models(conn)
@@ -60,13 +60,13 @@ def list_command(with_retired: bool, output_format: str) -> None:
 )
 def show(name: str, output_format: str, reliability: Path | None) -> None:
     """Show what a model was trained on and how it did on the test blocks."""
-    from inference.model_report import report_json, report_lines
+    from inference.models.report import report_json, report_lines
 
     with connect(Settings()) as conn:
         record = model_by_name(conn, name)
         runs = count_published_runs(conn).get(record.model_id, 0)
     if reliability is not None:
-        from inference.model_reliability import draw_stored_reliability
+        from inference.models.reliability import draw_stored_reliability
 
         draw_stored_reliability(record, reliability)
         click.echo(f"drew {reliability}", err=True)
@@ -85,8 +85,8 @@ def compare(names: tuple[str, ...], output_format: str) -> None:
     Differences are told where the models were tested on the same ground, with the range they would have come
     out in on other blocks of it.
     """
-    from inference import model_comparison_report as report
-    from inference.model_comparison import compare as compare_models
+    from inference.models import comparison_report as report
+    from inference.models.comparison import compare as compare_models
 
     with connect(Settings()) as conn:
         records = [model_by_name(conn, name) for name in names]
@@ -109,7 +109,7 @@ def export_command(name: str, folder: Path, licence: str | None) -> None:
     model.safetensors holds the weights and the whole record of the model; README.md tells people on what it
     was trained, how it did, where it fails and under which licence it comes.
     """
-    from inference.exchange.export import export_model
+    from inference.models.exchange.export import export_model
 
     with connect(Settings(), application_name="lode model export") as conn:
         done = export_model(conn, name, folder, licence)
@@ -127,7 +127,7 @@ def import_command(path: Path, name: str | None) -> None:
     PATH is the folder or the safetensors file in it. The network is built, loaded and tried before anything
     is stored. Figures come as they were told elsewhere: nobody here has seen them come about.
     """
-    from inference.exchange.importing import import_model
+    from inference.models.exchange.importing import import_model
 
     with connect(Settings(), application_name="lode model import") as conn:
         record = import_model(conn, path, name)
@@ -166,7 +166,7 @@ def retire(name: str, reason: str | None, undo: bool) -> None:
 
 def print_record(record: ModelRecord) -> None:
     """Print what `lode model show` shows."""
-    from inference.model_report import report_lines
+    from inference.models.report import report_lines
 
     _print_lines(report_lines(record))
 

@@ -12,7 +12,7 @@ from db.samples import SPLITS, list_sample_sets, remove_sample_set, sample_set_b
 from db.settings import Settings
 
 if TYPE_CHECKING:  # they load numpy, scipy and torch, which `lode samples list` does not need
-    from inference.training.sample_report import SetReport
+    from inference.samples.report import SetReport
 
 GROUPS_NAMED = 12
 """Where no more mines, blocks or groups of scenes are held out they are named one by one."""
@@ -77,9 +77,9 @@ def build(
 
     For few sites make N sets, --fold 1/N to N/N with as many folds as sites: each site is the test once.
     """
-    from inference.training.sample_report import report_of
-    from inference.training.sample_sets import build_sample_set
-    from inference.training.sample_settings import Fold, SampleSettings
+    from inference.samples.report import report_of
+    from inference.samples.sets import build_sample_set
+    from inference.samples.settings import Fold, SampleSettings
 
     settings = SampleSettings(
         tile_px=tile_px,
@@ -122,7 +122,7 @@ def list_command() -> None:
 )
 def show(name: str | None, output_format: str) -> None:
     """Show what a set, or every set, holds by class and part, and warn of leaks."""
-    from inference.training.sample_report import report_of
+    from inference.samples.report import report_of
 
     with connect(Settings()) as conn:
         sets = list_sample_sets(conn) if name is None else [sample_set_by_name(conn, name)]

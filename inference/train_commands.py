@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from db.connection import database_url
+from db.errors import UsageError
 from db.settings import Settings
 from inference.model_commands import print_record
 
@@ -34,6 +36,13 @@ def train_group() -> None:
     default="default",
     help="resnet50, resnet101, mobilenet_v2, xception, or small, which trains in minutes on two cores; "
     "unet has encoders of its own. [default: resnet50]",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the network, e.g. cot_position=backbone_out; again for more.",
 )
 @click.option(
     "--scene",
@@ -100,6 +109,7 @@ def segmentation(
     checkpoint: Path | None,
     first_weights: Path | None,
     no_augmentation: bool,
+    options: tuple[str, ...],
     **settings: Any,
 ) -> None:
     """Train a network that classifies scenes.
@@ -115,7 +125,7 @@ def segmentation(
     from inference.training.segmentation import TrainingReport, train_segmentation
     from inference.training.settings import TrainingSettings
 
-    chosen = TrainingSettings(**settings)
+    chosen = TrainingSettings(**settings, options=_options(options))
     if no_augmentation:
         chosen = replace(chosen, augmentation=Augmentation.none())
     record = train_segmentation(
@@ -132,6 +142,22 @@ def segmentation(
     )
     if is_first_process():
         print_record(record)
+
+
+def _options(texts: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE as a dictionary; a value is JSON where it can be read so, else a word."""
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, is_said, value = text.partition("=")
+        if not (is_said and name and value):
+            raise UsageError(f"--option {text}: give NAME=VALUE, e.g. cot_position=backbone_out")
+        if name in options:
+            raise UsageError(f"--option {name} is given twice: leave one out")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
 
 
 def _epoch_line(epoch: Epoch, epochs: int) -> str:

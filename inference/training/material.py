@@ -15,10 +15,10 @@ from db.labels import Label, labels_of_scene
 from db.registry import ModelRecord
 from db.samples import sample_set_by_name, samples_of_set
 from db.scenes import Scene, scene_by_id
+from inference.samples.ground import SampleGround
 from inference.scene_source import SceneSource
 from inference.training.blocks import BlockGrid, LabelledPixels, Split
 from inference.training.label_maps import UNLABELLED, LabelMap, label_map
-from inference.training.sample_ground import SampleGround
 from inference.training.samples import TrainingScene
 from inference.training.scenes import Chosen, chosen_of, training_sources
 from inference.training.split import make_split, pixels_by_part

@@ -6,15 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import Connection
-from psycopg.rows import TupleRow
 
 from db.errors import UsageError
-from db.labels import labels_of_scene
 from db.raster import Grid
-from db.registry import ModelRecord
-from db.scenes import Scene
-from inference.scene_checks import source_of
 from inference.segmentation_model import CLASS_CODES
 from inference.training.blocks import (
     SPLIT_NAMES,
@@ -27,9 +21,8 @@ from inference.training.blocks import (
     class_counts,
     default_edge_m,
 )
-from inference.training.label_maps import UNLABELLED, LabelMap, label_map
+from inference.training.label_maps import UNLABELLED, LabelMap
 from inference.training.split_search import search_split
-from inference.training.statistics import observed_labels
 
 FEWEST_BLOCKS = 12
 """Below this many labelled blocks the default edge is halved."""
@@ -107,38 +100,6 @@ def check_split(counts: NDArray[np.int64], edge_m: float | None) -> None:
                 "train with a smaller --block-m"
             )
             raise UsageError(f"no labels are left for {SPLIT_NAMES[part]}: {why}")
-
-
-def split_mask(conn: Connection[TupleRow], model: ModelRecord, scene: Scene) -> NDArray[np.uint8]:
-    """Which part each labelled pixel of a scene played, from the stored blocks and the scene's labels.
-
-    A scene that was not trained on is split by the same blocks, so its test pixels lie on ground that
-    training never saw, in any year.
-
-    Returns:
-        (height, width): 0 training, 1 validation, 2 test, 255 unlabelled, not observed or not used.
-
-    Raises:
-        UsageError: the model stores no split, or the scene lacks its bands.
-
-    """
-    stored = model.training.get("split")
-    if not isinstance(stored, dict):
-        raise UsageError(f"model {model.name} does not say which blocks it was trained on: train it again")
-    split = Split.from_json(stored)
-    labels = scene_labels(conn, scene, tuple(model.band_names))
-    return split.mask(LabelledPixels.of_scene(labels, scene.grid, split.grid), scene.grid)
-
-
-def scene_labels(conn: Connection[TupleRow], scene: Scene, band_names: tuple[str, ...]) -> LabelMap:
-    """The labels of a scene on its grid, without those on pixels that hold no data in these bands."""
-    labels = labels_of_scene(conn, scene.scene_id)
-    drawn = label_map(
-        [label.land_class_code for label in labels], [label.geometry for label in labels], scene.grid
-    )
-    if not (drawn.polygons != UNLABELLED).any():
-        return drawn
-    return observed_labels(source_of(conn, scene, band_names), drawn)
 
 
 def _extent_m2(labels: LabelMap, grid: Grid) -> float:

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from db.errors import UsageError
 from inference.normalisation import Normalisation
+from inference.samples.ground import SampleGround
 from inference.scene_source import SceneSource
 from inference.segmentation_model import IGNORED
 from inference.training.blocks import TRAIN, Split
 from inference.training.label_maps import UNLABELLED, LabelMap
-from inference.training.sample_ground import SampleGround
 from inference.training.samples import TrainingScene
 
 CHUNK_PX = 256

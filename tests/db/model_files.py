@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load, save
 
 from db.registry import NewModel
-from inference.exchange.archive import KEY, with_record, without_record
+from inference.models.exchange.archive import KEY, with_record, without_record
 from inference.networks import build_network
 from inference.normalisation import Normalisation
 from inference.segmentation_model import CLASS_CODES

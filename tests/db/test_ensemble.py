@@ -22,17 +22,17 @@ from db.errors import UsageError
 from db.registry import ModelRecord, list_models, load_model, model_by_name, retire_model
 from db.scenes import scene_by_product
 from inference.ensemble_command import ensemble
-from inference.exchange.export import export_model
-from inference.exchange.importing import import_model
+from inference.ensembles.ground import scenes_of_members
+from inference.ensembles.making import make_ensemble
+from inference.ensembles.mixture import TOLERANCE
 from inference.interpret import interpret
 from inference.model_commands import model_group
+from inference.models.exchange.export import export_model
+from inference.models.exchange.importing import import_model
 from inference.predict import predict_scene
 from inference.scene_checks import open_source
 from inference.segmentation_model import SegmentationModel, load_segmentation
 from inference.training.blocks import TEST, VALIDATION
-from inference.training.ensemble_ground import scenes_of_members
-from inference.training.ensembling import make_ensemble
-from inference.training.mixture import TOLERANCE
 from ingest.declaration import Statement
 from ingest.drawn_labels import LabelRequest
 from ingest.files import source_file

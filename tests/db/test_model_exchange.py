@@ -23,11 +23,11 @@ from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
 from db.registry import ModelRecord, NewModel, load_model, model_by_name, retire_model, store_model
-from inference.exchange.archive import KEY
-from inference.exchange.export import export_model
-from inference.exchange.importing import import_model
-from inference.exchange.scenes import scene_facts
 from inference.interpret import interpret
+from inference.models.exchange.archive import KEY
+from inference.models.exchange.export import export_model
+from inference.models.exchange.importing import import_model
+from inference.models.exchange.scenes import scene_facts
 from inference.segmentation_model import load_segmentation
 from lode import cli
 from tests.catalogue_rows import add_scene
@@ -180,7 +180,7 @@ _EXPORT_INTO_A_SMALL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from db.connection import connect
-from inference.exchange.export import export_model
+from inference.models.exchange.export import export_model
 if sys.argv[3] == "kill":
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

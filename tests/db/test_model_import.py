@@ -19,9 +19,9 @@ from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
 from db.registry import list_models, store_model
-from inference.exchange.archive import MAX_DEPTH, MAX_HEADER_BYTES, without_record
-from inference.exchange.export import export_model
-from inference.exchange.importing import MAX_FILE_BYTES, import_model
+from inference.models.exchange.archive import MAX_DEPTH, MAX_HEADER_BYTES, without_record
+from inference.models.exchange.export import export_model
+from inference.models.exchange.importing import MAX_FILE_BYTES, import_model
 from tests.conftest import copied_database
 from tests.db.model_files import (
     METRICS,

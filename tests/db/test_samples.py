@@ -30,12 +30,14 @@ from db.samples import (
 )
 from db.scenes import list_scenes, scene_by_id
 from inference.sample_commands import samples_group
-from inference.training.sample_counts import sample_truth
-from inference.training.sample_report import report_of
-from inference.training.sample_scenes import scene_groups
-from inference.training.sample_sets import build_sample_set
-from inference.training.sample_settings import SampleSettings
-from inference.training.split import scene_labels
+from inference.samples.counts import sample_truth
+from inference.samples.report import report_of
+from inference.samples.scenes import scene_groups
+from inference.samples.sets import build_sample_set
+from inference.samples.settings import SampleSettings
+from inference.scene_checks import source_of
+from inference.training.label_maps import label_map
+from inference.training.statistics import observed_labels
 from ingest.simulate.district import simulate_district
 from lode import cli
 from tests.catalogue_rows import add_mine, add_scene
@@ -112,7 +114,10 @@ def test_what_is_stored_is_what_the_labels_hold(district_conn: Connection[Any], 
         if sample.scene_id not in seen:
             scene = scene_by_id(conn, sample.scene_id)
             labels = labels_of_scene(conn, sample.scene_id)
-            drawn = scene_labels(conn, scene, scene.band_names)
+            every = label_map(
+                [each.land_class_code for each in labels], [each.geometry for each in labels], scene.grid
+            )
+            drawn = observed_labels(source_of(conn, scene, scene.band_names), every)
             drawn_of[sample.scene_id] = drawn
             ids_of[sample.scene_id] = np.array([each.label_id for each in labels])
             keys = np.array([0, *(each.label_id for each in labels)])[drawn.polygons]

@@ -20,9 +20,9 @@ from db.errors import UsageError
 from db.samples import Sample, list_sample_sets, samples_of_set
 from db.scenes import list_scenes
 from inference.sample_commands import samples_group
-from inference.training.sample_report import report_of
-from inference.training.sample_sets import build_sample_set
-from inference.training.sample_settings import SCENE, Fold, SampleSettings
+from inference.samples.report import report_of
+from inference.samples.sets import build_sample_set
+from inference.samples.settings import SCENE, Fold, SampleSettings
 from lode import cli
 from tests.conftest import copied_database
 from tests.ingest_files import some_pixels, write_tiff

@@ -11,7 +11,7 @@ import shapely
 from psycopg import Connection
 
 from db.scenes import list_scenes
-from inference.training.sample_scenes import scene_groups
+from inference.samples.scenes import scene_groups
 from tests.catalogue_rows import add_scene
 from tests.support import test_data
 

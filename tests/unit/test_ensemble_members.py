@@ -10,9 +10,9 @@ import pytest
 
 from db.errors import UsageError
 from db.registry import ModelRecord, StoredModel
-from inference.training.ensemble_members import check_members
-from inference.training.ensemble_report import result_lines
-from inference.training.ensembling import licence_of
+from inference.ensembles.making import licence_of
+from inference.ensembles.members import check_members
+from inference.ensembles.report import result_lines
 
 SPLIT = {"srid": 32645, "edge_m": 100.0, "blocks": [[1, 2, "train"], [2, 2, "validation"], [3, 2, "test"]]}
 SCENES = [{"product": "quarry", "version": 1, "scene_id": 4}, {"product": "pit", "version": 2, "scene_id": 9}]

@@ -13,17 +13,17 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from db.errors import UsageError
+from inference.ensembles.answers import MemberAnswers, member_answers
+from inference.ensembles.ground import agreed_parts, changed_labels
+from inference.ensembles.mixture import Mixture, equal_mixture, fit_mixture
 from inference.networks.ensemble import Ensemble
 from inference.networks.ensemble_member import Member
 from inference.predict import predict_scene
 from inference.segmentation_model import IGNORED, SegmentationModel
 from inference.training import mixture
 from inference.training.blocks import BlockGrid, LabelledPixels
-from inference.training.ensemble_ground import agreed_parts, changed_labels
 from inference.training.evaluation import evaluate
 from inference.training.label_maps import LabelMap
-from inference.training.member_answers import MemberAnswers, member_answers
-from inference.training.mixture import Mixture, equal_mixture, fit_mixture
 from inference.training.samples import TrainingScene
 from tests.unit.segmentation_models import PixelNetwork, model_of, noise, source_of_pixels
 

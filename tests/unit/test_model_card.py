@@ -12,11 +12,11 @@ import pytest
 from db.errors import UsageError
 from inference.evaluation.calibration import Bins, Calibration
 from inference.evaluation.stored import stored_calibration
-from inference.exchange.card import NO_LICENCE, escaped, model_card
-from inference.exchange.schema import SceneFacts
-from inference.exchange.weaknesses import weaknesses
-from inference.model_reliability import draw_stored_reliability
-from inference.model_report import report_lines
+from inference.models.exchange.card import NO_LICENCE, escaped, model_card
+from inference.models.exchange.schema import SceneFacts
+from inference.models.exchange.weaknesses import weaknesses
+from inference.models.reliability import draw_stored_reliability
+from inference.models.report import report_lines
 from tests.unit.stored_models import NAMES, TRAINED_AT, figures_of, metrics_of, record_of, training_of
 
 SCENES = [

@@ -13,11 +13,11 @@ import pytest
 
 from db.errors import UsageError
 from db.registry import ModelRecord
-from inference.model_comparison import compare
-from inference.model_comparison_report import comparison_csv, comparison_json, comparison_text, verdict
-from inference.model_figures import baseline_sentences, joined, table, width_of
-from inference.model_listing import COLUMNS, listing_csv, listing_json, listing_text
-from inference.model_report import report_json, report_lines, sparkline
+from inference.models.comparison import compare
+from inference.models.comparison_report import comparison_csv, comparison_json, comparison_text, verdict
+from inference.models.figures import baseline_sentences, joined, table, width_of
+from inference.models.listing import COLUMNS, listing_csv, listing_json, listing_text
+from inference.models.report import report_json, report_lines, sparkline
 from tests.unit.stored_models import (
     TRAINED_AT,
     block_confusions,

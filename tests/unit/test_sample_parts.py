@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.errors import UsageError
+from inference.samples.parts import best_split, deal, imbalance, parts_of_fold, parts_of_groups
+from inference.samples.pieces import Pieces
+from inference.samples.settings import Fold
 from inference.training.blocks import TEST, TRAIN, VALIDATION
-from inference.training.sample_parts import best_split, deal, imbalance, parts_of_fold, parts_of_groups
-from inference.training.sample_pieces import Pieces
-from inference.training.sample_settings import Fold
 
 
 def pieces_of(counts: np.ndarray, prefix: str = "scenes ") -> Pieces:

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from db.errors import UsageError
 from db.raster import Grid
-from inference.segmentation_model import CLASS_CODES
-from inference.training.blocks import TEST, TRAIN, VALIDATION, BlockGrid
-from inference.training.label_maps import LabelMap
-from inference.training.sample_balance import (
+from inference.samples.balance import (
     balance_warnings,
     balanced_windows,
     check_counts,
 )
-from inference.training.sample_leaks import Windows, close_pairs, outlines, without_leaks
-from inference.training.sample_parts import parts_of_groups
-from inference.training.sample_pieces import Pieces, grouped, joined_mines, pieces_of_scene
-from inference.training.sample_settings import SampleSettings
-from inference.training.sample_windows import Placed, place_windows
+from inference.samples.leaks import Windows, close_pairs, outlines, without_leaks
+from inference.samples.parts import parts_of_groups
+from inference.samples.pieces import Pieces, grouped, joined_mines, pieces_of_scene
+from inference.samples.settings import SampleSettings
+from inference.samples.windows import Placed, place_windows
+from inference.segmentation_model import CLASS_CODES
+from inference.training.blocks import TEST, TRAIN, VALIDATION, BlockGrid
+from inference.training.label_maps import LabelMap
 
 SRID = 32645
 TILE_PX = 32

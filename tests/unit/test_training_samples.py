@@ -9,9 +9,9 @@ import pytest
 from torch import nn
 
 from db.samples import Sample
+from inference.samples.ground import SampleGround
 from inference.training.blocks import TEST, TRAIN, VALIDATION, BlockGrid, LabelledPixels
 from inference.training.label_maps import LabelMap
-from inference.training.sample_ground import SampleGround
 from inference.training.samples import TrainingScene
 from inference.training.set_sampler import SetSampler
 from inference.training.statistics import training_normalisation

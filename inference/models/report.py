@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.registry import ModelRecord
-from inference.model_figures import (
+from inference.models.figures import (
     BASELINES,
     FEW_BLOCKS,
     MEANS,

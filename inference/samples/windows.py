@@ -10,9 +10,9 @@ import shapely
 from numpy.typing import NDArray
 
 from db.raster import Grid
+from inference.samples.leaks import Windows, close_pairs, without_leaks
+from inference.samples.pieces import Pieces
 from inference.training.blocks import SPLIT_NAMES
-from inference.training.sample_leaks import Windows, close_pairs, without_leaks
-from inference.training.sample_pieces import Pieces
 
 TRIES = 5
 """Places tried along each axis for a window that may be shifted and keep its labels."""

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from db.errors import UsageError
 from db.samples import SPLITS
+from inference.samples.pieces import Pieces
+from inference.samples.settings import Fold
 from inference.segmentation_model import CLASS_CODES
 from inference.training.blocks import TEST, TRAIN, VALIDATION
-from inference.training.sample_pieces import Pieces
-from inference.training.sample_settings import Fold
 from inference.training.split_search import SHARES, search_split
 
 FEW_GROUPS = 8

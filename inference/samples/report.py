@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from db.classes import list_classes
 from db.samples import SPLITS, Sample, SampleSet, count_lost_labels, polygons_of_set, samples_of_set
 from db.scenes import Scene, scene_by_id
-from inference.training.sample_leaks import Windows, close_pairs
+from inference.samples.leaks import Windows, close_pairs
 
 LEAKS_NAMED = 5
 """Leaking pairs that a warning names one by one."""

@@ -14,11 +14,11 @@ from psycopg.rows import TupleRow
 
 from db.errors import UsageError
 from db.registry import load_model
-from inference.exchange.archive import is_plain, sha256_of, with_record, without_record
-from inference.exchange.card import model_card
-from inference.exchange.content import content_of, model_from
-from inference.exchange.names import CARD_NAME, PARTIAL, WEIGHTS_NAME
-from inference.exchange.scenes import scene_facts
+from inference.models.exchange.archive import is_plain, sha256_of, with_record, without_record
+from inference.models.exchange.card import model_card
+from inference.models.exchange.content import content_of, model_from
+from inference.models.exchange.names import CARD_NAME, PARTIAL, WEIGHTS_NAME
+from inference.models.exchange.scenes import scene_facts
 
 
 @dataclass(frozen=True)

@@ -25,22 +25,22 @@ from db.samples import (
     store_sample_set,
 )
 from db.scenes import Scene
-from inference.scene_checks import source_of
-from inference.segmentation_model import CLASS_CODES
-from inference.training.blocks import BlockGrid, default_edge_m
-from inference.training.label_maps import LABEL_SRID, UNLABELLED, LabelMap, label_map
-from inference.training.sample_balance import balance_warnings, balanced_windows, check_counts
-from inference.training.sample_counts import count_samples
-from inference.training.sample_leaks import outlines
-from inference.training.sample_pieces import (
+from inference.samples.balance import balance_warnings, balanced_windows, check_counts
+from inference.samples.counts import count_samples
+from inference.samples.leaks import outlines
+from inference.samples.pieces import (
     Pieces,
     grouped,
     grouped_by_scene,
     joined_mines,
     pieces_of_scene,
 )
-from inference.training.sample_scenes import scene_groups
-from inference.training.sample_settings import BLOCK, MINE, SCENE, SampleSettings
+from inference.samples.scenes import scene_groups
+from inference.samples.settings import BLOCK, MINE, SCENE, SampleSettings
+from inference.scene_checks import source_of
+from inference.segmentation_model import CLASS_CODES
+from inference.training.blocks import BlockGrid, default_edge_m
+from inference.training.label_maps import LABEL_SRID, UNLABELLED, LabelMap, label_map
 from inference.training.scenes import Chosen, choose_scenes
 from inference.training.statistics import observed_labels
 

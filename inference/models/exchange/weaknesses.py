@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.registry import ModelRecord
-from inference.exchange.schema import SceneFacts
-from inference.model_figures import (
+from inference.models.exchange.schema import SceneFacts
+from inference.models.figures import (
     FEW_BLOCKS,
     baseline_sentences,
     best_baseline,

@@ -16,21 +16,21 @@ from db.classes import list_classes
 from db.connection import connect
 from db.registry import ModelRecord, NewModel, StoredModel, require_free_name
 from inference.device import choose_device, describe_device
+from inference.ensembles.answers import member_answers
+from inference.ensembles.ground import changed_labels, pixels_of_part, scenes_of_members
+from inference.ensembles.members import load_members
+from inference.ensembles.mixture import equal_mixture, fit_mixture
+from inference.ensembles.report import result_lines
 from inference.networks.ensemble import Ensemble, ensemble_options
 from inference.networks.ensemble_member import ENSEMBLE, Member, common_normalisation
 from inference.segmentation_model import SegmentationModel, on_device, ready_model
 from inference.training.baselines import majority_baseline, pixel_baseline
 from inference.training.blocks import TEST, VALIDATION
 from inference.training.calibrating import model_temperature
-from inference.training.ensemble_ground import changed_labels, pixels_of_part, scenes_of_members
-from inference.training.ensemble_members import load_members
-from inference.training.ensemble_report import result_lines
 from inference.training.evaluation import evaluate
 from inference.training.judging import figures_as_json, judge
 from inference.training.keeping import keep_model
-from inference.training.member_answers import member_answers
 from inference.training.metrics import SegmentationMetrics
-from inference.training.mixture import equal_mixture, fit_mixture
 from inference.training.samples import TrainingScene
 from inference.weights import weights_to_bytes
 

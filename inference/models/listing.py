@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.registry import ModelRecord
-from inference.model_figures import backbone_of, number, split_text, table
+from inference.models.figures import backbone_of, number, split_text, table
 
 COLUMNS = (
     "name",

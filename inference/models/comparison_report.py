@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from db.registry import ModelRecord
-from inference.model_comparison import NAMED, Difference, Pair
-from inference.model_figures import (
+from inference.models.comparison import NAMED, Difference, Pair
+from inference.models.figures import (
     FEW_BLOCKS,
     backbone_of,
     interval,

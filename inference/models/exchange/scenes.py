@@ -8,8 +8,8 @@ from psycopg.rows import TupleRow
 from db.errors import UsageError
 from db.registry import ModelRecord
 from db.scenes import scene_by_id
-from inference.exchange.content import facts_from
-from inference.exchange.schema import SceneFacts
+from inference.models.exchange.content import facts_from
+from inference.models.exchange.schema import SceneFacts
 
 
 def scene_facts(conn: Connection[TupleRow], record: ModelRecord) -> list[SceneFacts]:

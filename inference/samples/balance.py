@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from db.errors import UsageError
 from db.raster import Grid
 from db.samples import SPLITS
+from inference.samples.parts import ABSENT_COSTS, imbalance, parts_of_groups
+from inference.samples.pieces import Pieces
+from inference.samples.settings import SampleSettings
+from inference.samples.windows import Placed, place_windows
 from inference.segmentation_model import CLASS_CODES
-from inference.training.sample_parts import ABSENT_COSTS, imbalance, parts_of_groups
-from inference.training.sample_pieces import Pieces
-from inference.training.sample_settings import SampleSettings
-from inference.training.sample_windows import Placed, place_windows
 from inference.training.split_search import SHARES
 
 SPLITS_TRIED = 4

@@ -16,7 +16,7 @@ from db.errors import UsageError
 from db.registry import ModelRecord
 from inference.evaluation.bootstrap import Intervals, bootstrap_differences
 from inference.evaluation.figures import OF_ALL, WITHOUT_BACKGROUND
-from inference.model_figures import (
+from inference.models.figures import (
     MEANS,
     class_names,
     judged_classes,

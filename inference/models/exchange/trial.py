@@ -10,7 +10,7 @@ from torch import nn
 
 from db.errors import UsageError
 from db.registry import ModelRecord, NewModel, StoredModel
-from inference.exchange.archive import METADATA
+from inference.models.exchange.archive import METADATA
 from inference.networks import build_network
 from inference.segmentation_model import ready_model
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from db.errors import UsageError
 from db.registry import ModelRecord, NewModel
-from inference.exchange.archive import FORMAT
-from inference.exchange.schema import SceneFacts, checked
+from inference.models.exchange.archive import FORMAT
+from inference.models.exchange.schema import SceneFacts, checked
 
 
 def content_of(record: ModelRecord, scenes: Sequence[SceneFacts], weights_sha256: str) -> dict[str, Any]:

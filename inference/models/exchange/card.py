@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from db.registry import ModelRecord
-from inference.exchange.names import WEIGHTS_NAME
-from inference.exchange.schema import SceneFacts
-from inference.exchange.weaknesses import weaknesses
-from inference.model_figures import (
+from inference.models.exchange.names import WEIGHTS_NAME
+from inference.models.exchange.schema import SceneFacts
+from inference.models.exchange.weaknesses import weaknesses
+from inference.models.figures import (
     BASELINES,
     MEANS,
     SPLITS,

@@ -11,9 +11,9 @@ import pyproj
 from numpy.typing import NDArray
 
 from db.raster import Grid
+from inference.samples.leaks import box_distances
 from inference.training.blocks import BlockGrid, block_place
 from inference.training.label_maps import UNLABELLED, LabelMap
-from inference.training.sample_leaks import box_distances
 
 FEWEST_HOLDERS = 6
 """Mines are not joined where that leaves a class of both to fewer mines and blocks than this."""

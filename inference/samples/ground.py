@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from db.raster import Grid
 from db.samples import SPLITS, Sample, SampleSet
+from inference.samples.counts import sample_truth
 from inference.segmentation_model import IGNORED
 from inference.training.blocks import TRAIN
 from inference.training.label_maps import LabelMap
-from inference.training.sample_counts import sample_truth
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from db.labels import Label
 from db.samples import SPLITS, Sample
+from inference.samples.pieces import Pieces
+from inference.samples.windows import Placed
 from inference.segmentation_model import CLASS_CODES, IGNORED
 from inference.training.label_maps import UNLABELLED, LabelMap
-from inference.training.sample_pieces import Pieces
-from inference.training.sample_windows import Placed
 from inference.training.scenes import Chosen
 
 

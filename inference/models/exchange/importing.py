@@ -11,10 +11,10 @@ from psycopg.rows import TupleRow
 
 from db.errors import UsageError
 from db.registry import ModelRecord, model_by_name, require_free_name, store_model
-from inference.exchange.archive import sha256_of, without_record
-from inference.exchange.content import model_from
-from inference.exchange.names import PARTIAL, WEIGHTS_NAME
-from inference.exchange.trial import check_network
+from inference.models.exchange.archive import sha256_of, without_record
+from inference.models.exchange.content import model_from
+from inference.models.exchange.names import PARTIAL, WEIGHTS_NAME
+from inference.models.exchange.trial import check_network
 
 MAX_FILE_BYTES = 1_000_000_000
 """A value in PostgreSQL holds 1 GiB at most, and the weights are one."""

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from db.samples import near_scenes
 from db.scenes import Scene
-from inference.training.sample_pieces import BY_SCENE
+from inference.samples.pieces import BY_SCENE
 
 
 def scene_groups(conn: Connection[TupleRow], scenes: Sequence[Scene], gap_m: float) -> list[str]:

@@ -1,0 +1,1 @@
+"""Trained networks in the registry: told, compared, drawn, carried to another database."""
