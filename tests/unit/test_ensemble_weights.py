@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from db.errors import UsageError
+from inference.ensembles import mixture
 from inference.ensembles.answers import MemberAnswers, member_answers
 from inference.ensembles.ground import agreed_parts, changed_labels
 from inference.ensembles.mixture import Mixture, equal_mixture, fit_mixture
@@ -20,7 +21,6 @@ from inference.networks.ensemble import Ensemble
 from inference.networks.ensemble_member import Member
 from inference.predict import predict_scene
 from inference.segmentation_model import IGNORED, SegmentationModel
-from inference.training import mixture
 from inference.training.blocks import BlockGrid, LabelledPixels
 from inference.training.evaluation import evaluate
 from inference.training.label_maps import LabelMap

@@ -87,7 +87,7 @@ def split_file(file: bytes, what: str) -> tuple[dict[str, Any], memoryview]:
                 f"{what} is a pickle, as torch.save writes it, which could run anything: it is not opened. "
                 "Have the model exported with `lode model export`"
             )
-        raise UsageError(f"{what} is no safetensors file, or the end of it is missing: copy it again")
+        raise UsageError(f"{what} is no safetensors file, or the end of it is missing: bring it again")
     if length > MAX_HEADER_BYTES:
         raise UsageError(
             f"{what} has a header of {length:,} bytes: a model's is at most {MAX_HEADER_BYTES:,}, "

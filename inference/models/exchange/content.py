@@ -58,7 +58,7 @@ def model_from(content: Any, weights: bytes, what: str, *, name: str | None, wei
     if found.weights_sha256 != weights_sha256:
         raise UsageError(
             f"{what} is damaged: the SHA-256 of its weights is {weights_sha256}, the record says "
-            f"{found.weights_sha256}; copy it again"
+            f"{found.weights_sha256}; bring it again"
         )
     columns: dict[str, Any] = dict(content["record"])
     known = {each.name for each in fields(NewModel)}
