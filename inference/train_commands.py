@@ -151,6 +151,8 @@ def _options(texts: tuple[str, ...]) -> dict[str, Any]:
         name, is_said, value = text.partition("=")
         if not (is_said and name and value):
             raise UsageError(f"--option {text}: give NAME=VALUE, e.g. cot_position=backbone_out")
+        if name == "backbone":
+            raise UsageError(f"--option {text}: give the backbone as --backbone {value}")
         if name in options:
             raise UsageError(f"--option {name} is given twice: leave one out")
         try:

@@ -96,12 +96,12 @@ def judge(
         needed = truth != IGNORED
         if not needed.any():
             continue
-        keys = _keys(scene, part)
+        pixels = _Pixels(scene, part)
         lines = BoundaryStrips(codes, truth.shape[1])
         for strip in predict_scene(scene.source, model, overlap_px=overlap_px, needed=needed):
             rows = slice(strip.row, strip.row + strip.class_map.shape[0])
             lines.add(truth[rows], np.where(needed[rows], strip.class_map, np.uint8(IGNORED)))
-            blocks.add(truth[rows], strip.class_map, keys[rows])
+            blocks.add(*pixels.under(strip))
             served += _held_against(strip, truth[rows], model)
         boundary += lines.counts
         if model.temperature != 1:
@@ -118,12 +118,24 @@ def judge(
     )
 
 
-def _keys(scene: TrainingScene, part: int) -> NDArray[np.int64]:
-    """(height, width) key of the block of each labelled pixel of a part, 0 elsewhere."""
-    grid, chosen = scene.source.grid, scene.parts == part
-    keys = np.zeros((grid.height_px, grid.width_px), np.int64)
-    keys[scene.labelled.rows[chosen], scene.labelled.cols[chosen]] = scene.labelled.blocks[chosen]
-    return keys
+class _Pixels:
+    """The labelled pixels of one part of a scene, in rows from the top.
+
+    A map of their blocks would take eight bytes for every pixel of the scene, labelled or not.
+    """
+
+    def __init__(self, scene: TrainingScene, part: int) -> None:
+        chosen = np.flatnonzero(scene.parts == part)
+        chosen = chosen[np.argsort(scene.labelled.rows[chosen], kind="stable")]
+        self._rows, self._cols = scene.labelled.rows[chosen], scene.labelled.cols[chosen]
+        self._classes, self._blocks = scene.labelled.classes[chosen], scene.labelled.blocks[chosen]
+
+    def under(self, strip: PredictedStrip) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
+        """Class, answer and block of each pixel under a strip, three arrays (pixels,)."""
+        first, end = np.searchsorted(self._rows, (strip.row, strip.row + strip.class_map.shape[0]))
+        here = slice(first, end)
+        called = strip.class_map[self._rows[here] - strip.row, self._cols[here]]
+        return self._classes[here], called, self._blocks[here]
 
 
 def _held_against(strip: PredictedStrip, truth: NDArray[np.uint8], model: SegmentationModel) -> Calibration:

@@ -98,6 +98,14 @@ def test_a_sample_set_is_trained_on_with_its_own_split(prepared_url: str) -> Non
         material_of_model(conn, reading, model, model.band_names)
 
 
+def test_options_of_the_network_are_stored_with_it(prepared_url: str) -> None:
+    chosen = ("--option", "cot_position=backbone_out", "--option", "atrous_rates=[1,2,3]")
+    lode(prepared_url, "train", "segmentation", "--name", "placed", *chosen, *QUICK)
+    with connect(prepared_url) as conn:
+        options = model_by_name(conn, "placed").options
+    assert options == {"backbone": "small", "cot_position": "backbone_out", "atrous_rates": [1, 2, 3]}
+
+
 def test_seeds_can_share_a_split(prepared_url: str) -> None:
     for seed in ("4", "5"):
         shared = ("--split-seed", "1", "--seed", seed)
@@ -198,6 +206,10 @@ def test_bands_and_scenes_can_be_chosen(prepared_url: str) -> None:
         (("--name", "x", "--samples", "none", "--scene", "a"), "either --samples or --scene"),
         (("--name", "x", "--samples", "none", "--block-m", "9"), "either --samples or --block-m"),
         (("--name", "x", "--weights", "nowhere.safetensors"), "cannot be read"),
+        (("--name", "x", "--option", "cot_position=nowhere"), "unknown cot_position 'nowhere'"),
+        (("--name", "x", "--option", "colour=red"), "unknown option 'colour'"),
+        (("--name", "x", "--option", "backbone=small"), "--backbone small"),
+        (("--name", "x", "--option", "cot_position"), "give NAME=VALUE"),
         (("--name", "x", "--backbone", "huge"), "unknown backbone 'huge'"),
         (("--name", "x", "--block-m", "100000"), "no labels are left"),
         (("--name", "x", "--device", "tpu"), "device"),
