@@ -2,9 +2,10 @@
 
 Both classify the same scene with the same network (random weights), windows, overlap and batch size. Ours
 reads the scene in strips, blends windows and hands out finished rows; the peer takes the whole normalised
-scene and gives the blended logits of all of it, here with Gaussian weights. Each run is a process of its
-own, so that the memory told is its own: the highest resident size minus that before the scene was touched. Seconds are from the pixels to the class map, without start and imports. The two blend with
-other weights, so that class maps are alike but not equal; the share of equal pixels is told.
+scene and gives the blended logits of all of it, here with Gaussian weights. Each run is a process of its own,
+so that the memory told is its own: the highest resident size minus that before the scene was touched. Seconds
+are from the pixels to the class map, without start and imports. The two blend with other weights, so that
+class maps are alike but not equal; the share of equal pixels is told.
 
 Usage: python -m benchmarks.predict [--side-px 2048] [--tile-px 128] [--runs 3]
 """
