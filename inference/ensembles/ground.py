@@ -38,11 +38,11 @@ def scenes_of_members(
     band_sets = {tuple(record.band_names): record for record in members}
     for bands, record in band_sets.items():
         if set(bands) != set(band_names):
-            theirs = material_of_model(conn, reading, record, bands).scenes
-            scenes = [
-                replace(scene, parts=agreed_parts(scene, other))
-                for scene, other in zip(scenes, theirs, strict=True)
-            ]
+            # members may name the same scenes in another order
+            theirs = {
+                scene.product: scene for scene in material_of_model(conn, reading, record, bands).scenes
+            }
+            scenes = [replace(scene, parts=agreed_parts(scene, theirs[scene.product])) for scene in scenes]
     for part in (VALIDATION, TEST):
         if not pixels_of_part(scenes, part):
             raise UsageError(

@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from db.errors import UsageError
 from db.registry import ModelRecord, StoredModel, load_model, require_in_service
+from inference.models.exchange.importing import MAX_FILE_BYTES
 from inference.networks.ensemble_member import ENSEMBLE
 from inference.scene_checks import within_tolerance
 from inference.segmentation_model import SEGMENTATION
@@ -61,6 +62,12 @@ def check_members(members: Sequence[StoredModel]) -> None:
                 f"members {owner} and {one.record.name} are one network: their weights are the same to the "
                 "last byte. A model counts once in an ensemble, name one of them"
             )
+    size_bytes = sum(len(one.weights) for one in members)
+    if size_bytes > MAX_FILE_BYTES:
+        raise UsageError(
+            f"the weights of the members are together {size_bytes:,} bytes, a model is stored with at most "
+            f"{MAX_FILE_BYTES:,}: leave one out, or take members of smaller backbones"
+        )
 
 
 def _check_one(record: ModelRecord) -> None:

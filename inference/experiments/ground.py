@@ -108,7 +108,7 @@ def ground_of(conn: Connection[TupleRow], material: Material, sample_set: str | 
     digest = hashlib.sha256()
     for scene in material.scenes:
         for values in (scene.labelled.rows, scene.labelled.cols, scene.labelled.classes, scene.parts):
-            digest.update(np.ascontiguousarray(values).tobytes())
+            digest.update(np.ascontiguousarray(values).data)
     return Ground(
         scenes=tuple(
             {"product": scene.product, "version": scene.version, "scene_id": scene.scene_id}

@@ -105,7 +105,8 @@ def run_plan(
         report: takes lines of progress.
 
     Raises:
-        UsageError: a model of that name was trained otherwise; or what ends the experiment.
+        UsageError: a model of that name was trained otherwise, also where labels changed meanwhile; or what
+            ends the experiment.
 
     """
     models = finished_models(url, plan, name)
@@ -142,6 +143,8 @@ def run_plan(
             failures.append(Failure(row.network, seed, str(error) or type(error).__name__))
             report(f"{head} failed: {failures[-1].reason}")
             continue
+        # each training reads labels and scenes as they are when it begins, hours after the first
+        _require_planned(plan, models[row.network, seed], row, seed)
         progress.left.learn(row.network, time.monotonic() - begun)
         report(f"{head} done; {in_words(progress.left.estimate(progress.to_come))}")
     return Outcome(models, failures)
@@ -161,13 +164,17 @@ def finished_models(url: str, plan: Plan, name: str) -> dict[tuple[str, int], Mo
         record = stored.get(model_name(name, row, seed))
         if record is None:
             continue
-        if others := plan.differences(record, row, seed):
-            raise UsageError(
-                f"model {record.name!r} exists and was trained otherwise: {'; '.join(others[:3])}. "
-                "Begin anew with --fresh, or choose another --name"
-            )
+        _require_planned(plan, record, row, seed)
         found[row.network, seed] = record
     return found
+
+
+def _require_planned(plan: Plan, record: ModelRecord, row: Row, seed: int) -> None:
+    if others := plan.differences(record, row, seed):
+        raise UsageError(
+            f"model {record.name!r} exists and was trained otherwise: {'; '.join(others[:3])}. "
+            "Begin anew with --fresh, or choose another --name"
+        )
 
 
 def _checkpoint(folder: Path, network: str, seed: int) -> Path:

@@ -63,7 +63,8 @@ def figures_over_seeds(metrics: Sequence[Metrics]) -> dict[str, Any]:
             figure: over_seeds([_at(each, "by_class", key, figure) for each in metrics])
             for figure in OF_CLASSES
         }
-        for key, values in first.items()
+        # the database sorts keys in its own way
+        for key, values in sorted(first.items(), key=lambda item: int(item[1]["code"]))
     }
     return told
 

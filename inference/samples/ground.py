@@ -51,6 +51,15 @@ class SampleGround:
             for samples in self.samples
         ]
 
+    def pixels_when_made(self, split: str) -> int:
+        """Labelled pixels of a part when the set was made, each counted once."""
+        return sum(
+            sum(sample.own_class_pixels)
+            for samples in self.samples
+            for sample in samples
+            if sample.split == split
+        )
+
     def parts(self, scene: int, labels: LabelMap, label_ids: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(height, width): 0 training, 1 validation, 2 test, 255 where no sample counts a label.
 

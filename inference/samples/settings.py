@@ -10,6 +10,7 @@ from db.errors import UsageError
 from inference.training.settings import TrainingSettings
 
 MINE, BLOCK, SCENE = "mine", "block", "scene"
+MOST_SEED = (1 << 31) - 1
 FEWEST_FOLDS = 3
 """One for the test, one for validation, and one to train on."""
 
@@ -83,6 +84,8 @@ class SampleSettings:
     def __post_init__(self) -> None:
         """Refuse what no set can be made with."""
         TrainingSettings(tile_px=self.tile_px, seed=self.seed, block_m=self.block_m)
+        if self.seed > MOST_SEED:
+            raise UsageError(f"seed is {self.seed}: it must be at most {MOST_SEED}")
         if self.split_rule not in (None, MINE, BLOCK, SCENE):
             raise UsageError(f"split is {self.split_rule!r}: it must be mine, block or scene")
         if self.split_rule == SCENE and self.block_m is not None:

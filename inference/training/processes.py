@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.distributed import is_torchelastic_launched
 
 from db.errors import UsageError
 from inference.device import choose_device
+
+LONGEST_WAIT = timedelta(days=7)
+"""How long processes wait for each other: the first judges alone, on large ground for hours. Where one dies
+torchrun ends the others at once."""
 
 
 def training_device(name: str | None) -> torch.device:
@@ -51,7 +57,7 @@ def make_fabric(device: torch.device) -> Fabric:
             accelerator=accelerator,
             devices=local,
             num_nodes=world // local,
-            strategy="ddp",
+            strategy=DDPStrategy(timeout=LONGEST_WAIT),
             precision=precision,  # type: ignore[arg-type]
         )
     fabric.launch()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from db.errors import UsageError
 from db.registry import ModelRecord, NewModel, model_by_name, require_free_name
 from inference.device import describe_device
 from inference.networks import build_network
+from inference.samples.ground import SampleGround
 from inference.segmentation_model import CLASS_CODES, SEGMENTATION, SegmentationModel, on_device
 from inference.training.baselines import majority_baseline, pixel_baseline
 from inference.training.blocks import SPLIT_NAMES, TEST, TRAIN, Split
@@ -158,7 +159,8 @@ def _train(
     options = {"backbone": settings.chosen_backbone, **settings.options}
     tile_px = _tile_px(settings, material)
     mapped_codes = tuple(int(code) for code in np.flatnonzero(material.counts[TRAIN]))
-    with torch.random.fork_rng():
+    # named, or each process would begin to work on every GPU there is
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         network = build_network(
             settings.architecture, in_channels=len(chosen.band_names), classes=len(CLASS_CODES), **options
@@ -253,6 +255,20 @@ def _named_counts(counts: NDArray[np.int64], names: dict[int, str]) -> dict[str,
     }
 
 
+def _changes(material: Material, ground: SampleGround) -> Iterator[str]:
+    """What became of a sample set since it was made; its windows stay where they are."""
+    old = [scene.product for scene in material.chosen.scenes if scene.superseded_by is not None]
+    if old:
+        yield f"newer versions replaced the scenes {', '.join(old)}: build the samples again to use them"
+    for part, row in zip(SPLIT_NAMES, material.counts, strict=True):
+        then, now = ground.pixels_when_made(part), int(row.sum())
+        if then != now:
+            yield (
+                f"{part}: {now:,} labelled pixels, {then:,} when the samples were made; labels have changed "
+                "since, or other bands have data elsewhere"
+            )
+
+
 def _tell(
     material: Material,
     names: dict[int, str],
@@ -274,6 +290,8 @@ def _tell(
         held = [sample.split for samples in ground.samples for sample in samples]
         split = ", ".join(f"{held.count(name)} {name}" for name in SPLIT_NAMES)
         report.line(f"samples of {ground.name}: {split}")
+        for line in _changes(material, ground):
+            report.line(line)
     for code in CLASS_CODES:
         counts = [int(count) for count in material.counts[:, code]]
         if sum(counts) and not all(counts):

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from inference.normalisation import Normalisation
 from inference.segmentation_model import IGNORED
-from inference.training.blocks import TRAIN
 from inference.training.samples import TrainingScene, WindowSampler
 
 
@@ -46,9 +45,8 @@ class SetSampler(WindowSampler):
             for top, left, bottom, right in here.tolist()
         ]
         counts = np.zeros((len(self._boxes), 256), np.int64)
-        truths = [scene.truth(TRAIN) for scene in scenes]
         for place, (number, rows, cols) in enumerate(self._boxes):
-            counts[place] = np.bincount(truths[number][rows, cols].ravel(), minlength=256)
+            counts[place] = np.bincount(self._truths[number][rows, cols].ravel(), minlength=256)
         counts[:, IGNORED] = 0
         self._sums = counts[:, list(codes)].cumsum(axis=0)
         if not self._boxes or not self._sums[-1].all():

@@ -16,6 +16,7 @@ LOSSES = (CROSS_ENTROPY, FOCAL)
 
 _AT_LEAST = {
     "tile_px": 32,
+    "overlap_px": 0,
     "epochs": 1,
     "batch_size": 2,
     "seed": 0,
@@ -90,6 +91,11 @@ class TrainingSettings:
                 raise UsageError(f"{name} is {value}: it must be at least {minimum}")
         if self.tile_px is not None and self.tile_px % 16:
             raise UsageError(f"tile_px is {self.tile_px}: it must be a multiple of 16, the network's stride")
+        if self.tile_px is not None and self.overlap_px is not None and self.overlap_px >= self.tile_px:
+            raise UsageError(
+                f"overlap_px is {self.overlap_px}: it must be at most {self.tile_px - 1}, or windows of "
+                f"{self.tile_px} px never move on"
+            )
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):

@@ -88,7 +88,7 @@ def fit(
     steps = max(1, math.ceil(windows_per_epoch * settings.repeats / settings.batch_size))
     file = None
     if checkpoint is not None:
-        identity = _identity(model, scenes, settings, windows_per_epoch, fabric.world_size)
+        identity = _identity(model, scenes, settings, windows_per_epoch, fabric.world_size, boxes)
         file = CheckpointFile(checkpoint, identity)
     gpus = [model.device] if model.device.type == "cuda" else []
     with (
@@ -129,18 +129,22 @@ def _identity(
     settings: TrainingSettings,
     windows_per_epoch: int,
     processes: int,
+    boxes: Sequence[NDArray[np.int64]] | None,
 ) -> dict[str, Any]:
     """What makes a training this one: a checkpoint of another must not be gone on with."""
-    labels = hashlib.sha256()
+    labels, windows = hashlib.sha256(), hashlib.sha256()
     for scene in scenes:
         for values in (scene.labelled.rows, scene.labelled.cols, scene.labelled.classes, scene.parts):
-            labels.update(np.ascontiguousarray(values).tobytes())
+            labels.update(np.ascontiguousarray(values).data)
+    for here in boxes or ():
+        windows.update(repr(here.tolist()).encode())
     return {
         "settings": settings.as_json(),
         "windows_per_epoch": windows_per_epoch,
         "processes": processes,
         "scenes": [scene.product for scene in scenes],
         "labels": labels.hexdigest(),
+        "windows": None if boxes is None else windows.hexdigest(),
         "bands": model.band_names,
         "classes": model.mapped_codes,
         "normalisation": model.normalisation.as_json(),

@@ -19,11 +19,12 @@ from psycopg import Connection
 from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
-from db.registry import ModelRecord, list_models, load_model, model_by_name, retire_model
+from db.registry import ModelRecord, StoredModel, list_models, load_model, model_by_name, retire_model
 from db.scenes import scene_by_product
 from inference.ensemble_command import ensemble
 from inference.ensembles.ground import scenes_of_members
 from inference.ensembles.making import make_ensemble
+from inference.ensembles.members import check_members
 from inference.ensembles.mixture import TOLERANCE
 from inference.interpret import interpret
 from inference.model_commands import model_group
@@ -40,7 +41,8 @@ from ingest.labels import ingest_labels
 from ingest.requests import FeatureRequest
 from ingest.scene import ingest_scene
 from tests.conftest import copied_database
-from tests.fields import CODES, COLLAR_PX, train, write_labels, write_scene
+from tests.fields import CODES, COLLAR_PX, FIELD_PX, train, write_labels, write_scene
+from tests.ingest_files import some_pixels, write_tiff
 
 CPU = torch.device("cpu")
 
@@ -271,6 +273,35 @@ def test_ground_is_that_of_the_members(prepared: Prepared) -> None:
     pixels = records[0].training["pixels"]
     for part, name in ((VALIDATION, "validation"), (TEST, "test")):
         assert sum(int((scene.parts == part).sum()) for scene in scenes) == sum(pixels[name].values())
+
+
+def test_members_may_have_named_their_scenes_in_another_order(changeable: str, tmp_path: Path) -> None:
+    """Parts are held against each other scene by scene, whichever scene a member names first."""
+    with connect(changeable) as conn:
+        pixels = some_pixels(4, FIELD_PX, FIELD_PX // 2)
+        pixels[:, : FIELD_PX // 2] = 0
+        path = write_tiff(tmp_path / "half.tif", pixels, nodata=0)
+        statement = Statement(sensor="gf2_pms", acquired_on=date(2021, 7, 1), product="half")
+        ingest_scene(conn, source_file(path), statement)
+        conn.execute("update lode.label set scene_id = null")  # they hold for both scenes
+        conn.commit()
+        here = [
+            {"product": name, "version": 1, "scene_id": scene_by_product(conn, name).scene_id}
+            for name in ("fields", "half")
+        ]
+        a, b = (model_by_name(conn, name) for name in ("a", "b"))
+        first = replace(a, training=a.training | {"scenes": here})
+        alike, turned = (replace(b, training=b.training | {"scenes": s}) for s in (here, here[::-1]))
+        check_members([StoredModel(first, b"a", "a"), StoredModel(turned, b"b", "b")])
+        with connect(changeable, autocommit=True) as reading:
+            expected, found = (
+                scenes_of_members(conn, reading, [first, other], first.band_names)
+                for other in (alike, turned)
+            )
+    assert [scene.product for scene in found] == ["fields", "half"]
+    for one, other in zip(found, expected, strict=True):
+        assert (other.parts == VALIDATION).any()
+        np.testing.assert_array_equal(one.parts, other.parts)
 
 
 # ---- what is refused

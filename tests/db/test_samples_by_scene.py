@@ -23,6 +23,8 @@ from inference.sample_commands import samples_group
 from inference.samples.report import report_of
 from inference.samples.sets import build_sample_set
 from inference.samples.settings import SCENE, Fold, SampleSettings
+from inference.training.segmentation import TrainingReport, train_segmentation
+from inference.training.settings import TrainingSettings
 from lode import cli
 from tests.conftest import copied_database
 from tests.ingest_files import some_pixels, write_tiff
@@ -184,3 +186,38 @@ def test_all_windows_of_two_parts_are_of_two_places(places_conn: Connection[Any]
         split_of.setdefault(a.group_key, a.split)
         assert (a.group_key == b.group_key) <= (a.split == b.split)
     assert len(split_of) == len(GROUPS)
+
+
+def test_training_tells_what_became_of_a_set_since_it_was_made(places_url: str, tmp_path: Path) -> None:
+    """Labels drawn on a scene go to its newer version, and the set still names the older one."""
+    with connect(places_url) as conn:
+        found = build_sample_set(conn, "set", by_scene())
+        samples = samples_of_set(conn, found.sample_set_id)
+        parts = parts_by_product(conn, samples)
+        conn.commit()
+    product, srid, east_m = next(site for site in SITES if site[0] != "d" and parts[site[0]] == {"train"})
+    settings = TrainingSettings(
+        architecture="deeplabv3plus", backbone="small", epochs=1, windows_per_epoch=8, batch_size=4
+    )
+
+    def told(name: str) -> str:
+        lines: list[str] = []
+        report = TrainingReport(lines.append, lambda _epoch: None)
+        train_segmentation(places_url, name, settings, sample_set="set", device_name="cpu", report=report)
+        return "\n".join(lines)
+
+    assert "newer versions" not in (before := told("before"))
+    assert "when the samples were made" not in before
+    x, y = pyproj.Transformer.from_crs(4326, srid, always_xy=True).transform(LON, LAT)
+    corner = Affine(10.0, 0.0, round(x + east_m, -1), 0.0, -10.0, round(y, -1))
+    pixels = some_pixels(4, EDGE_PX, EDGE_PX, seed=77)
+    path = write_tiff(tmp_path / f"{product}.tif", pixels, crs=f"EPSG:{srid}", transform=corner)
+    day = f"202{[site[0] for site in SITES].index(product)}-06-01"
+    lode(places_url, "ingest", "scene", path, "--sensor", "gf2_pms", "--acquired-on", day,
+         "--bands", "blue,green,red,nir")  # fmt: skip
+    after = told("after")
+    assert f"newer versions replaced the scenes {product}: build the samples again" in after
+    then = sum(sum(sample.own_class_pixels) for sample in samples if sample.split == "train")
+    now = then - EDGE_PX**2
+    assert f"train: {now:,} labelled pixels, {then:,} when the samples were made" in after
+    assert "test: " not in after

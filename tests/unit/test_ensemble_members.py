@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -89,6 +90,13 @@ def test_members_that_do_not_go_together_are_refused(other: StoredModel, message
         check_members([stored("a"), other])
     with pytest.raises(UsageError):
         check_members([other, stored("a")])
+
+
+def test_members_that_are_too_large_together_are_refused_before_hours_of_judging() -> None:
+    half = [replace(stored(name), weights=bytes(500_000_000)) for name in ("a", "b")]
+    check_members(half)
+    with pytest.raises(UsageError, match=r"together 1,000,000,001 bytes, .* at most 1,000,000,000"):
+        check_members([half[0], replace(half[1], weights=bytes(500_000_001))])
 
 
 # ---- what is said and stored

@@ -342,6 +342,7 @@ def test_what_no_set_can_be_made_of_is_refused() -> None:
         ({"gap_m": float("nan")}, "0 or more metres"),
         ({"split_rule": "year"}, "mine, block or scene"),
         ({"fewest_px": 0}, "at least 1"),
+        ({"seed": 1 << 31}, "seed is 2147483648: it must be at most 2147483647"),
         ({"block_m": 0.0}, "positive"),
         ({"seed": -1}, "at least 0"),
     ):

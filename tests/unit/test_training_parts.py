@@ -233,6 +233,8 @@ def test_splits_are_masks_without_gaps() -> None:
         ({"batch_size": 1}, "batch_size is 1"),
         ({"block_m": -5.0}, "block_m is -5.0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"overlap_px": -1}, "overlap_px is -1"),
+        ({"tile_px": 64, "overlap_px": 64}, "overlap_px is 64: it must be at most 63"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict[str, float], message: str) -> None:

@@ -45,6 +45,39 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     assert (tmp_path / "weights").stat().st_size > 10_000
 
 
+WAITING = """
+import datetime, sys, time
+import torch
+from inference.training import processes
+assert processes.LONGEST_WAIT > datetime.timedelta(days=1)
+processes.LONGEST_WAIT = datetime.timedelta(seconds=float(sys.argv[1]))
+fabric = processes.make_fabric(torch.device("cpu"))
+if fabric.global_rank == 0:
+    time.sleep(4)  # as if it judged
+try:
+    fabric.barrier()
+except RuntimeError:
+    print("did not wait", flush=True)
+"""
+
+
+def test_the_others_wait_as_long_as_told_while_the_first_judges(tmp_path: Path) -> None:
+    """Days, not the half hour that is usual: told to wait a second, they give up."""
+    program = tmp_path / "waiting.py"
+    program.write_text(WAITING)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         str(program), "1"],
+        cwd=REPOSITORY,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert "did not wait" in done.stdout, done.stderr[-2000:]
+
+
 def test_one_process_is_the_first() -> None:
     assert is_first_process()
     assert training_device("cpu") == torch.device("cpu")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from db.errors import UsageError
@@ -115,6 +116,22 @@ def test_a_full_disk_stops_the_training_and_room_lets_it_go_on(tmp_path: Path) -
         trained(settings, nn.Conv2d(2, 8, 1), checkpoint=path)
     with pytest.raises(UsageError, match=r"another training: settings\.epochs was 2, is 3"):
         trained(replace(settings, epochs=3), network, checkpoint=path)
+
+
+def test_a_checkpoint_of_other_windows_is_refused(tmp_path: Path) -> None:
+    """A sample set made anew may hold the same labels in windows that lie elsewhere."""
+    places = np.array([(row, col) for row in range(0, 192, 32) for col in range(0, 192, 32)])
+    boxes = np.column_stack((places, places + 32))
+
+    def of_windows(windows: NDArray[np.int64]) -> None:
+        scenes, model, pixels = small_task()
+        one = replace(QUICK, epochs=1)
+        fit(model, scenes, pixels, one, 8, lambda _: None, boxes=[windows], checkpoint=tmp_path / "run")
+
+    of_windows(boxes)
+    of_windows(boxes)
+    with pytest.raises(UsageError, match="another training: windows was"):
+        of_windows(boxes[1:])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from db.errors import UsageError
+from inference.evaluation.figures import OF_ALL
 
 MAX_BANDS = 2000
 MAX_OPTION = 100_000
@@ -104,6 +105,7 @@ class _Probabilities(_Loose):
     pixels: Count = 0
     ece: Share | None = None
     overconfidence: float | None = None
+    mean_classwise_ece: Share | None = None
     reliability: list[_Bin] = []
 
 
@@ -129,6 +131,13 @@ class _Intervals(_Loose):
     resamples: Count = 0
     level: Share = 0.95
     by_class: dict[str, dict[str, _Interval]] = {}
+
+    @model_validator(mode="after")
+    def _of_all(self) -> _Intervals:
+        for figure in OF_ALL:
+            if (found := (self.model_extra or {}).get(figure)) is not None:
+                _Interval.model_validate(found)
+        return self
 
 
 class _Block(_Loose):
@@ -175,9 +184,13 @@ class _Split(_Loose):
     blocks: list[Annotated[list[int | str], Field(min_length=3, max_length=3)]] = []
 
 
+class _Settings(_Loose):
+    augmentation: dict[str, bool | float] | None = None
+
+
 class _Training(_Loose):
     processing_level: Word
-    settings: dict[str, Any] = {}
+    settings: _Settings | None = None
     scenes: list[_Scene] = []
     members: list[_Member] = []
     split: _Split | None = None
