@@ -116,9 +116,16 @@ def _run(
     size_px: int,
     **chosen: Any,
 ) -> None:
+    from torch.distributed import is_torchelastic_launched
+
     from inference.experiments.experiment import Request, run_experiment
     from inference.experiments.table import with_spread
 
+    if is_torchelastic_launched():
+        raise UsageError(
+            "an experiment trains one network after the other in one process: start it without torchrun, and "
+            "give a GPU with --device"
+        )
     is_simulated = not chosen["products"] and chosen["sample_set"] is None
     request = Request(
         experiment=experiment,

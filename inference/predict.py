@@ -110,7 +110,7 @@ def predict_scene(
         if progress is not None:
             progress(done, len(plan))
 
-    with prefetched(_read_bands(source, plan, model.normalisation)) as bands:
+    with prefetched(_read_bands(source, plan, model.normalisation, needed)) as bands:
         for band in bands:
             valid_rows.append(plan.rows[band.number], band.valid)
             for window in _windows_of(plan, band.number):
@@ -128,13 +128,26 @@ def predict_scene(
                 yield _strip(taken, valid_rows, model, with_probabilities)
 
 
-def _read_bands(source: SceneSource, plan: WindowPlan, normalisation: Normalisation) -> Iterator[_Band]:
-    """Bands of windows from the top; rows shared with the band above are not read again."""
+def _read_bands(
+    source: SceneSource, plan: WindowPlan, normalisation: Normalisation, needed: NDArray[np.bool_] | None
+) -> Iterator[_Band]:
+    """Bands of windows from the top; rows shared with the band above are not read again.
+
+    A band without a needed pixel is not read, and counts as not observed.
+    """
     tile_px = plan.tile_px
     pixels: NDArray[np.float32] | None = None
     valid: NDArray[np.bool_] | None = None
     end = 0  # rows read so far
     for number, row in enumerate(plan.rows):
+        if needed is not None and not needed[row : row + tile_px].any():
+            pixels, valid, end = None, None, row + tile_px
+            height, width = min(tile_px, plan.height_px), plan.width_px
+            nothing = np.zeros((len(source.bands), tile_px, max(width, tile_px)), np.float32)
+            yield _Band(number, nothing, np.zeros((height, width), bool))
+            continue
+        if pixels is None:
+            end = row
         fresh_end = min(row + tile_px, plan.height_px)
         fresh, fresh_valid = source.read_normalised(end, 0, fresh_end - end, plan.width_px, normalisation)
         if pixels is not None and valid is not None:

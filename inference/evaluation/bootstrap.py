@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inference.evaluation.figures import OF_ALL, OF_CLASSES, confusion_figures
 from inference.segmentation_model import IGNORED
-from inference.training.metrics import confusion_matrix
+from inference.training.metrics import confusion_matrix, or_null
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -62,7 +62,7 @@ class Intervals:
 
         def interval(figure: str, place: tuple[int, ...]) -> dict[str, float | None]:
             ends = {"value": self.value, "low": self.low, "high": self.high, "known": self.known}
-            return {name: _or_null(float(values[figure][place])) for name, values in ends.items()}
+            return {name: or_null(float(values[figure][place])) for name, values in ends.items()}
 
         by_class = {
             names[code]: {figure: interval(figure, (place,)) for figure in OF_CLASSES}
@@ -223,7 +223,3 @@ def _intervals(
         low[name], high[name] = ends
     resamples = len(next(iter(drawn.values())))
     return Intervals(codes, blocks, resamples, level, value, low, high, known)
-
-
-def _or_null(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from db.errors import UsageError
 from inference.segmentation_model import IGNORED
-from inference.training.metrics import BACKGROUND
+from inference.training.metrics import BACKGROUND, or_null
 
 DEFAULT_TOLERANCE_PX = 2.0
 
@@ -106,13 +106,13 @@ class BoundaryCounts:
         by_class = {
             names[code]: {"code": code}
             | {f"{name}_px": int(values[place]) for name, values in counts.items()}
-            | {name: _or_null(values[place]) for name, values in figures.items()}
+            | {name: or_null(values[place]) for name, values in figures.items()}
             for place, code in enumerate(self.codes)
         }
         return {
             "tolerance_px": self.tolerance_px,
-            "mean_f1": _or_null(self.mean_f1),
-            "mean_f1_without_background": _or_null(self.mean_f1_without_background),
+            "mean_f1": or_null(self.mean_f1),
+            "mean_f1_without_background": or_null(self.mean_f1_without_background),
             "by_class": by_class,
         }
 
@@ -277,7 +277,3 @@ def _tally(kinds: NDArray[np.uint8], codes: Sequence[int]) -> NDArray[np.int64]:
 def _mean(values: NDArray[np.float64]) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
-
-
-def _or_null(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

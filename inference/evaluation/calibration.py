@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.segmentation_model import IGNORED
+from inference.training.metrics import or_null
 
 BINS = 15
 
@@ -144,8 +145,8 @@ class Calibration:
                 "low": place / self.bins,
                 "high": (place + 1) / self.bins,
                 "pixels": int(pooled.pixels[0, place]),
-                "probability": _or_null(pooled.mean_probability[0, place]),
-                "hit_rate": _or_null(pooled.hit_rate[0, place]),
+                "probability": or_null(pooled.mean_probability[0, place]),
+                "hit_rate": or_null(pooled.hit_rate[0, place]),
             }
             for place in range(self.bins)
         ]
@@ -160,16 +161,16 @@ class Calibration:
         by_class = {
             names[code]: {
                 "code": code,
-                "ece_of_called": _or_null(self.ece_of_called[place]),
-                "classwise_ece": _or_null(self.classwise_ece[place]),
+                "ece_of_called": or_null(self.ece_of_called[place]),
+                "classwise_ece": or_null(self.classwise_ece[place]),
             }
             for place, code in enumerate(self.codes)
         }
         return {
             "pixels": self.pixels,
-            "ece": _or_null(self.ece),
-            "overconfidence": _or_null(self.overconfidence),
-            "mean_classwise_ece": _or_null(self.mean_classwise_ece),
+            "ece": or_null(self.ece),
+            "overconfidence": or_null(self.overconfidence),
+            "mean_classwise_ece": or_null(self.mean_classwise_ece),
             "by_class": by_class,
             "reliability": self.table(),
         }
@@ -239,7 +240,3 @@ def _ratio(part: NDArray[Any], pixels: NDArray[np.int64]) -> NDArray[np.float64]
     ratios = np.full(part.shape, np.nan)
     np.divide(part, pixels, out=ratios, where=pixels > 0)
     return ratios
-
-
-def _or_null(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

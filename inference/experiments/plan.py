@@ -14,6 +14,7 @@ from inference.experiments.files import write_text
 from inference.experiments.ground import Ground
 from inference.experiments.presets import Preset, preset_by_name
 from inference.experiments.rows import Row
+from inference.training.differences import differences
 from inference.training.settings import TrainingSettings
 
 PLAN_FILE = "plan.json"
@@ -124,19 +125,6 @@ def open_plan(folder: Path, plan: Plan, name: str, taken: Collection[str], *, is
     return chosen
 
 
-def differences(found: Any, wanted: Any, name: str = "") -> list[str]:
-    """What differs between two values of JSON, in words."""
-    if found == wanted:
-        return []
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        return [
-            line
-            for key in sorted(found.keys() | wanted.keys())
-            for line in differences(found.get(key), wanted.get(key), f"{name}.{key}" if name else key)
-        ]
-    return [f"{name} was {_short(found)}, is {_short(wanted)}"]
-
-
 def _stored(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
@@ -153,8 +141,3 @@ def _stored(path: Path) -> dict[str, Any] | None:
 def _plain(value: Any) -> Any:
     """The value as it comes back from JSON: tuples are lists there."""
     return json.loads(json.dumps(value))
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -95,10 +95,10 @@ class SampleGround:
         return inside
 
     def as_json(self) -> dict[str, Any]:
-        """For the registry: the set's name and the SHA-256 of where its windows lie."""
+        """For the registry: the set's name and the SHA-256 of its windows and of the labels that count."""
         places = [
-            [number, *_box(sample), sample.split]
-            for number, samples in enumerate(self.samples)
+            [sample.scene_id, *_box(sample), sample.split, sample.label_ids]
+            for samples in self.samples
             for sample in samples
         ]
         return {"sample_set": self.name, "digest": hashlib.sha256(json.dumps(places).encode()).hexdigest()}

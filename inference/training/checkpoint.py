@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from db.errors import UsageError
 from inference.networks import load_state
+from inference.training.differences import differences
 
 FORMAT = "lode training checkpoint 1"
 PART, LOCK = ".part", ".lock"
@@ -134,10 +135,10 @@ class CheckpointFile:
             ) from error
         if not is_ours:
             raise UsageError(f"{self.path} was written by another version: remove it to train anew")
-        differences = _differences(found, self._identity)
-        if differences:
+        differing = differences(found, self._identity)
+        if differing:
             raise UsageError(
-                f"the checkpoint {self.path} belongs to another training: {'; '.join(differences[:3])}. "
+                f"the checkpoint {self.path} belongs to another training: {'; '.join(differing[:3])}. "
                 "Train with what it was begun with, or choose another file"
             )
         return saved
@@ -203,24 +204,6 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, saved: Saved) -> None:
                     raise UsageError("the checkpoint's optimiser belongs to another network: train anew")
                 state[place][key] = torch.empty_like(parameter).copy_(value)
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-
-
-def _differences(found: Any, wanted: Any, name: str = "") -> list[str]:
-    """What differs between two values of JSON, in words."""
-    if found == wanted:
-        return []
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        return [
-            line
-            for key in sorted(found.keys() | wanted.keys())
-            for line in _differences(found.get(key), wanted.get(key), f"{name}.{key}" if name else key)
-        ]
-    return [f"{name} was {_short(found)}, is {_short(wanted)}"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _beside(path: Path, ending: str) -> Path:

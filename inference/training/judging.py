@@ -21,7 +21,7 @@ from inference.evaluation.figures import OF_ALL, confusion_figures
 from inference.predict import PROBABILITY_STEPS, PredictedStrip, predict_scene
 from inference.segmentation_model import IGNORED, SegmentationModel
 from inference.training.blocks import block_place
-from inference.training.metrics import SegmentationMetrics
+from inference.training.metrics import SegmentationMetrics, or_null
 from inference.training.samples import TrainingScene
 
 
@@ -70,7 +70,7 @@ class Judgement:
 def figures_as_json(metrics: SegmentationMetrics, names: Mapping[int, str]) -> dict[str, Any]:
     """All that a confusion matrix says, for the registry: per class, means with and without background."""
     means = {name: float(confusion_figures(metrics.confusion, metrics.codes)[name]) for name in OF_ALL}
-    told = {name: None if np.isnan(value) else value for name, value in means.items()}
+    told = {name: or_null(value) for name, value in means.items()}
     return metrics.as_json(names) | told
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
 from db.connection import connect, retrying
-from db.registry import ModelRecord, NewModel, model_by_name, store_model
+from db.errors import UsageError
+from db.registry import ModelRecord, NewModel, load_model, model_by_name, store_model
 
 
 def keep_model(url: str, new: NewModel, report: Callable[[str], None]) -> ModelRecord:
@@ -24,11 +28,23 @@ def keep_model(url: str, new: NewModel, report: Callable[[str], None]) -> ModelR
         UsageError: the name was taken meanwhile.
 
     """
+    tried = False
 
     def once() -> ModelRecord:
+        nonlocal tried
         with connect(url, application_name="lode train") as conn:
-            store_model(conn, new)
-            conn.commit()
+            # a connection that was lost at the commit does not tell whether it came about
+            if not (tried and _is_stored(conn, new)):
+                tried = True
+                store_model(conn, new)
+                conn.commit()
             return model_by_name(conn, new.name)
 
     return retrying(once, report=report)
+
+
+def _is_stored(conn: Connection[TupleRow], new: NewModel) -> bool:
+    try:
+        return load_model(conn, new.name).weights == new.weights
+    except UsageError:
+        return False

@@ -111,14 +111,14 @@ class SegmentationMetrics:
         pixels = self.confusion.sum(axis=1)
         by_class = {
             names[code]: {"code": code, "pixels": int(pixels[place])}
-            | {figure: _or_null(values[place]) for figure, values in columns.items()}
+            | {figure: or_null(values[place]) for figure, values in columns.items()}
             for place, code in enumerate(self.codes)
         }
         return {
             "pixels": int(self.confusion.sum()),
-            "overall_accuracy": _or_null(self.overall_accuracy),
-            "mean_iou": _or_null(self.mean_iou),
-            "mean_iou_without_background": _or_null(self.mean_iou_without_background),
+            "overall_accuracy": or_null(self.overall_accuracy),
+            "mean_iou": or_null(self.mean_iou),
+            "mean_iou_without_background": or_null(self.mean_iou_without_background),
             "by_class": by_class,
             "class_codes": list(self.codes),
             "confusion": self.confusion.tolist(),
@@ -130,5 +130,6 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _or_null(value: float) -> float | None:
+def or_null(value: float) -> float | None:
+    """A figure for JSON, which knows no NaN."""
     return None if np.isnan(value) else float(value)

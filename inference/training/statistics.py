@@ -18,6 +18,8 @@ from inference.training.samples import TrainingScene
 
 CHUNK_PX = 256
 SAMPLES_PER_CHUNK = 4096
+MOST_VALUES = 50_000_000
+"""Values of all bands and scenes together that statistics are taken of."""
 
 
 def observed_labels(source: SceneSource, labels: LabelMap) -> LabelMap:
@@ -41,8 +43,12 @@ def training_normalisation(
         UsageError: the training ground holds no pixel with data, a band is constant.
 
     """
+    chunks = sum(1 for scene in scenes for _ in _chunks(scene.truth(TRAIN) != IGNORED))
+    most = min(SAMPLES_PER_CHUNK, max(1, MOST_VALUES // max(chunks * len(band_names), 1)))
     samples = [
-        part for number, scene in enumerate(scenes) if (part := _sampled(number, scene, ground, rng)).size
+        part
+        for number, scene in enumerate(scenes)
+        if (part := _sampled(number, scene, ground, most, rng)).size
     ]
     if not samples:
         raise UsageError("training ground holds no pixel with data: check nodata and extent of the scenes")
@@ -50,17 +56,17 @@ def training_normalisation(
 
 
 def _sampled(
-    number: int, scene: TrainingScene, ground: Split | SampleGround, rng: np.random.Generator
+    number: int, scene: TrainingScene, ground: Split | SampleGround, most: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """(pixels, bands) values of one scene, evenly from all chunks that hold training labels."""
+    """(pixels, bands) values of one scene, as many at most from each chunk that holds training labels."""
     source = scene.source
     is_training = scene.truth(TRAIN) != IGNORED
     parts = [np.zeros((0, len(source.bands)), np.float32)]
     for rows, cols in _chunks(is_training):
         values, valid = source.read(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
         pixel_rows, pixel_cols = np.nonzero(valid)
-        if pixel_rows.size > SAMPLES_PER_CHUNK:
-            chosen = rng.choice(pixel_rows.size, SAMPLES_PER_CHUNK, replace=False)
+        if pixel_rows.size > most:
+            chosen = rng.choice(pixel_rows.size, most, replace=False)
             pixel_rows, pixel_cols = pixel_rows[chosen], pixel_cols[chosen]
         inside = ground.is_training_ground(
             number, source.grid, pixel_rows + rows.start, pixel_cols + cols.start

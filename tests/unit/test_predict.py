@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from db.errors import UsageError
+from db.raster import Grid
 from inference.device import BatchRunner, choose_device
 from inference.predict import PredictedStrip, predict_scene
 from inference.prefetch import prefetched
-from inference.scene_source import SceneSource, choose_bands
+from inference.scene_source import ArrayReader, SceneSource, choose_bands
 from inference.segmentation_model import SegmentationModel
 from tests.unit.segmentation_models import PixelNetwork, model_of, noise, source_of_pixels
 
@@ -140,6 +142,41 @@ def test_only_needed_windows_are_run() -> None:
     assert counted.windows == 1
     class_map = np.concatenate([strip.class_map for strip in strips])
     assert class_map[100, 3] == values[:, 100, 3].argmax()
+
+
+class _Watched(ArrayReader):
+    """Remembers which rows were read, and how often."""
+
+    def __init__(self, pixels: NDArray[np.float32], grid: Grid) -> None:
+        super().__init__(pixels, grid, None)
+        self.times = np.zeros(pixels.shape[1], int)
+
+    def read(
+        self, row: int, col: int, height: int, width: int, *, bands: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        self.times[row : row + height] += 1
+        return super().read(row, col, height, width, bands=bands)
+
+
+@pytest.mark.parametrize("rows", [[3], [40], [70, 71], [159], [0, 90], [55, 159], []])
+def test_rows_that_nobody_needs_are_not_read(rows: list[int]) -> None:
+    values = noise(3, 160, 50)
+    needed = np.zeros((160, 50), bool)
+    needed[rows, 20:30] = True
+    whole, _ = predicted(source_of_pixels(values), model_of(PixelNetwork()))
+    source = source_of_pixels(values)
+    watched = _Watched(values, source.grid)
+    strips = predict_scene(
+        replace(source, reader=watched), model_of(PixelNetwork()), overlap_px=8, needed=needed
+    )
+    class_map = np.concatenate([strip.class_map for strip in strips])
+    assert class_map.shape == (160, 50)
+    assert (class_map[needed] == whole[needed]).all()
+    assert watched.times.max() <= 1
+    near = np.zeros(160, bool)
+    for row in rows:  # windows of 32 px that hold the row
+        near[max(row - 31, 0) : row + 32] = True
+    assert not watched.times[~near].any()
 
 
 def test_out_of_memory_halves_the_batch_and_gives_the_same() -> None:
