@@ -84,6 +84,12 @@ class NewModel:
     retired_reason: str | None = None
 
 
+def is_name(name: str) -> bool:
+    """Whether a model or a sample set may be called so: it must look like itself wherever it is listed."""
+    is_plain = name.isprintable() and 0 < len(name.encode(errors="replace")) <= NAME_BYTES
+    return is_plain and name == name.strip() and not name.startswith("-")
+
+
 def require_free_name(conn: psycopg.Connection[TupleRow], name: str) -> None:
     """Check that a model may be called ``name``.
 
@@ -91,9 +97,10 @@ def require_free_name(conn: psycopg.Connection[TupleRow], name: str) -> None:
         UsageError: empty, too long, not printable, or taken.
 
     """
-    if not name.strip() or len(name.encode()) > NAME_BYTES or not name.isprintable():
+    if not is_name(name):
         raise UsageError(
-            f"model name {name!r}: give 1 to {NAME_BYTES} bytes of printable characters, not only spaces"
+            f"model name {name!r}: give 1 to {NAME_BYTES} bytes of printable characters, without spaces at "
+            "the ends or a dash at the beginning"
         )
     row = conn.execute("select trained_at from lode.model where name = %s", (name,)).fetchone()
     if row is not None:

@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from db.errors import UsageError
 from db.labels import ewkb_hex
+from db.registry import NAME_BYTES, is_name
 
-NAME_BYTES = 200
 SPLITS = ("train", "validation", "test")
 
 
@@ -85,10 +85,10 @@ def require_free_set_name(conn: Connection[Any], name: str) -> None:
         UsageError: empty, too long, not printable, or taken.
 
     """
-    if not name.strip() or len(name.encode()) > NAME_BYTES or not name.isprintable():
+    if not is_name(name):
         raise UsageError(
-            f"name of a sample set {name!r}: give 1 to {NAME_BYTES} bytes of printable characters, not only "
-            "spaces"
+            f"name of a sample set {name!r}: give 1 to {NAME_BYTES} bytes of printable characters, without "
+            "spaces at the ends or a dash at the beginning"
         )
     if conn.execute("select from lode.sample_set where name = %s", (name,)).fetchone() is not None:
         raise UsageError(_taken(name))

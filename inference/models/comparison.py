@@ -138,6 +138,9 @@ def _hindrances(first: ModelRecord, other: ModelRecord) -> list[str]:
         (keys, matrices), (other_keys, other_matrices) = blocks[0], blocks[1]
         if keys != other_keys or (matrices.sum(axis=2) != other_matrices.sum(axis=2)).any():
             return ["they were judged on different labels in single blocks of the same ground"]
+    digests = [record.metrics.get("labels_sha256") for record in (first, other)]
+    if all(digests) and digests[0] != digests[1]:
+        return ["labels were redrawn between the trainings: they were judged on different ones"]
     return []
 
 

@@ -135,7 +135,10 @@ class CheckpointFile:
             ) from error
         if not is_ours:
             raise UsageError(f"{self.path} was written by another version: remove it to train anew")
-        differing = differences(found, self._identity)
+        # settings first: people chose them, the rest follows
+        differing = sorted(
+            differences(found, self._identity), key=lambda line: not line.startswith("settings")
+        )
         if differing:
             raise UsageError(
                 f"the checkpoint {self.path} belongs to another training: {'; '.join(differing[:3])}. "

@@ -6,6 +6,7 @@ probabilities mean what they say, and how far all of it can be trusted.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,7 @@ class Judgement:
     Attributes:
         metrics: the confusion matrix and its figures.
         blocks: the same by block of ground.
+        labels_sha256: of the labels it was held against: places and classes.
         boundary: boundary pixels met and missed.
         calibration: of the probabilities as they are served.
         uncalibrated: of the same network at temperature 1.
@@ -43,6 +45,7 @@ class Judgement:
     boundary: BoundaryCounts
     calibration: Calibration
     uncalibrated: Calibration
+    labels_sha256: str
 
     def as_json(self, names: Mapping[int, str]) -> dict[str, Any]:
         """For the registry; NaN becomes null.
@@ -64,6 +67,7 @@ class Judgement:
             },
             "intervals": bootstrap_intervals(matrices, codes).as_json(names),
             "blocks": blocks,
+            "labels_sha256": self.labels_sha256,
         }
 
 
@@ -115,7 +119,19 @@ def judge(
         boundary,
         served,
         plain if model.temperature != 1 else served,
+        _labels_sha256(scenes, part),
     )
+
+
+def _labels_sha256(scenes: Sequence[TrainingScene], part: int) -> str:
+    """Of places and classes of one part's labels: two models with the same were held against the same."""
+    digest = hashlib.sha256()
+    for scene in sorted(scenes, key=lambda each: each.product):
+        chosen = scene.parts == part
+        digest.update(scene.product.encode())
+        for values in (scene.labelled.rows, scene.labelled.cols, scene.labelled.classes):
+            digest.update(np.ascontiguousarray(values[chosen]).data)
+    return digest.hexdigest()
 
 
 class _Pixels:

@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 
 from db.registry import NewModel
 from inference.models.exchange.archive import KEY, with_record, without_record
+from inference.models.exchange.consistency import digest_of
 from inference.networks import build_network
 from inference.normalisation import Normalisation
 from inference.segmentation_model import CLASS_CODES
@@ -59,7 +60,10 @@ def rewritten(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """Change the record in a file; the weights stay as they are."""
     content, weights, _header = without_record(file.read_bytes(), "it")
     changed = change(content)
-    file.write_bytes(with_record(weights, content if changed is None else changed))
+    content = content if changed is None else changed
+    if isinstance(content, dict):
+        content["digest"] = digest_of(content)
+    file.write_bytes(with_record(weights, content))
 
 
 def with_text(file: Path, text: str) -> None:
@@ -79,6 +83,7 @@ def with_tensors(file: Path, change: Callable[[dict[str, torch.Tensor]], None]) 
 def put_record(file: Path, weights: bytes, content: dict[str, Any]) -> None:
     _, bare, _ = without_record(with_record(weights, {}), "it")
     content["weights_sha256"] = hashlib.sha256(bare).hexdigest()
+    content["digest"] = digest_of(content)
     file.write_bytes(with_record(bare, content))
 
 

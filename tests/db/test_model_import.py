@@ -19,7 +19,7 @@ from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
 from db.registry import list_models, store_model
-from inference.models.exchange.archive import MAX_DEPTH, MAX_HEADER_BYTES, without_record
+from inference.models.exchange.archive import MAX_DEPTH, MAX_HEADER_BYTES, with_record, without_record
 from inference.models.exchange.export import export_model
 from inference.models.exchange.importing import MAX_FILE_BYTES, import_model
 from tests.conftest import copied_database
@@ -229,7 +229,11 @@ def test_a_record_that_is_no_record_is_refused(target: Connection[Any], file: Pa
         (("temperature",), 0, "record.temperature"),
         (("temperature",), -1.0, "record.temperature"),
         (("temperature",), None, "record.temperature"),
-        (("temperature",), 1e-300, "answers noise with NaN"),
+        (("temperature",), 1e-300, "record.temperature"),
+        (("temperature",), 1e300, "record.temperature"),
+        (("tile_px",), 16, "record.tile_px"),
+        (("tile_px",), 50, "record.tile_px"),
+        (("mapped_codes",), [0], "record.mapped_codes"),
         (("trained_at",), "yesterday", "record.trained_at"),
         (("trained_at",), "2020-01-01T00:00:00", "time zone"),
         (("trained_at",), "2999-01-01T00:00:00+00:00", "in the future"),
@@ -243,6 +247,13 @@ def test_a_record_with_one_thing_wrong_is_refused(
 ) -> None:
     rewritten(file, set_in(*path, value=value))
     refused(target, file, message)
+
+
+def test_a_record_that_was_edited_is_noticed(target: Connection[Any], file: Path) -> None:
+    content, weights, _header = without_record(file.read_bytes(), "it")
+    content["record"]["band_names"].reverse()
+    file.write_bytes(with_record(weights, content))
+    refused(target, file, "was changed since the model was exported")
 
 
 def test_a_record_may_lack_what_older_versions_did_not_store(target: Connection[Any], file: Path) -> None:

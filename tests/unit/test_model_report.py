@@ -313,6 +313,7 @@ def relabelled() -> dict[str, Any]:
         ({"training": {}}, "other does not say which ground was held out"),
         ({"metrics": metrics_of(blocks=11)}, "different labels of the same ground"),
         ({"metrics": relabelled()}, "different labels in single blocks"),
+        ({"metrics": metrics_of() | {"labels_sha256": "b" * 64}}, "labels were redrawn"),
         ({"class_codes": [0, 1]}, "different classes"),
     ],
 )

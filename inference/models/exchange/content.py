@@ -11,6 +11,7 @@ from typing import Any
 from db.errors import UsageError
 from db.registry import ModelRecord, NewModel
 from inference.models.exchange.archive import FORMAT
+from inference.models.exchange.consistency import DIGEST, check_figures, digest_of
 from inference.models.exchange.schema import SceneFacts, checked
 
 
@@ -26,13 +27,14 @@ def content_of(record: ModelRecord, scenes: Sequence[SceneFacts], weights_sha256
     columns = {name: value for name, value in vars(record).items() if name != "model_id"}
     for name in ("trained_at", "retired_at"):
         columns[name] = None if columns[name] is None else columns[name].isoformat()
-    return {
+    content = {
         "format": FORMAT,
         "lode": version("lode"),
         "weights_sha256": weights_sha256,
         "record": columns,
         "scenes": [scene.model_dump(exclude_none=True) for scene in scenes],
     }
+    return {**content, DIGEST: digest_of(content)}
 
 
 def model_from(content: Any, weights: bytes, what: str, *, name: str | None, weights_sha256: str) -> NewModel:
@@ -50,7 +52,7 @@ def model_from(content: Any, weights: bytes, what: str, *, name: str | None, wei
 
     Raises:
         UsageError: another format, a key missing or of another kind than it should be, weights that are not
-            those the record was written with.
+            those the record was written with, a record that was changed since, figures that do not agree.
 
     """
     _check_format(content, what)
@@ -60,6 +62,12 @@ def model_from(content: Any, weights: bytes, what: str, *, name: str | None, wei
             f"{what} is damaged: the SHA-256 of its weights is {weights_sha256}, the record says "
             f"{found.weights_sha256}; bring it again"
         )
+    if content.get(DIGEST) != digest_of(content):
+        raise UsageError(
+            f"the record in {what} was changed since the model was exported: its SHA-256 is another; bring "
+            "the exported file itself"
+        )
+    check_figures(content["record"]["metrics"], what)
     columns: dict[str, Any] = dict(content["record"])
     known = {each.name for each in fields(NewModel)}
     columns = {key: value for key, value in columns.items() if key in known}

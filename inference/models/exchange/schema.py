@@ -150,6 +150,7 @@ class _Metrics(_Figures):
     calibration: _Calibration | None = None
     intervals: _Intervals | None = None
     blocks: list[_Block] = []
+    labels_sha256: Word | None = None
     baselines: dict[str, _Figures] = {}
 
     @model_validator(mode="after")
@@ -210,17 +211,17 @@ class _Record(BaseModel):
     architecture: Word
     options: dict[str, Any]
     class_codes: Annotated[list[Code], Field(min_length=1)]
-    mapped_codes: Annotated[list[Code], Field(min_length=1)]
+    mapped_codes: Annotated[list[Code], Field(min_length=2)]
     band_names: Annotated[list[Word], Field(min_length=1, max_length=MAX_BANDS)]
     resolution_m: Annotated[float, Field(gt=0, le=1e6)]
-    tile_px: Annotated[int, Field(ge=16, le=8192)]
+    tile_px: Annotated[int, Field(ge=32, le=8192, multiple_of=16)]
     normalisation: dict[str, Any]
     training: _Training
     history: list[_Epoch]
     metrics: _Metrics
     versions: dict[str, str]
     trained_at: Moment
-    temperature: Annotated[float, Field(gt=0)]
+    temperature: Annotated[float, Field(ge=1e-6, le=1e6)]
     licence: str | None
     retired_at: Moment | None
     retired_reason: str | None

@@ -49,7 +49,10 @@ def check_network(new: NewModel, header: Mapping[str, Any], digest: str, what: s
     except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise UsageError(f"the network in {what} cannot be built: {str(error)[:200]}") from error
     _compare(network, header, what)
-    model = ready_model(StoredModel(_as_record(new), new.weights, digest), torch.device("cpu"))
+    try:
+        model = ready_model(StoredModel(_as_record(new), new.weights, digest), torch.device("cpu"))
+    except UsageError as error:
+        raise UsageError(f"the model in {what} cannot be used: {error}") from error
     noise = torch.randn(
         1, len(new.band_names), TRIAL_PX, TRIAL_PX, generator=torch.Generator().manual_seed(0)
     )
