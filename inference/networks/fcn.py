@@ -8,6 +8,7 @@ from inference.networks.backbone import Backbone
 from inference.networks.checks import check_tiles, require_count
 from inference.networks.convolution import ConvBnRelu, initialise_convolution, resize_bilinear
 from inference.networks.options import FcnOptions
+from inference.networks.pyramid_pooling import PyramidPooling
 
 
 class Fcn(nn.Module):
@@ -20,6 +21,7 @@ class Fcn(nn.Module):
         backbone: gives the deep feature; its number of bands is the network's.
         classes: number of classes, background included.
         options: the rest.
+        context: what the deep feature goes through before the 3x3; None: nothing.
 
     Shapes:
         (n, bands, h, w), floating point, h and w any number of at least `minimum_px`
@@ -32,7 +34,13 @@ class Fcn(nn.Module):
         options: what it was built with.
     """
 
-    def __init__(self, backbone: Backbone, classes: int, options: FcnOptions) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int,
+        options: FcnOptions,
+        context: PyramidPooling | None = None,
+    ) -> None:
         super().__init__()
         require_count("classes", classes)
         self.in_channels = backbone.in_channels
@@ -42,7 +50,9 @@ class Fcn(nn.Module):
 
         width = options.head_channels or backbone.plain_head_channels
         self.backbone = backbone
-        self.head = ConvBnRelu(backbone.deep_channels, width, 3)
+        self.context = nn.Identity() if context is None else context
+        deep_channels = backbone.deep_channels if context is None else context.out_channels
+        self.head = ConvBnRelu(deep_channels, width, 3)
         self.dropout = nn.Dropout(options.dropout)
         # logits of about 1, as in DeepLabV3+
         self.classifier = initialise_convolution(nn.Conv2d(width, classes, 1), std=width**-0.5)
@@ -54,5 +64,5 @@ class Fcn(nn.Module):
             UsageError: another number of bands, too small, not floating point, one tile in training.
         """
         check_tiles(tiles, in_channels=self.in_channels, minimum_px=self.minimum_px, training=self.training)
-        logits = self.classifier(self.dropout(self.head(self.backbone(tiles).deep)))
+        logits = self.classifier(self.dropout(self.head(self.context(self.backbone(tiles).deep))))
         return resize_bilinear(logits, tiles.shape[2], tiles.shape[3])

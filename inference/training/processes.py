@@ -50,6 +50,7 @@ def make_fabric(device: torch.device) -> Fabric:
     precision = "bf16-mixed" if device.type == "cuda" else "32-true"
     if not is_torchelastic_launched():
         devices = [device.index or 0] if device.type == "cuda" else 1
+        # Fabric types its precisions one by one, as literals
         fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     else:
         local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
@@ -58,7 +59,7 @@ def make_fabric(device: torch.device) -> Fabric:
             devices=local,
             num_nodes=world // local,
             strategy=DDPStrategy(timeout=LONGEST_WAIT),
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]  # literals, as above
         )
     fabric.launch()
     return fabric

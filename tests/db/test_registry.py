@@ -25,15 +25,13 @@ from db.registry import (
     store_model,
 )
 from inference.networks import build_network
-from inference.normalisation import Normalisation
-from inference.segmentation_model import CLASS_CODES, load_segmentation
+from inference.segmentation_model import load_segmentation
 from inference.weights import weights_to_bytes
 from tests.catalogue_rows import add_scene, publish_drawing
+from tests.db.model_files import BANDS, OPTIONS, new_model
 from tests.grids import cells
 
 CPU = torch.device("cpu")
-BANDS = ("blue", "nir")
-OPTIONS = {"backbone": "small"}
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +42,16 @@ def weights() -> bytes:
 
 @pytest.fixture
 def new(weights: bytes) -> NewModel:
-    normalisation = Normalisation(
-        BANDS, (400.0, 900.0), (50.0, 120.0), ((380.0, 420.0), (850.0, 950.0)), (300.0, 700.0)
-    )
-    return NewModel(
-        name="quarries 2023",
-        task="segmentation",
+    return replace(
+        new_model(),
         architecture="se_cot_deeplabv3plus",
-        options=OPTIONS,
-        class_codes=CLASS_CODES,
-        mapped_codes=(0, 1, 6),
-        band_names=BANDS,
-        resolution_m=2.0,
-        tile_px=64,
-        normalisation=normalisation.as_json(),
         training={"processing_level": "digital_number"},
         history=[{"epoch": 1, "loss": 1.5}],
         metrics={"mean_iou": 0.7},
-        versions={"torch": "2"},
         weights=weights,
+        temperature=1.0,
+        licence=None,
+        trained_at=None,
     )
 
 

@@ -150,7 +150,7 @@ def test_what_moves_in_the_tile_moves_in_the_map(architecture: str) -> None:
     if architecture == "pspnet":
         # the pyramid looks at the whole tile and is left out
         with torch.no_grad():
-            network.merge[0].weight[:, network.backbone.deep_channels :] = 0
+            network.head[0].weight[:, network.backbone.deep_channels :] = 0
     assert_moves_along(network, bands=4, shift_px=16, stride=1, reach_px=128)
 
 
@@ -227,8 +227,8 @@ def test_options_reach_the_networks() -> None:
     fcn = on_meta("fcn", output_stride=16, head_channels=40, dropout=0.3)
     assert (fcn.minimum_px, fcn.head[0].out_channels, fcn.dropout.p) == (16, 40, 0.3)
     pspnet = on_meta("pspnet", bins=[2, 5])  # JSON gives lists
-    assert pspnet.options.bins == pspnet.pyramid.bins == (2, 5)
-    assert pspnet.merge[0].in_channels == 2048 + 2 * 1024
+    assert pspnet.options.bins == pspnet.context.bins == (2, 5)
+    assert pspnet.head[0].in_channels == 2048 + 2 * 1024
     unet = on_meta("unet", base_channels=24, dropout=0.0)
     assert [stage[0][0].out_channels for stage in unet.encoder] == [24, 48, 96, 192, 384]
     assert unet.dropout.p == 0.0
@@ -246,7 +246,7 @@ def test_dropout_acts_in_training_alone(architecture: str) -> None:
 
 
 def test_a_narrow_backbone_does_not_starve_the_head() -> None:
-    for architecture, layer in (("fcn", "head"), ("pspnet", "merge")):
+    for architecture, layer in (("fcn", "head"), ("pspnet", "head")):
         widths = {
             name: getattr(on_meta(architecture, backbone=name), layer)[0].out_channels for name in BACKBONES
         }
