@@ -43,7 +43,10 @@ def check_command() -> None:
 @database_group.command("refresh")
 def refresh_command() -> None:
     """Derive all areas by mine and year again from the published polygons."""
-    with connect(Settings()) as conn:
-        refresh_all(conn)
-        conn.commit()
-    click.echo("areas and changes of all mines were derived again")
+    mines = refresh_all(database_url(Settings()), progress=_say_progress)
+    click.echo(f"areas and changes of all {mines} mines were derived again")
+
+
+def _say_progress(done: int, total: int) -> None:
+    end = "\n" if done == total else "\r"
+    click.echo(f"{done} of {total} mines{end}", nl=False, err=True)

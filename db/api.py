@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from psycopg import Cursor, errors
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composed, Identifier
 
 from db.errors import UsageError
 
@@ -23,7 +23,10 @@ SQL_FOLDER = Path(__file__).resolve().parents[1] / "sql"
 
 @dataclass(frozen=True)
 class ApiFile:
-    """One file of ``sql/``: kind is ``view`` or ``function``; its stem is the object's name."""
+    """One file of ``sql/``: kind is ``view``, ``function`` or ``trigger``; its stem is the object's name.
+
+    A trigger's name is that of its table and its own, ``mine.derive``; the table lies in schema ``lode``.
+    """
 
     kind: str
     name: str
@@ -71,9 +74,8 @@ def drop_api(cursor: Cursor[Any]) -> None:
 
     """
     for kind, name, _digest in reversed(installed_api(cursor)):
-        statement = SQL("drop {} if exists lode_api.{}").format(SQL(kind), Identifier(name))
         try:
-            cursor.execute(statement)
+            cursor.execute(_drop_statement(kind, name))
         except errors.DependentObjectsStillExist as error:
             detail = (error.diag.message_detail or str(error)).strip()
             raise UsageError(
@@ -81,6 +83,19 @@ def drop_api(cursor: Cursor[Any]) -> None:
                 f"{detail}\n"
                 "Nothing was changed. Keep its definition, drop it, upgrade, and create it again."
             ) from error
+
+
+def _drop_statement(kind: str, name: str) -> Composed:
+    if kind == "trigger":
+        table, _, trigger = name.partition(".")
+        return SQL("drop trigger if exists {} on lode.{}").format(Identifier(trigger), Identifier(table))
+    return SQL("drop {} if exists lode_api.{}").format(SQL(kind), Identifier(name))
+
+
+def rules_sha256() -> str:
+    """Digest of the functions that derive areas: with other rules everything has to be derived again."""
+    rules = [file for file in api_files() if file.kind == "function" and file.name.startswith("derive_")]
+    return hashlib.sha256("".join(f"{file.name} {file.sha256}\n" for file in rules).encode()).hexdigest()
 
 
 def rebuild_api(cursor: Cursor[Any]) -> None:

@@ -26,13 +26,12 @@ class NewMine:
 
 @dataclass(frozen=True)
 class MineCounts:
-    """What became of the mines of a file, and which mines' areas must be derived again."""
+    """What became of the mines of a file."""
 
     inserted: int
     updated: int
     unchanged: int
     deleted: int
-    affected_ids: tuple[int, ...]
 
 
 # Columns that the file does not have keep what the database has.
@@ -42,11 +41,6 @@ _DIFFERENT = """
   or not st_orderingequals(m.boundary, i.boundary)
   or (%(licence)s and i.licence_boundary is not null
     and (m.licence_boundary is null or not st_orderingequals(m.licence_boundary, i.licence_boundary)))
-"""
-
-_MOVED = """
-select m.mine_id from lode.mine m join mine_in i on i.code = m.code
-where not st_orderingequals(m.boundary, i.boundary)
 """
 
 _UPDATE = f"""
@@ -67,11 +61,6 @@ from mine_in i
 where not exists (select from lode.mine m where m.code = i.code)
 order by i.position
 returning mine_id
-"""
-
-_NEIGHBOURS = """
-select distinct n.mine_id from lode.mine m join lode.mine n on st_intersects(n.boundary, m.boundary)
-where m.mine_id = any(%s)
 """
 
 
@@ -95,7 +84,7 @@ def upsert_mines(
         replaces: sources whose other mines are deleted.
 
     Returns:
-        Counts, and the mines that are new, moved, or share ground with one that moved or went.
+        Counts.
 
     """
     _stage(conn, mines)
@@ -112,8 +101,6 @@ def upsert_mines(
             (list(replaces),),
         )
     ]
-    moved = [row[0] for row in conn.execute(_MOVED)]
-    affected = {row[0] for row in conn.execute(_NEIGHBOURS, ([*gone, *moved],))}
     conn.execute("delete from lode.mine where mine_id = any(%s)", (gone,))
     updated = conn.execute(_UPDATE, has).rowcount
     inserted = [row[0] for row in conn.execute(_INSERT)]
@@ -123,9 +110,8 @@ def upsert_mines(
         (source_id, source_id),
     )
     conn.execute("drop table mine_in")
-    affected = (affected | set(moved) | set(inserted)) - set(gone)
     unchanged = len(mines) - updated - len(inserted)
-    return MineCounts(len(inserted), updated, unchanged, len(gone), tuple(sorted(affected)))
+    return MineCounts(len(inserted), updated, unchanged, len(gone))
 
 
 def _stage(conn: Connection[Any], mines: Sequence[NewMine]) -> None:

@@ -167,7 +167,7 @@ def mark_published(conn: Connection[Any], claim: Claim, *, figures: Mapping[str,
 def make_current(conn: Connection[Any], run_id: int) -> bool:
     """Let a published run stand for its scene; whether that changed anything.
 
-    The caller refreshes the derived areas in the same transaction (``db.accounting.refresh_scenes``).
+    Areas, change and alerts that stand on it are derived by a trigger in the same transaction.
     """
     run = run_by_id(conn, run_id)
     if run.status != "published":

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from psycopg import Connection
 
-from db import accounting, runs
+from db import runs
 from db.connection import connect
 from db.errors import UsageError
 from db.landcover import smallest_patches_m2
@@ -111,7 +111,6 @@ def interpret(
 
 def _already_published(conn: Connection[Any], run: runs.Run, become_current: bool) -> bool:
     if become_current and runs.make_current(conn, run.run_id):
-        accounting.refresh_scenes(conn, [run.scene_id])
         conn.commit()
         return True
     return run.is_current

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection
 
-from db import accounting, landcover, runs
+from db import landcover, runs
+from db.landcover_rows import LandcoverRows
 from db.raster import Grid, RasterWriter
 from db.runs import Claim
 from inference.polygonise import NOT_OBSERVED, Patches, polygonise, sieve
@@ -22,6 +23,9 @@ PROBABILITY_NODATA = 255
 
 STRIP_PX = 256
 """Rows handled at a time where a scene is walked through."""
+
+PATCHES_AT_A_TIME = 1000
+"""Patches encoded at a time: the server stores some while the next are encoded."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def publish(
     """
     runs.hold_for_publication(conn, claim)
     progress("storing polygons")
-    stored = landcover.insert_landcover(conn, claim.run_id, year, _rows(interpretation.patches))
+    stored = landcover.insert_landcover_rows(conn, claim.run_id, year, landcover_rows(interpretation.patches))
     outline_ewkb = interpretation.patches.observation.to_ewkb(4326, as_one=True).to_list()[0]
     area_m2 = landcover.insert_observation(conn, claim.run_id, year, outline_ewkb)
     progress("storing probabilities")
@@ -139,15 +143,21 @@ def publish(
     runs.mark_published(conn, claim, figures=figures)
     if become_current or not runs.has_current_run(conn, scene_id):
         runs.make_current(conn, claim.run_id)
-    accounting.refresh_scenes(conn, [scene_id])
     writer.finish()  # last: until the commit it keeps other publications from finishing
     return figures
 
 
-def _rows(patches: Patches) -> Iterator[tuple[int, bytes, float]]:
-    ewkb = patches.polygons.to_ewkb(4326)
-    probability = patches.mean_confidence / PROBABILITY_STEPS
-    yield from zip(patches.class_code.tolist(), ewkb.to_list(), probability.tolist(), strict=True)
+def landcover_rows(patches: Patches) -> Iterator[LandcoverRows]:
+    """Patches in EPSG:4326, with their confidence in steps of 1/200, part by part as the database takes them."""
+    for first in range(0, len(patches), PATCHES_AT_A_TIME):
+        part = slice(first, first + PATCHES_AT_A_TIME)
+        ewkb = patches.polygons[part].to_ewkb(4326)
+        yield LandcoverRows(
+            patches.class_code[part],
+            ewkb.buffer,
+            ewkb.offsets,
+            patches.mean_confidence[part] / PROBABILITY_STEPS,
+        )
 
 
 def observed(class_map: npt.NDArray[np.uint8]) -> bool:

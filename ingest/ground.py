@@ -8,7 +8,6 @@ from typing import Any
 import shapely
 from psycopg import Connection
 
-from db.accounting import refresh_mines
 from db.errors import UsageError
 from db.geology import TABLES, delete_features_of_source, insert_features
 from db.mines import NewMine, count_mines_of_source, upsert_mines
@@ -169,7 +168,6 @@ def ingest_mines(
     for old_id in stale:
         if count_mines_of_source(conn, old_id) == 0:
             delete_source(conn, old_id)
-    refresh_mines(conn, counts.affected_ids)
     return FeatureOutcome(
         kind,
         name,

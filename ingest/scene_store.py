@@ -12,7 +12,6 @@ import shapely
 from psycopg import Connection
 from rasterio.io import DatasetReader
 
-from db.accounting import refresh_scenes
 from db.errors import UsageError
 from db.labels import move_labels
 from db.scenes import (
@@ -235,12 +234,8 @@ def _polygons(
 
 
 def take_place(conn: Connection[Any], older: Scene | None, scene_id: int) -> int:
-    """Give a scene the labels of the version it supersedes, and derive areas anew; how many labels moved."""
-    if older is None:
-        return 0
-    moved = move_labels(conn, older.scene_id, scene_id)
-    refresh_scenes(conn, [older.scene_id, scene_id])
-    return moved
+    """Give a scene the labels of the version it supersedes; how many labels moved."""
+    return 0 if older is None else move_labels(conn, older.scene_id, scene_id)
 
 
 def other_products(names: Sequence[str], product: str, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import Connection
 from shapely import MultiPolygon
 
-from db import accounting, landcover, runs
+from db import landcover, runs
 from tests.grids import cells
 
 CODES = {"b": 0, "v": 1, "w": 2, "l": 3, "i": 4, "d": 5, "p": 6, "t": 7}
@@ -75,5 +75,4 @@ def publish_drawing(
     runs.mark_published(conn, claim, figures={})
     if current:
         runs.make_current(conn, run.run_id)
-    accounting.refresh_scenes(conn, [scene_id])
     return run.run_id

@@ -9,6 +9,7 @@ from alembic import context
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
+from db.accounting import derive_after_upgrade
 from db.api import drop_api, rebuild_api
 from db.connection import connect
 from db.migrations.compare import include_name, include_object
@@ -45,6 +46,7 @@ def run(connection: Connection) -> None:
     if is_upgrade and is_at_head(connection):
         with dbapi_cursor(connection) as cursor:
             rebuild_api(cursor)
+            derive_after_upgrade(cursor)
 
 
 def main() -> None:

@@ -4,7 +4,32 @@ Alembic compares this metadata with its migrations; everything else talks to the
 aggregates' modules (``db.scenes``, ``db.landcover``, ...).
 """
 
-from db.tables import administration, ground, interpretation, rasters, samples, scenes
+from db.tables import (
+    accounts,
+    administration,
+    alerts,
+    assessments,
+    ground,
+    interpretation,
+    maps,
+    rasters,
+    regions,
+    samples,
+    scenes,
+)
 from db.tables.base import metadata
 
-__all__ = ["administration", "ground", "interpretation", "metadata", "rasters", "samples", "scenes"]
+__all__ = [
+    "accounts",
+    "administration",
+    "alerts",
+    "assessments",
+    "ground",
+    "interpretation",
+    "maps",
+    "metadata",
+    "rasters",
+    "regions",
+    "samples",
+    "scenes",
+]

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from db.tables.base import SCHEMA, geometry_column, key_column, metadata, moment_column, spatial_index
-from db.tables.ground import land_class, mine
+from db.tables.ground import land_class
 from db.tables.scenes import scene
 
 model = Table(
@@ -108,6 +108,13 @@ run = Table(
     ),
     Column("attempt", Integer, nullable=False, server_default=text("0"), comment="Times it was started"),
     Column("token", UUID(as_uuid=True), comment="Right to publish; changes with every attempt"),
+    Column(
+        "priority",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="Analyst's choice in the year map: where runs overlap the higher one owns the ground",
+    ),
     Column("requested_by", Text, nullable=False, server_default=text("session_user"), comment="Who asked"),
     moment_column("requested_at", "When it was asked for", now=True),
     moment_column("started_at", "Start of the last attempt"),
@@ -168,63 +175,6 @@ observation = Table(
     spatial_index("observation", "geom"),
     schema=SCHEMA,
     comment="What each run really observed, and which part of it counts in its year",
-)
-
-mine_year = Table(
-    "mine_year",
-    metadata,
-    key_column("mine_year_id", "Key"),
-    Column("mine_id", ForeignKey(mine.c.mine_id, ondelete="CASCADE"), nullable=False, comment="The mine"),
-    Column("year", Integer, nullable=False, comment="Year"),
-    Column("boundary_area_m2", Double, nullable=False, comment="Geodesic area of the mine, m2"),
-    Column("observed_area_m2", Double, nullable=False, comment="Part of it that current runs observed, m2"),
-    CheckConstraint("boundary_area_m2 > 0 and observed_area_m2 >= 0", name="areas"),
-    Index("mine_year_mine_year_idx", "mine_id", "year", unique=True),
-    schema=SCHEMA,
-    comment="How much of each mine was observed in each year; derived at publication",
-)
-
-mine_area = Table(
-    "mine_area",
-    metadata,
-    key_column("mine_area_id", "Key", big=True),
-    Column(
-        "mine_year_id",
-        ForeignKey(mine_year.c.mine_year_id, ondelete="CASCADE"),
-        nullable=False,
-        comment="The mine and year",
-    ),
-    Column("land_class_code", ForeignKey(land_class.c.land_class_code), nullable=False, comment="Class"),
-    Column("area_m2", Double, nullable=False, comment="Geodesic area of the class inside the mine, m2"),
-    Column(
-        "exclusive_area_m2",
-        Double,
-        nullable=False,
-        comment="The part of it outside every mine of "
-        "smaller code, m2; sums over mines count no ground twice",
-    ),
-    CheckConstraint("exclusive_area_m2 >= 0 and area_m2 >= 0", name="areas"),
-    Index("mine_area_mine_year_class_idx", "mine_year_id", "land_class_code", unique=True),
-    schema=SCHEMA,
-    comment="Area by mine, year and class; derived at publication from landcover",
-)
-
-mine_change = Table(
-    "mine_change",
-    metadata,
-    key_column("mine_change_id", "Key", big=True),
-    Column("mine_id", ForeignKey(mine.c.mine_id, ondelete="CASCADE"), nullable=False, comment="The mine"),
-    Column("from_year", Integer, nullable=False, comment="Earlier year"),
-    Column("to_year", Integer, nullable=False, comment="Later year"),
-    Column("damage_kind", Text, nullable=False, comment="excavated, occupied, subsided, or any of them"),
-    Column("new_area_m2", Double, nullable=False, comment="Damaged in the later year only, m2"),
-    Column("treated_area_m2", Double, nullable=False, comment="Damaged in the earlier year only, m2"),
-    Column("persisting_area_m2", Double, nullable=False, comment="Damaged in both years, m2"),
-    Column("unobserved_area_m2", Double, nullable=False, comment="Not observed in both years, m2"),
-    CheckConstraint("from_year < to_year", name="years"),
-    Index("mine_change_pair_idx", "mine_id", "from_year", "to_year", "damage_kind", unique=True),
-    schema=SCHEMA,
-    comment="Change by mine, pair of years and kind, over what both years observed",
 )
 
 prospect = Table(

@@ -110,7 +110,6 @@ def test_another_model_counts_only_when_told_so(conn: Connection[Any]) -> None:
     )
     assert areas(conn) == {("M1", 2021, "open_pit"): 6}
     assert runs.make_current(conn, second) is True
-    accounting.refresh_scenes(conn, [scene])
     assert areas(conn) == {("M1", 2021, "dump"): 12}
     assert runs.make_current(conn, second) is False
 
@@ -124,7 +123,6 @@ def test_a_superseded_scene_no_longer_counts(conn: Connection[Any]) -> None:
     publish_drawing(conn, early, model, 2021, "pppppp\nbbbbbb\nbbbbbb")
     publish_drawing(conn, late, model, 2021, "dddddd\ndddddd\nbbbbbb")
     conn.execute("update lode.scene set superseded_by = %s where scene_id = %s", (early, late))
-    accounting.refresh_scenes(conn, [late])
     assert areas(conn) == {("M1", 2021, "open_pit"): 6}
     assert conn.execute("select count(owned) from lode.observation").fetchone() == (1,)
 
@@ -174,7 +172,6 @@ def test_partial_refresh_equals_deriving_from_nothing(conn: Connection[Any]) -> 
         "st_exteriorring(st_geometryn(boundary, 1)), 1), 0.0005))) where mine_id = %s",
         (mines[0],),
     )
-    accounting.refresh_mines(conn, mines[:1])
 
     def derived() -> list[Any]:
         return conn.execute(
@@ -185,7 +182,7 @@ def test_partial_refresh_equals_deriving_from_nothing(conn: Connection[Any]) -> 
         ).fetchall()
 
     kept_up = derived()
-    accounting.refresh_all(conn)
+    accounting.derive_all(conn)
     assert kept_up == derived()
     assert kept_up
 

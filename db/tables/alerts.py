@@ -1,0 +1,3 @@
+"""Alerts of new damage, and what inspectors said of them."""
+
+from __future__ import annotations

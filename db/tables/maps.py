@@ -1,0 +1,67 @@
+"""Generalised outlines that vector tiles of small scales are made of; all derived."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Double, ForeignKey, Index, Integer, Table
+
+from db.tables.accounts import damage_change, mine_damage
+from db.tables.base import SCHEMA, geometry_column, key_column, metadata, spatial_index
+from db.tables.ground import land_class
+from db.tables.interpretation import run
+
+
+def _zoom_column() -> Column[int]:
+    return Column(
+        "zoom",
+        Integer,
+        nullable=False,
+        comment="Web map zoom it is drawn at, and at the one before: 0, 2, 4, 6, 8, 10 or 12",
+    )
+
+
+landcover_general = Table(
+    "landcover_general",
+    metadata,
+    key_column("landcover_general_id", "Key", big=True),
+    Column("run_id", ForeignKey(run.c.run_id, ondelete="CASCADE"), nullable=False, comment="The run"),
+    _zoom_column(),
+    Column("land_class_code", ForeignKey(land_class.c.land_class_code), nullable=False, comment="Class"),
+    Column(
+        "landcover_id",
+        BigInteger,
+        comment="The published polygon; null: cells that patches smaller than a pixel fill together",
+    ),
+    Column("area_m2", Double, nullable=False, comment="Published area of what it stands for, m2 (geodesic)"),
+    Column("mean_probability", Double, comment="Mean probability of the class, 0..1"),
+    geometry_column("geom", "MULTIPOLYGON", "Outline on the grid of the zoom's pixels, EPSG:4326"),
+    CheckConstraint("zoom between 0 and 12 and zoom % 2 = 0", name="zoom"),
+    Index("landcover_general_run_zoom_idx", "run_id", "zoom"),
+    spatial_index("landcover_general", "geom"),
+    schema=SCHEMA,
+    comment="Land cover for maps of small scale; derived from landcover at publication",
+)
+
+damage_general = Table(
+    "damage_general",
+    metadata,
+    key_column("damage_general_id", "Key", big=True),
+    _zoom_column(),
+    Column(
+        "mine_damage_id",
+        ForeignKey(mine_damage.c.mine_damage_id, ondelete="CASCADE"),
+        comment="The damaged ground it stands for",
+    ),
+    Column(
+        "damage_change_id",
+        ForeignKey(damage_change.c.damage_change_id, ondelete="CASCADE"),
+        comment="The change polygon it stands for",
+    ),
+    geometry_column("geom", "MULTIPOLYGON", "Outline on the grid of the zoom's pixels, EPSG:4326"),
+    CheckConstraint("zoom between 0 and 12 and zoom % 2 = 0", name="zoom"),
+    CheckConstraint("(mine_damage_id is null) <> (damage_change_id is null)", name="origin"),
+    Index("damage_general_mine_damage_idx", "mine_damage_id", "zoom", unique=True),
+    Index("damage_general_damage_change_idx", "damage_change_id", "zoom", unique=True),
+    spatial_index("damage_general", "geom"),
+    schema=SCHEMA,
+    comment="Damaged ground and its change for maps of small scale; derived by triggers",
+)

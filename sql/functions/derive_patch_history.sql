@@ -1,0 +1,148 @@
+-- Purpose: what became of each patch: change polygons between consecutive years, when it was last seen, and
+--   the mine's new and cumulative damage by year.
+-- Rules: new is a patch first seen in the later year on ground that the earlier year observed; persisting is
+--   what of a patch the later year saw damaged; treated is what of a patch was damaged in the earlier year
+--   and observed undamaged in the later. A patch was last seen in the latest year that saw half of it damaged.
+-- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84).
+-- Used by: lode_api.derive_mines, after derive_patches and derive_change.
+create function lode_api.derive_patch_history(mine_ids integer[], years integer[]) returns void
+language plpgsql
+as $$
+declare
+  since integer := (select min(y) from unnest(years) as y);
+begin
+  delete from lode.damage_change c where c.mine_id = any(mine_ids) and c.to_year >= since;
+
+  insert into lode.damage_change (
+    damage_patch_id, code, mine_id, from_year, to_year, change, damage_kind, first_damaged_on, last_seen_on,
+    area_m2, start_date, end_date, geom
+  )
+  with damage as materialized (
+    select d.mine_id, d.year, st_union(d.geom) as geom
+    from lode.mine_damage d
+    where d.mine_id = any(mine_ids)
+    group by d.mine_id, d.year
+  ),
+  pair as materialized (
+    select p.mine_id, p.from_year, p.to_year, b.geom as before, a.geom as after
+    from lode.mine_pair p
+    left join damage b on b.mine_id = p.mine_id and b.year = p.from_year
+    left join damage a on a.mine_id = p.mine_id and a.year = p.to_year
+    where p.mine_id = any(mine_ids) and p.is_consecutive and p.to_year >= since
+  ),
+  history as (
+    select t.damage_patch_id, p.from_year, p.to_year, x.change, x.geom
+    from pair p
+    join lode.damage_patch t on t.mine_id = p.mine_id and t.first_year <= p.to_year
+    cross join lateral (
+      select 'new' as change, t.geom where t.first_year = p.to_year and t.is_new
+      union all
+      select 'persisting', st_intersection(t.geom, p.after)
+      where t.first_year <= p.from_year and p.after is not null
+      union all
+      select 'treated', lode_api.seen_part(t.mine_id, p.to_year, case
+        when p.after is null then b.geom
+        else st_difference(b.geom, p.after)
+      end)
+      from (
+        select case
+          when t.first_year = p.from_year then t.geom
+          else st_intersection(t.geom, p.before)
+        end as geom
+      ) b
+      where t.first_year <= p.from_year and p.before is not null
+    ) x
+  ),
+  measured as (
+    select h.damage_patch_id, h.from_year, h.to_year, h.change, g.geom,
+      st_area(g.geom::geography) as area_m2
+    from history h
+    cross join lateral (select st_multi(st_collectionextract(h.geom, 3)) as geom) g
+    where not st_isempty(g.geom)
+  )
+  select t.damage_patch_id, t.code, t.mine_id, m.from_year, m.to_year, m.change, t.damage_kind,
+    t.first_damaged_on, t.last_seen_on, m.area_m2, make_date(m.to_year, 1, 1), make_date(m.to_year + 1, 1, 1),
+    m.geom
+  from measured m
+  join lode.damage_patch t on t.damage_patch_id = m.damage_patch_id
+  where m.area_m2 > 1e-3 -- less is rounding
+  order by t.mine_id, m.to_year, t.code, m.change;
+
+  with newest as (
+    select y.mine_id, max(y.year) as year from lode.mine_year y where y.mine_id = any(mine_ids)
+    group by y.mine_id
+  ),
+  seen as (
+    select t.damage_patch_id,
+      greatest(t.first_year, max(c.to_year) filter (where c.area_m2 >= 0.5 * t.area_m2)) as year,
+      case
+        when t.first_year = n.year then t.area_m2
+        else coalesce(max(c.area_m2) filter (where c.to_year = n.year), 0)
+      end as damaged_area_m2
+    from lode.damage_patch t
+    join newest n on n.mine_id = t.mine_id
+    left join lode.damage_change c on c.damage_patch_id = t.damage_patch_id and c.change = 'persisting'
+    where t.mine_id = any(mine_ids)
+    group by t.damage_patch_id, t.first_year, t.area_m2, n.year
+  ),
+  dated as (
+    select s.damage_patch_id, s.year, s.damaged_area_m2,
+      case when s.year = t.first_year then t.first_damaged_on else y.last_acquired_on end as on_day
+    from seen s
+    join lode.damage_patch t on t.damage_patch_id = s.damage_patch_id
+    join lode.mine_year y on y.mine_id = t.mine_id and y.year = s.year
+  )
+  update lode.damage_patch t set
+    last_seen_year = d.year, last_seen_on = d.on_day, damaged_area_m2 = d.damaged_area_m2,
+    end_date = make_date(d.year + 1, 1, 1)
+  from dated d
+  where d.damage_patch_id = t.damage_patch_id
+    and (t.last_seen_year, t.last_seen_on, t.damaged_area_m2)
+      is distinct from (d.year, d.on_day, d.damaged_area_m2);
+
+  update lode.damage_change c set last_seen_on = t.last_seen_on
+  from lode.damage_patch t
+  where t.damage_patch_id = c.damage_patch_id and t.mine_id = any(mine_ids)
+    and c.last_seen_on <> t.last_seen_on;
+
+  with exclusive as (
+    select z.mine_id, st_union(z.geom) filter (where z.is_exclusive) as geom
+    from lode.mine_zone z
+    where z.mine_id = any(mine_ids)
+    group by z.mine_id
+    having not bool_and(z.is_exclusive)
+  ),
+  first_seen as (
+    select t.mine_id, t.first_year, sum(t.area_m2) as area_m2,
+      sum(case
+        when e.mine_id is null then t.area_m2
+        when e.geom is null then 0
+        else st_area(st_intersection(t.geom, e.geom)::geography)
+      end) as exclusive_area_m2
+    from lode.damage_patch t
+    left join exclusive e on e.mine_id = t.mine_id
+    where t.mine_id = any(mine_ids)
+    group by t.mine_id, t.first_year
+  ),
+  series as (
+    select y.mine_year_id, coalesce(sum(f.area_m2) filter (where f.first_year = y.year), 0) as newly,
+      coalesce(sum(f.area_m2), 0) as cumulative,
+      coalesce(sum(f.exclusive_area_m2) filter (where f.first_year = y.year), 0) as exclusive_newly,
+      coalesce(sum(f.exclusive_area_m2), 0) as exclusive_cumulative
+    from lode.mine_year y
+    left join first_seen f on f.mine_id = y.mine_id and f.first_year <= y.year
+    where y.mine_id = any(mine_ids)
+    group by y.mine_year_id
+  )
+  update lode.mine_year y set
+    newly_area_m2 = s.newly, cumulative_area_m2 = s.cumulative,
+    exclusive_newly_area_m2 = s.exclusive_newly, exclusive_cumulative_area_m2 = s.exclusive_cumulative
+  from series s
+  where s.mine_year_id = y.mine_year_id
+    and (y.newly_area_m2, y.cumulative_area_m2, y.exclusive_newly_area_m2, y.exclusive_cumulative_area_m2)
+      is distinct from (s.newly, s.cumulative, s.exclusive_newly, s.exclusive_cumulative);
+end
+$$;
+
+comment on function lode_api.derive_patch_history(integer[], integer[]) is
+  'Derive lode.damage_change of these mines again and follow their patches and cumulative damage.';

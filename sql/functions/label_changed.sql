@@ -1,0 +1,38 @@
+-- Purpose: derive again when labels that count come, go or move.
+-- Rules: labels that only train networks change no account, and cost nothing here.
+-- Used by: the triggers on lode.label.
+create function lode_api.label_changed() returns trigger
+language plpgsql security definer
+set search_path = lode, public, pg_temp
+as $$
+declare
+  changed geometry[];
+  years integer[];
+begin
+  if tg_op <> 'INSERT' then
+    select array_agg(b.geom), array_agg(distinct extract(year from b.valid_on)::integer)
+    into changed, years
+    from before b
+    join lode.land_class k on k.land_class_code = b.land_class_code
+    where b.is_counted or not k.is_mapped;
+  end if;
+  if tg_op <> 'DELETE' then
+    select changed || array_agg(a.geom), years || array_agg(distinct extract(year from a.valid_on)::integer)
+    into changed, years
+    from after a
+    join lode.land_class k on k.land_class_code = a.land_class_code
+    where a.is_counted or not k.is_mapped;
+  end if;
+  if changed is null then
+    return null;
+  end if;
+  years := array(select distinct y from unnest(years) as y order by y);
+  perform lode_api.lock_accounts();
+  perform lode_api.derive_interpreted(changed, years);
+  perform lode_api.derive_ground(changed, years);
+  return null;
+end
+$$;
+
+comment on function lode_api.label_changed() is
+  'Trigger: what labels that count say is derived.';

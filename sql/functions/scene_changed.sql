@@ -1,0 +1,24 @@
+-- Purpose: derive again when a newer version replaces a scene, or its clouds or day turn out to be others.
+-- Used by: the trigger on lode.scene.
+create function lode_api.scene_changed() returns trigger
+language plpgsql security definer
+set search_path = lode, public, pg_temp
+as $$
+declare
+  changed geometry[];
+  years integer[];
+begin
+  select array_agg(o.geom), array_agg(distinct o.year) into changed, years
+  from before b
+  join after a on a.scene_id = b.scene_id
+  join lode.run r on r.scene_id = a.scene_id and r.is_current
+  join lode.observation o on o.run_id = r.run_id
+  where (b.superseded_by, b.cloud_fraction, b.acquired_on)
+    is distinct from (a.superseded_by, a.cloud_fraction, a.acquired_on);
+  perform lode_api.derive_ground(changed, years);
+  return null;
+end
+$$;
+
+comment on function lode_api.scene_changed() is
+  'Trigger: what a scene changed to is derived.';
