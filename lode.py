@@ -43,7 +43,15 @@ SUBCOMMANDS = {
         "inference.model_commands:model_group", "List, compare, exchange and retire trained networks."
     ),
     "infer": Subcommand("inference.interpret_commands:infer", "Classify a scene and publish what was found."),
-    "report": Subcommand("db.report_commands:report_group", "Print reports from the views."),
+    "run": Subcommand("db.run_commands:run_group", "List interpretations, prefer or withdraw them."),
+    "report": Subcommand(
+        "reporting.commands:report_group", "Print reports, write them as files, make pages to sign."
+    ),
+    "qgis": Subcommand("db.qgis_commands:qgis_group", "Give QGIS the layers' styles and a project."),
+    "alert": Subcommand("db.alert_commands:alert_group", "List damage alerts, confirm and reject them."),
+    "assess": Subcommand(
+        "ingest.assess_commands:assess_group", "Check the year map against a sample of points."
+    ),
     "simulate": Subcommand(
         "ingest.simulate_command:simulate", "Make up data with a known truth and write it below FOLDER."
     ),

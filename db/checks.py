@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from psycopg import Connection
 
 from db.api import api_files, installed_api
+from db.qgis import style_faults
 from db.raster.faults import raster_table_faults
 from db.upgrade import alembic_config
 
@@ -113,6 +114,10 @@ def _derived(conn: Connection[Any]) -> CheckResult:
     return CheckResult("Derived areas fit the mines' boundaries", faults, "run `lode db refresh`")
 
 
+def _styles(conn: Connection[Any]) -> CheckResult:
+    return CheckResult("QGIS finds the layers' styles", style_faults(conn), "run `lode qgis styles`")
+
+
 CHECKS: tuple[Callable[[Connection[Any]], CheckResult], ...] = (
     _extensions,
     _migrations,
@@ -121,6 +126,7 @@ CHECKS: tuple[Callable[[Connection[Any]], CheckResult], ...] = (
     _orphans,
     _interrupted,
     _derived,
+    _styles,
 )
 _FIRST_CHECKS = 2
 

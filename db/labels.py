@@ -30,6 +30,8 @@ class NewLabel:
         valid_on: day of the image or visit it describes.
         interpreter: who drew it.
         scene_id: the scene it was drawn on; None: it holds for every scene of its year.
+        is_counted: it decides the class of its ground in its year's account; labels of classes that no
+            network maps do so anyway.
 
     """
 
@@ -38,6 +40,7 @@ class NewLabel:
     valid_on: date
     interpreter: str | None
     scene_id: int | None
+    is_counted: bool = False
 
 
 def labels_of_scene(conn: Connection[Any], scene_id: int) -> list[Label]:
@@ -86,8 +89,8 @@ def insert_labels(conn: Connection[Any], labels: Iterable[NewLabel], *, source_i
     with (
         conn.cursor() as cursor,
         cursor.copy(
-            "copy lode.label (land_class_code, geom, valid_on, scene_id, interpreter, feature_source_id)"
-            " from stdin"
+            "copy lode.label (land_class_code, geom, valid_on, scene_id, interpreter, is_counted,"
+            " feature_source_id) from stdin"
         ) as copy,
     ):
         for label in labels:
@@ -98,6 +101,7 @@ def insert_labels(conn: Connection[Any], labels: Iterable[NewLabel], *, source_i
                     label.valid_on,
                     label.scene_id,
                     label.interpreter,
+                    label.is_counted,
                     source_id,
                 )
             )

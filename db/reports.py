@@ -1,4 +1,8 @@
-"""Rows of the reports: what `lode report` prints is read from the views, never computed beside them."""
+"""Rows of the reports: what `lode report` prints is read from the views, never computed beside them.
+
+Every report has the columns of its view without the key, in an order of rows that does not depend on the
+database. Areas are m2 (geodesic, WGS 84), shares and probabilities 0..1; None is "not known", never zero.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import Connection
+from psycopg.sql import SQL, Composed
 
 from db.errors import UsageError
+
+Pair = tuple[int, int]
+"""The earlier and the later year of a change."""
+
+_MINES = SQL("mine_code = any(%s)")
+_YEARS = SQL("year = any(%s)")
+_PAIR = SQL("(from_year, to_year) = (%s, %s)")
+
+_SOME = 10
+"""How many of the known mines a message names."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +34,7 @@ class Report:
     rows: list[tuple[Any, ...]]
 
 
-def damage_report(
-    conn: Connection[Any], *, mine_codes: Sequence[str] = (), years: Sequence[int] = ()
-) -> Report:
+def damage_report(conn: Connection[Any], mine_codes: Sequence[str] = (), years: Sequence[int] = ()) -> Report:
     """Damaged area by mine, year and class from ``lode_api.damage_by_mine_year``.
 
     Args:
@@ -32,35 +45,295 @@ def damage_report(
     Raises:
         UsageError: a mine or a year is not in the database.
     """
-    known = {row[0] for row in conn.execute("select code from lode.mine")}
-    unknown = sorted(set(mine_codes) - known)
-    if unknown:
-        some = ", ".join(sorted(known)[:10]) or "none; `lode ingest mines FILE` brings them in"
-        raise UsageError(f"no mine has the code {', '.join(unknown)}; mines known: {some}")
-    cursor = conn.execute(
-        "select mine_code, mine_name, year, land_class, kind, area_m2, observed_fraction, reason"
-        " from lode_api.damage_by_mine_year"
-        " where (%(all_mines)s or mine_code = any(%(mines)s)) and (%(all_years)s or year = any(%(years)s))"
-        " order by mine_code, year, kind, land_class",
-        {
-            "all_mines": not mine_codes,
-            "mines": list(mine_codes),
-            "all_years": not years,
-            "years": list(years),
-        },
+    return _by_mine_and_year(
+        conn,
+        SQL(
+            "select mine_code, mine_name, year, land_class, land_class_name_zh, kind, area_m2,"
+            " observed_fraction, exclusive_area_m2, interpreted_area_m2, is_interpreted, reason"
+            " from lode_api.damage_by_mine_year {}"
+            ' order by mine_code collate "C", year, kind, land_class'
+        ),
+        mine_codes,
+        years,
     )
-    rows = cursor.fetchall()
-    if years and known and not rows:
-        raise UsageError(
-            f"no scene was acquired in {', '.join(map(str, years))}; see lode_api.scene_catalogue"
-        )
-    return Report(tuple(column.name for column in cursor.description or ()), rows)
 
 
 def damage_by_year(conn: Connection[Any]) -> Report:
     """Damaged area of all mines by year and class from ``lode_api.damage_by_year``."""
+    return _rows(
+        conn,
+        SQL(
+            "select year, land_class, land_class_name_zh, kind, area_m2, observed_mine_count, mine_count,"
+            " observed_fraction, is_interpreted from lode_api.damage_by_year order by year, kind, land_class"
+        ),
+    )
+
+
+def change_report(conn: Connection[Any], mine_codes: Sequence[str] = (), pair: Pair | None = None) -> Report:
+    """New, treated and remaining damage by mine, pair of years and kind, from ``change_by_mine_year``.
+
+    Args:
+        conn: connection.
+        mine_codes: only these mines; empty means all.
+        pair: only the change between these years; None means every pair.
+
+    Raises:
+        UsageError: a mine is not in the database, or no mine was observed in both years.
+    """
+    return _by_mine_and_pair(
+        conn,
+        SQL(
+            "select mine_code, mine_name, from_year, to_year, kind, new_area_m2, treated_area_m2,"
+            " persisting_area_m2, converted_from_area_m2, converted_to_area_m2,"
+            " interpreted_treated_area_m2, net_area_m2, damage_from_area_m2, damage_to_area_m2,"
+            " unobserved_area_m2, observed_fraction, is_consecutive"
+            ' from lode_api.change_by_mine_year {} order by mine_code collate "C", ogc_fid'
+        ),
+        mine_codes,
+        pair,
+    )
+
+
+def change_by_year(conn: Connection[Any]) -> Report:
+    """New and treated damage of all mines by pair of years and kind, from ``lode_api.change_by_year``."""
+    return _rows(
+        conn,
+        SQL(
+            "select from_year, to_year, kind, new_area_m2, new_area_km2, new_share, treated_area_m2,"
+            " treated_area_km2, treated_share, net_area_m2, mine_count, observed_fraction"
+            " from lode_api.change_by_year order by ogc_fid"
+        ),
+    )
+
+
+def transition_report(conn: Connection[Any], mine_code: str, pair: Pair | None = None) -> Report:
+    """From which class to which a mine's ground went, from ``lode_api.transition_by_mine_year``.
+
+    Raises:
+        UsageError: there is no such mine, or no mine was observed in both years.
+    """
+    return _by_mine_and_pair(
+        conn,
+        SQL(
+            "select mine_code, mine_name, from_year, to_year, from_class, from_class_name_zh, to_class,"
+            " to_class_name_zh, area_m2, share"
+            " from lode_api.transition_by_mine_year {}"
+            ' order by mine_code collate "C", from_year, to_year, from_class, to_class'
+        ),
+        [mine_code],
+        pair,
+    )
+
+
+def series_report(conn: Connection[Any], mine_codes: Sequence[str] = ()) -> Report:
+    """Active, newly damaged and cumulative area by mine and year, from ``active_newly_cumulative``.
+
+    Raises:
+        UsageError: a mine is not in the database.
+    """
+    return _by_mine_and_year(
+        conn,
+        SQL(
+            "select mine_code, mine_name, year, active_area_m2, newly_area_m2, cumulative_area_m2,"
+            " observed_fraction from lode_api.active_newly_cumulative {}"
+            ' order by mine_code collate "C", year'
+        ),
+        mine_codes,
+    )
+
+
+def series_by_year(conn: Connection[Any]) -> Report:
+    """Active, newly damaged and cumulative area of all mines by year."""
+    return _rows(
+        conn,
+        SQL(
+            "select year, active_area_m2, newly_area_m2, cumulative_area_m2, observed_mine_count, mine_count,"
+            " observed_fraction from lode_api.active_newly_cumulative_by_year order by year"
+        ),
+    )
+
+
+def restoration_report(
+    conn: Connection[Any], mine_codes: Sequence[str] = (), years: Sequence[int] = ()
+) -> Report:
+    """Ground ever damaged, what of it is not any more, and the rate, from ``lode_api.restoration_rate``.
+
+    Raises:
+        UsageError: a mine or a year is not in the database.
+    """
+    return _by_mine_and_year(
+        conn,
+        SQL(
+            "select mine_code, mine_name, year, cumulative_damage_area_m2, treated_area_m2,"
+            " interpreted_treated_area_m2, restoration_rate, observed_fraction, reason"
+            ' from lode_api.restoration_rate {} order by mine_code collate "C", year'
+        ),
+        mine_codes,
+        years,
+    )
+
+
+def outside_licence_report(
+    conn: Connection[Any], mine_codes: Sequence[str] = (), years: Sequence[int] = ()
+) -> Report:
+    """Damage outside the licence by mine, year and class, from ``lode_api.outside_licence``.
+
+    Mines without a licence boundary have no rows.
+
+    Raises:
+        UsageError: a mine or a year is not in the database.
+    """
+    return _by_mine_and_year(
+        conn,
+        SQL(
+            "select mine_code, year, land_class, kind, unlicensed_area_m2, share_of_damage, observed_fraction"
+            ' from lode_api.outside_licence {} order by mine_code collate "C", year, kind, land_class'
+        ),
+        mine_codes,
+        years,
+    )
+
+
+def gap_report(conn: Connection[Any], mine_codes: Sequence[str] = (), years: Sequence[int] = ()) -> Report:
+    """Mines that a year did not observe, or not wholly, and why, from ``lode_api.data_gap``.
+
+    Raises:
+        UsageError: a mine or a year is not in the database.
+    """
+    return _by_mine_and_year(
+        conn,
+        SQL(
+            "select mine_code, mine_name, year, boundary_area_m2, unobserved_area_m2, observed_fraction,"
+            ' reason from lode_api.data_gap {} order by mine_code collate "C", year'
+        ),
+        mine_codes,
+        years,
+    )
+
+
+def ranking_report(conn: Connection[Any], pair: Pair | None = None) -> Report:
+    """Mines by new damage between consecutive years, from ``lode_api.mine_ranking``.
+
+    Raises:
+        UsageError: no mine was observed in both years.
+    """
+    return _by_mine_and_pair(
+        conn,
+        SQL(
+            "select rank, from_year, to_year, mine_code, mine_name, mineral, new_area_m2, share, confidence,"
+            " observed_fraction, damaged_area_m2"
+            ' from lode_api.mine_ranking {} order by from_year, to_year, rank, mine_code collate "C"'
+        ),
+        (),
+        pair,
+        consecutive=True,
+    )
+
+
+def evidence_report(
+    conn: Connection[Any], mine_code: str, year: int, land_class: str | None = None
+) -> Report:
+    """What a mine's areas of a year stand on, piece by piece, without outlines, from ``lode_api.evidence``.
+
+    Args:
+        conn: connection.
+        mine_code: the mine.
+        year: the year.
+        land_class: key of the class; None means every class.
+
+    Raises:
+        UsageError: there is no such mine, year or class.
+    """
+    _check_mines(conn, [mine_code])
+    _check_years(conn, [year])
+    where: list[tuple[SQL, list[object]]] = [(_MINES, [[mine_code]]), (_YEARS, [[year]])]
+    if land_class is not None:
+        _check_class(conn, land_class)
+        where.append((SQL("land_class = %s"), [land_class]))
+    return _rows(
+        conn,
+        SQL(
+            "select mine_code, year, land_class, kind, area_m2, is_exclusive, is_licensed, landcover_id,"
+            " mean_probability, run_id, run_finished_at, model, model_sha256, product, product_version,"
+            " scene_sha256, acquired_on, label_id, interpreter, valid_on, label_source"
+            " from lode_api.evidence {} order by kind, land_class, area_m2 desc, ogc_fid"
+        ),
+        where,
+    )
+
+
+def _by_mine_and_year(
+    conn: Connection[Any], select: SQL, mine_codes: Sequence[str], years: Sequence[int] = ()
+) -> Report:
+    where: list[tuple[SQL, list[object]]] = []
+    if mine_codes:
+        _check_mines(conn, mine_codes)
+        where.append((_MINES, [list(mine_codes)]))
+    if years:
+        _check_years(conn, years)
+        where.append((_YEARS, [list(years)]))
+    return _rows(conn, select, where)
+
+
+def _by_mine_and_pair(
+    conn: Connection[Any],
+    select: SQL,
+    mine_codes: Sequence[str],
+    pair: Pair | None,
+    *,
+    consecutive: bool = False,
+) -> Report:
+    where: list[tuple[SQL, list[object]]] = []
+    if mine_codes:
+        _check_mines(conn, mine_codes)
+        where.append((_MINES, [list(mine_codes)]))
+    if pair is not None:
+        _check_pair(conn, pair, consecutive=consecutive)
+        where.append((_PAIR, list(pair)))
+    return _rows(conn, select, where)
+
+
+def _rows(conn: Connection[Any], select: SQL, where: Sequence[tuple[SQL, list[object]]] = ()) -> Report:
+    """Run a select whose ``{}`` takes the conditions, each with its values."""
+    conditions: Composed | SQL = SQL("")
+    if where:
+        conditions = SQL("where ") + SQL(" and ").join(condition for condition, _values in where)
     cursor = conn.execute(
-        "select year, land_class, kind, area_m2, observed_mine_count, mine_count, observed_fraction"
-        " from lode_api.damage_by_year order by year, kind, land_class"
+        select.format(conditions), [value for _condition, given in where for value in given]
     )
     return Report(tuple(column.name for column in cursor.description or ()), cursor.fetchall())
+
+
+def _check_mines(conn: Connection[Any], mine_codes: Sequence[str]) -> None:
+    known = {row[0] for row in conn.execute("select code from lode.mine")}
+    unknown = sorted(set(mine_codes) - known)
+    if unknown:
+        some = ", ".join(sorted(known)[:_SOME]) or "none; `lode ingest mines FILE` brings them in"
+        more = f" and {len(known) - _SOME} more" if len(known) > _SOME else ""
+        raise UsageError(f"no mine has the code {', '.join(unknown)}; mines known: {some}{more}")
+
+
+def _check_years(conn: Connection[Any], years: Sequence[int]) -> None:
+    known = [row[0] for row in conn.execute("select year from lode_api.report_year order by year")]
+    unknown = sorted(set(years) - set(known))
+    if unknown:
+        some = ", ".join(map(str, known)) or "none; `lode ingest scene FILE` brings scenes in"
+        raise UsageError(f"no scene was acquired in {', '.join(map(str, unknown))}; years known: {some}")
+
+
+def _check_pair(conn: Connection[Any], pair: Pair, *, consecutive: bool) -> None:
+    known = conn.execute(
+        "select from_year, to_year from lode.mine_pair where is_consecutive or not %s"
+        " group by from_year, to_year order by from_year, to_year",
+        (consecutive,),
+    ).fetchall()
+    if tuple(pair) not in known:
+        some = ", ".join(f"{first}-{last}" for first, last in known) or "none yet"
+        hint = "" if consecutive else "; a row in lode.report_period adds years that are not consecutive"
+        raise UsageError(f"no mine has a change from {pair[0]} to {pair[1]}; pairs known: {some}{hint}")
+
+
+def _check_class(conn: Connection[Any], land_class: str) -> None:
+    known = [row[0] for row in conn.execute("select key from lode.land_class order by land_class_code")]
+    if land_class not in known:
+        raise UsageError(f"no class has the key {land_class!r}; classes known: {', '.join(known)}")

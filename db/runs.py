@@ -164,6 +164,53 @@ def mark_published(conn: Connection[Any], claim: Claim, *, figures: Mapping[str,
     )
 
 
+def set_priority(conn: Connection[Any], run_id: int, priority: int) -> None:
+    """Let a run own shared ground before runs of lower priority, whatever the rule of the year map says.
+
+    Areas follow by a trigger in the same transaction.
+    """
+    run_by_id(conn, run_id)
+    conn.execute("update lode.run set priority = %s where run_id = %s", (priority, run_id))
+
+
+def withdraw_run(conn: Connection[Any], run_id: int, reason: str) -> None:
+    """Take a published run out of maps and areas; its polygons stay for whoever wants to know why.
+
+    Areas follow by a trigger in the same transaction: other runs that saw its ground own it then.
+
+    Raises:
+        UsageError: it is not published, or no reason is given.
+
+    """
+    run = run_by_id(conn, run_id)
+    if run.status != "published":
+        raise UsageError(f"run {run_id} is {run.status}; only a published run can be withdrawn")
+    if not reason.strip():
+        raise UsageError(f"run {run_id}: say why it is withdrawn; the reason is kept with it")
+    conn.execute(
+        "update lode.run set status = 'withdrawn', is_current = false, withdrawn_at = now(),"
+        " withdrawn_by = session_user, withdrawn_reason = %s where run_id = %s",
+        (reason.strip(), run_id),
+    )
+
+
+def reinstate_run(conn: Connection[Any], run_id: int) -> None:
+    """Undo a withdrawal; the run is published again, and current when it is made so.
+
+    Raises:
+        UsageError: it was not withdrawn.
+
+    """
+    run = run_by_id(conn, run_id)
+    if run.status != "withdrawn":
+        raise UsageError(f"run {run_id} is {run.status}; only a withdrawn run can be reinstated")
+    conn.execute(
+        "update lode.run set status = 'published', withdrawn_at = null, withdrawn_by = null,"
+        " withdrawn_reason = null where run_id = %s",
+        (run_id,),
+    )
+
+
 def make_current(conn: Connection[Any], run_id: int) -> bool:
     """Let a published run stand for its scene; whether that changed anything.
 

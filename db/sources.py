@@ -14,7 +14,7 @@ class FeatureSource:
 
     Attributes:
         feature_source_id: key.
-        kind: labels, mines, faults, plutons or deposits.
+        kind: labels, mines, regions, faults, plutons or deposits.
         name: file name, and layer where it has several.
         sha256: SHA-256 of the file.
         options_digest: SHA-256 of the options it was read with.

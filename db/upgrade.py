@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from db.api import is_api_current
 from db.connection import connect, retrying
 from db.errors import UsageError
+from db.qgis import install_styles, may_install_styles
 
 UPGRADE_LOCK = 0x10DE0001
 """Key of the advisory lock that lets one upgrade run at a time."""
@@ -139,8 +140,15 @@ def upgrade(
         with engine.begin() as connection, dbapi_cursor(connection) as cursor:
             settle_sequences(cursor)
 
+    def dress() -> None:
+        with connect(url) as conn:
+            if may_install_styles(conn):
+                install_styles(conn)
+
     try:
         retrying(once)
         retrying(settle)
+        if revision == "head":
+            retrying(dress)
     finally:
         engine.dispose()

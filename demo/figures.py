@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import Connection
 
 from db.registry import model_by_name
-from db.report_commands import print_table
+from db.report_table import print_table
 from db.reports import Report, damage_report
 from ingest.simulate.district import District
 

@@ -148,7 +148,7 @@ def publish(
 
 
 def landcover_rows(patches: Patches) -> Iterator[LandcoverRows]:
-    """Patches in EPSG:4326, with their confidence in steps of 1/200, part by part as the database takes them."""
+    """Patches in EPSG:4326, their confidence in steps of 1/200, part by part as the database takes them."""
     for first in range(0, len(patches), PATCHES_AT_A_TIME):
         part = slice(first, first + PATCHES_AT_A_TIME)
         ewkb = patches.polygons[part].to_ewkb(4326)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ingest.calibration_command import calibration
-from ingest.feature_commands import deposits, faults, labels, mines, plutons
+from ingest.feature_commands import deposits, faults, labels, mines, plutons, regions
 from ingest.scene_command import scene
 
 
@@ -18,5 +18,5 @@ def ingest_group() -> None:
     """
 
 
-for _command in (scene, labels, mines, faults, plutons, deposits, calibration):
+for _command in (scene, labels, mines, regions, faults, plutons, deposits, calibration):
     ingest_group.add_command(_command)

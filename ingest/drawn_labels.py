@@ -40,6 +40,7 @@ class LabelRequest:
         classes_file: the user's table of classes.
         class_name: one class for all features.
         interpreter: who drew them, where no column says it.
+        is_counted: they decide the class of their ground in their year's account.
 
     """
 
@@ -48,6 +49,7 @@ class LabelRequest:
     classes_file: SourceFile | None = None
     class_name: str | None = None
     interpreter: str | None = None
+    is_counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,9 @@ def labels_of_table(
     people = [text or about.interpreter for text in texts(table, columns[INTERPRETER.name])]
     kept = [code for code in codes if code is not None]
     labels = [
-        NewLabel(code, shape, day, person, None if scene is None else scene.scene_id)
+        NewLabel(
+            code, shape, day, person, None if scene is None else scene.scene_id, is_counted=about.is_counted
+        )
         for code, shape, day, person, scene in zip(
             kept, shapes.geometries, valid_on, people, scenes, strict=True
         )
@@ -195,7 +199,7 @@ def labels_of_raster(request: FeatureRequest, about: LabelRequest, setting: Labe
     found: ClassPatches = class_patches(request.file, setting.mapping, setting.classes)
     scene_id = None if setting.scene is None else setting.scene.scene_id
     labels = [
-        NewLabel(code, shape, day, about.interpreter, scene_id)
+        NewLabel(code, shape, day, about.interpreter, scene_id, is_counted=about.is_counted)
         for code, shape in zip(found.codes, found.geometries, strict=True)
     ]
     ignored = f"{found.ignored_px} of {found.total_px} pixels hold no class and are ignored"

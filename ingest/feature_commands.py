@@ -1,4 +1,4 @@
-"""``lode ingest labels``, ``mines``, ``faults``, ``plutons`` and ``deposits``."""
+"""``lode ingest labels``, ``mines``, ``regions``, ``faults``, ``plutons`` and ``deposits``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from db.regions import RegionLayer
 from db.settings import Settings
 from ingest.drawn_labels import LabelRequest
 from ingest.files import source_file
 from ingest.ground import ingest_geology, ingest_mines
 from ingest.labels import ingest_labels
+from ingest.regions import ingest_regions
 from ingest.requests import FeatureOutcome, FeatureRequest, parse_pairs
 from ingest.session import transaction
 
@@ -85,7 +87,7 @@ def summary(outcome: FeatureOutcome) -> list[str]:
             "nothing was changed"
         ]
     counts = [f"stored {outcome.stored} {outcome.kind}"]
-    if outcome.kind == "mines":
+    if outcome.kind in ("mines", "regions"):
         counts += [f"{outcome.updated} updated", f"{outcome.unchanged} unchanged"]
     counts.append(f"{outcome.repaired} repaired")
     if outcome.ignored:
@@ -123,12 +125,20 @@ code (6), an English or Chinese name; other values are mapped by --classes, a fi
 @click.option("--classes", "classes_file", metavar="FILE.toml", help="Table: value of the file = class.")
 @click.option("--class", "class_name", help="One class for all features, by key, code or name.")
 @click.option("--interpreter", help="Who drew them, where no column says it.")
+@click.option(
+    "--counted",
+    "is_counted",
+    is_flag=True,
+    help="These decide the class of their ground in their year's account. [default: they train networks "
+    "only, unless no network maps their class]",
+)
 def labels(
     product: str | None,
     valid_on: datetime | None,
     classes_file: str | None,
     class_name: str | None,
     interpreter: str | None,
+    is_counted: bool,
     **options: Any,
 ) -> None:
     """Bring labels; the help is ``LABELS_HELP``."""
@@ -140,6 +150,7 @@ def labels(
         classes_file=None if classes_file is None else source_file(classes_file, settings.roots()),
         class_name=class_name,
         interpreter=interpreter,
+        is_counted=is_counted,
     )
     _run(lambda conn: ingest_labels(conn, request, about, report=click.echo), settings)
 
@@ -163,6 +174,38 @@ def mines(licence_boundaries: str | None, licence_layer: str | None, **options: 
             source_file(licence_boundaries, roots), roots, layer=licence_layer, repair=request.repair
         )
     _run(lambda conn: ingest_mines(conn, request, licences=licences, report=click.echo), settings)
+
+
+@click.command()
+@_file_options
+@click.option(
+    "--layer-key", required=True, metavar="KEY", help="Layer of regions they belong to, e.g. county."
+)
+@click.option("--name", "layer_name", help="Name of that layer. [default: its key]")
+@click.option("--name-zh", "layer_name_zh", help="Chinese name of that layer.")
+@click.option(
+    "--protected/--not-protected",
+    "is_protected",
+    default=None,
+    help="Ground that must not be damaged: farmland, an ecological red line, a reserve. [default: as the "
+    "layer is already, else not]",
+)
+def regions(
+    layer_key: str,
+    layer_name: str | None,
+    layer_name_zh: str | None,
+    is_protected: bool | None,
+    **options: Any,
+) -> None:
+    """Bring regions that reports are summed over.
+
+    Fields: code, name, name_zh. Counties, provinces, watersheds, protected ground: any polygons. Regions are
+    known by layer and code: those that are there already are updated, and their totals derived again.
+    """
+    settings = Settings()
+    request = _request(settings, **options)
+    layer = RegionLayer(layer_key, layer_name, layer_name_zh, is_protected)
+    _run(lambda conn: ingest_regions(conn, request, layer, report=click.echo), settings)
 
 
 @click.command()

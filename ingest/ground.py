@@ -59,7 +59,7 @@ def ingest_geology(
         return FeatureOutcome(kind, same.name, False, 0)
     older = replaced_sources(conn, kind, name, replace=request.replace)
     table = take_rows(table, keep_only(table, request.only))
-    _refuse_empty(table)
+    refuse_empty(table)
     fields = TABLES[kind][1]
     columns = match_columns(table, [Field(field, ALIASES.get(field, ())) for field in fields], request.fields)
     crs = crs_of(table, request.srid)
@@ -124,12 +124,12 @@ def ingest_mines(
         return FeatureOutcome(kind, same.name, False, 0)
     older = sources_of_name(conn, kind, name)
     table = take_rows(table, keep_only(table, request.only))
-    _refuse_empty(table)
+    refuse_empty(table)
     columns = match_columns(table, MINE_FIELDS, request.fields)
     crs = crs_of(table, request.srid)
     shapes = storable_shapes(table, crs, "polygons", repair=request.repair)
-    codes = _needed(table, columns["code"], "code")
-    _refuse_duplicates(table, codes)
+    codes = needed_texts(table, columns["code"], "code")
+    refuse_repeated(table, codes, "mine")
     boundaries: dict[str, shapely.MultiPolygon] = {}
     repaired = len(shapes.repaired)
     if licence_table is not None and licences is not None:
@@ -137,7 +137,7 @@ def ingest_mines(
         repaired += more
     rows = zip(
         codes,
-        _needed(table, columns["name"], "name"),
+        needed_texts(table, columns["name"], "name"),
         texts(table, columns["mineral"]),
         texts(table, columns["mining_method"]),
         shapes.geometries,
@@ -181,13 +181,24 @@ def ingest_mines(
     )
 
 
-def _refuse_empty(table: FeatureTable) -> None:
+def refuse_empty(table: FeatureTable) -> None:
+    """Refuse a table without features.
+
+    Raises:
+        UsageError: it has none.
+
+    """
     if not len(table.ids):
         raise UsageError(f"{table.name}: holds no features")
 
 
-def _needed(table: FeatureTable, column: str | None, field: str) -> list[str]:
-    """A column that must be filled in every row."""
+def needed_texts(table: FeatureTable, column: str | None, field: str) -> list[str]:
+    """A column as texts, which must be filled in every row.
+
+    Raises:
+        UsageError: a row has none.
+
+    """
     found = []
     for row, text in enumerate(texts(table, column)):
         if text is None:
@@ -196,7 +207,13 @@ def _needed(table: FeatureTable, column: str | None, field: str) -> list[str]:
     return found
 
 
-def _refuse_duplicates(table: FeatureTable, codes: Sequence[str]) -> None:
+def refuse_repeated(table: FeatureTable, codes: Sequence[str], what: str) -> None:
+    """Refuse codes that stand for more than one feature.
+
+    Raises:
+        UsageError: there are such codes; the message names their rows.
+
+    """
     rows: dict[str, list[int]] = {}
     for row, code in enumerate(codes):
         rows.setdefault(code, []).append(row)
@@ -207,7 +224,7 @@ def _refuse_duplicates(table: FeatureTable, codes: Sequence[str]) -> None:
             for code, places in list(repeated.items())[:SHOWN_DUPLICATES]
         )
         raise UsageError(
-            f"{table.name}: {len(repeated)} codes stand for more than one mine: {shown}. Join their parts "
+            f"{table.name}: {len(repeated)} codes stand for more than one {what}: {shown}. Join their parts "
             "into one feature, or give each its own code"
         )
 
@@ -217,8 +234,8 @@ def _licence_boundaries(
 ) -> tuple[dict[str, shapely.MultiPolygon], int]:
     """Licence boundary by code, and how many were repaired."""
     columns = match_columns(table, (MINE_FIELDS[0],), {})
-    codes = _needed(table, columns["code"], "code")
-    _refuse_duplicates(table, codes)
+    codes = needed_texts(table, columns["code"], "code")
+    refuse_repeated(table, codes, "mine")
     strangers = sorted(set(codes) - set(known))
     if strangers:
         raise UsageError(

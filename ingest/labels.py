@@ -47,6 +47,7 @@ def ingest_labels(
         classes=None if setting.mapping is None else setting.mapping.as_json(),
         one_class=setting.one_class,
         interpreter=about.interpreter,
+        **({"counted": True} if about.is_counted else {}),  # files read before there was a choice stay known
     )
     is_raster = request.file.head(4) in TIFF_STARTS
     if is_raster:

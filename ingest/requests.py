@@ -69,7 +69,7 @@ class FeatureOutcome:
     """What became of a file of features.
 
     Attributes:
-        kind: labels, mines, faults, plutons or deposits.
+        kind: labels, mines, regions, faults, plutons or deposits.
         source_name: name the file is known by.
         is_new: False when the same file was there already and nothing happened.
         stored: features stored.
@@ -77,7 +77,7 @@ class FeatureOutcome:
         ignored: features left out because their class is ignored.
         replaced: features of an older source that were deleted.
         notes: what the user should know.
-        updated, unchanged: mines that were there already.
+        updated, unchanged: mines or regions that were there already.
 
     """
 

@@ -60,6 +60,25 @@ def add_mine(conn: Connection[Any], code: str, boundary: MultiPolygon) -> int:
     return int(row[0])
 
 
+def add_label(
+    conn: Connection[Any],
+    land_class_code: int,
+    geometry: MultiPolygon,
+    valid_on: date,
+    *,
+    is_counted: bool = False,
+    interpreter: str | None = None,
+) -> int:
+    """A label drawn on no scene."""
+    row = conn.execute(
+        "insert into lode.label (land_class_code, geom, valid_on, is_counted, interpreter)"
+        " values (%s, %s::geometry, %s, %s, %s) returning label_id",
+        (land_class_code, ewkb(geometry).hex(), valid_on, is_counted, interpreter),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def publish_drawing(
     conn: Connection[Any], scene_id: int, model_id: int, year: int, drawing: str, *, current: bool = True
 ) -> int:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from db.tables.base import SCHEMA, geometry_column, key_column, metadata, moment_column, spatial_index
 from db.tables.ground import label, land_class, mine
+from db.tables.interpretation import landcover
 
 derivation = Table(
     "derivation",
@@ -68,6 +69,25 @@ interpreted_ground = Table(
     spatial_index("interpreted_ground", "geom"),
     schema=SCHEMA,
     comment="Ground whose class an interpreter decides in a year's account; derived from label",
+)
+
+
+landcover_part = Table(
+    "landcover_part",
+    metadata,
+    key_column("landcover_part_id", "Key", big=True),
+    Column(
+        "landcover_id",
+        ForeignKey(landcover.c.landcover_id, ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="The published polygon",
+    ),
+    Column("run_id", Integer, nullable=False, comment="Its run"),
+    geometry_column("geom", "POLYGON", "A part of it, EPSG:4326"),
+    spatial_index("landcover_part", "geom"),
+    schema=SCHEMA,
+    comment="Large published polygons in parts of few vertices, which can be cut fast; derived",
 )
 
 
@@ -172,6 +192,7 @@ mine_year = Table(
     Column("last_acquired_on", Date, comment="Day of the latest scene that counts here"),
     _area("newly_area_m2", "Ground damaged in this year that no earlier year saw damaged"),
     _area("cumulative_area_m2", "Ground that this or an earlier year saw damaged"),
+    _area("unobserved_damage_area_m2", "Part of cumulative that this year did not observe"),
     _area("exclusive_newly_area_m2", "Part of newly outside every mine of smaller code"),
     _area("exclusive_cumulative_area_m2", "Part of cumulative outside every mine of smaller code"),
     CheckConstraint("boundary_area_m2 > 0 and observed_area_m2 >= 0", name="areas"),
@@ -201,6 +222,11 @@ mine_area = Table(
         "unlicensed_area_m2",
         "The part of it outside the licence; null: the mine has no licence boundary",
         nullable=True,
+    ),
+    Column(
+        "mean_probability",
+        Double,
+        comment="Mean probability of the class over its ground, 0..1; null: none was found",
     ),
     CheckConstraint("exclusive_area_m2 >= 0 and area_m2 >= 0", name="areas"),
     Index("mine_area_mine_year_class_idx", "mine_year_id", "land_class_code", unique=True),

@@ -15,7 +15,7 @@ def _zoom_column() -> Column[int]:
         "zoom",
         Integer,
         nullable=False,
-        comment="Web map zoom it is drawn at, and at the one before: 0, 2, 4, 6, 8, 10 or 12",
+        comment="Web map zoom it is drawn at, 0 to 10",
     )
 
 
@@ -29,12 +29,12 @@ landcover_general = Table(
     Column(
         "landcover_id",
         BigInteger,
-        comment="The published polygon; null: cells that patches smaller than a pixel fill together",
+        comment="The published polygon; null: cells that smaller patches fill together",
     ),
     Column("area_m2", Double, nullable=False, comment="Published area of what it stands for, m2 (geodesic)"),
     Column("mean_probability", Double, comment="Mean probability of the class, 0..1"),
     geometry_column("geom", "MULTIPOLYGON", "Outline on the grid of the zoom's pixels, EPSG:4326"),
-    CheckConstraint("zoom between 0 and 12 and zoom % 2 = 0", name="zoom"),
+    CheckConstraint("zoom between 0 and 10", name="zoom"),
     Index("landcover_general_run_zoom_idx", "run_id", "zoom"),
     spatial_index("landcover_general", "geom"),
     schema=SCHEMA,
@@ -57,7 +57,7 @@ damage_general = Table(
         comment="The change polygon it stands for",
     ),
     geometry_column("geom", "MULTIPOLYGON", "Outline on the grid of the zoom's pixels, EPSG:4326"),
-    CheckConstraint("zoom between 0 and 12 and zoom % 2 = 0", name="zoom"),
+    CheckConstraint("zoom between 0 and 10", name="zoom"),
     CheckConstraint("(mine_damage_id is null) <> (damage_change_id is null)", name="origin"),
     Index("damage_general_mine_damage_idx", "mine_damage_id", "zoom", unique=True),
     Index("damage_general_damage_change_idx", "damage_change_id", "zoom", unique=True),

@@ -1,5 +1,7 @@
 """Polygons that share one table of vertices, and their way to WGS 84, EWKB and shapely."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -10,7 +12,7 @@ import shapely
 from pyproj import Transformer
 
 from db.errors import UsageError
-from inference.polygonise.jit import compiled, read_only
+from db.jit import compiled, read_only
 
 WGS84_SRID = 4326
 
@@ -18,6 +20,9 @@ _SRID_FLAG = 0x20000000
 _POLYGON = 3
 _MULTIPOLYGON = 6
 _LITTLE_ENDIAN = 1
+
+# Making a transformer takes as long as transforming some 10,000 vertices.
+_VERTICES_AT_A_TIME = 200_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,17 @@ class Polygons:
 
     def __len__(self) -> int:
         return len(self.polygon_offsets) - 1
+
+    def __getitem__(self, part: slice) -> "Polygons":
+        """Return consecutive polygons, over the same table of vertices."""
+        begin, end, step = part.indices(len(self))
+        if step != 1:
+            raise ValueError(f"polygons are taken one after the other, got a step of {step}")
+        rings = self.polygon_offsets[begin : max(begin, end) + 1]
+        points = self.ring_offsets[rings[0] : rings[-1] + 1]
+        return Polygons(
+            self.vertices, self.vertex[points[0] : points[-1]], points - points[0], rings - rings[0]
+        )
 
     @property
     def coords(self) -> npt.NDArray[np.float64]:
@@ -98,8 +114,16 @@ def to_wgs84(vertices: npt.NDArray[np.float64], source_srid: int) -> npt.NDArray
     """
     if source_srid == WGS84_SRID:
         return vertices
-    transformer = Transformer.from_crs(source_srid, WGS84_SRID, always_xy=True)
-    moved = np.column_stack(transformer.transform(vertices[:, 0], vertices[:, 1]))
+    moved = np.empty((len(vertices), 2))
+
+    def transform(first: int) -> None:
+        # A transformer belongs to one thread; PROJ works outside the interpreter's lock.
+        part = slice(first, first + _VERTICES_AT_A_TIME)
+        transformer = Transformer.from_crs(source_srid, WGS84_SRID, always_xy=True)
+        moved[part, 0], moved[part, 1] = transformer.transform(vertices[part, 0], vertices[part, 1])
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        list(threads.map(transform, range(0, len(vertices), _VERTICES_AT_A_TIME)))
     if not np.isfinite(moved).all():
         x, y = vertices[~np.isfinite(moved).all(axis=1)][0]
         raise UsageError(

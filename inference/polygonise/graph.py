@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inference.polygonise.jit import compiled
+from db.jit import compiled
 from inference.polygonise.runs import MAX_INDEX, Runs
 
 DIAGONAL_SE = 16

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from db.jit import compiled, read_only
 from inference.polygonise.geometry import Polygons, to_wgs84
 from inference.polygonise.graph import Graph, Outlines, build_graph
-from inference.polygonise.jit import compiled, read_only
 from inference.polygonise.runs import Runs, encode_runs
 from inference.polygonise.trace import trace_rings
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inference.polygonise.jit import compiled, read_only
+from db.jit import compiled, read_only
 
 NOT_OBSERVED = 255
 """Class code of pixels without an observation; they belong to no patch."""

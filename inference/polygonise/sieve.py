@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 import numpy.typing as npt
 
-from inference.polygonise.jit import compiled
+from db.jit import compiled
 from inference.polygonise.runs import NOT_OBSERVED, Runs, encode_runs, paint_runs
 
 

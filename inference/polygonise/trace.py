@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from db.jit import compiled
 from inference.polygonise.graph import DIAGONAL_NE, DIAGONAL_SE, Graph, Outlines
-from inference.polygonise.jit import compiled
 from inference.polygonise.runs import Runs
 
 EAST, SOUTH = 0, 1

@@ -1,5 +1,6 @@
 -- Purpose: area by mine, year and class, and how much of the mine was observed.
--- Rules: a class has a row where it was found, and with 0 where a network that maps it saw the mine and did
+-- Rules: the mean probability is weighted by area; what an interpreter drew has 1, what a run stored without
+--   one 0.5. A class has a row where it was found, and with 0 where a network that maps it saw the mine and did
 --   not find it. A class that nobody looked for has no row.
 -- Units: m2 (geodesic, WGS 84).
 -- Used by: lode_api.derive_mines, after derive_pieces.
@@ -12,7 +13,7 @@ begin
   insert into lode.mine_year (
     mine_id, year, boundary_area_m2, observed_area_m2, exclusive_observed_area_m2, interpreted_area_m2,
     run_ids, first_acquired_on, last_acquired_on, newly_area_m2, cumulative_area_m2,
-    exclusive_newly_area_m2, exclusive_cumulative_area_m2
+    unobserved_damage_area_m2, exclusive_newly_area_m2, exclusive_cumulative_area_m2
   )
   with observed as (
     select z.mine_id, y.year, sum(y.area_m2) as area_m2,
@@ -39,21 +40,25 @@ begin
   select o.mine_id, o.year,
     (select sum(z.area_m2) from lode.mine_zone z where z.mine_id = o.mine_id),
     o.area_m2, o.exclusive_area_m2, coalesce(g.interpreted_area_m2, 0), coalesce(g.run_ids, '{}'),
-    g.first_on, g.last_on, 0, 0, 0, 0
+    g.first_on, g.last_on, 0, 0, 0, 0, 0
   from observed o
   left join origin g on g.mine_id = o.mine_id and g.year = o.year
   order by o.mine_id, o.year;
 
   insert into lode.mine_area (
-    mine_year_id, land_class_code, area_m2, exclusive_area_m2, interpreted_area_m2, unlicensed_area_m2
+    mine_year_id, land_class_code, area_m2, exclusive_area_m2, interpreted_area_m2, unlicensed_area_m2,
+    mean_probability
   )
   with found as (
     select z.mine_id, q.year, q.land_class_code, sum(q.area_m2) as area_m2,
       coalesce(sum(q.area_m2) filter (where z.is_exclusive), 0) as exclusive_area_m2,
       coalesce(sum(q.area_m2) filter (where q.label_id is not null), 0) as interpreted_area_m2,
-      coalesce(sum(q.area_m2) filter (where not z.is_licensed), 0) as unlicensed_area_m2
+      coalesce(sum(q.area_m2) filter (where not z.is_licensed), 0) as unlicensed_area_m2,
+      sum(q.area_m2 * case when q.label_id is not null then 1 else coalesce(l.mean_probability, 0.5) end)
+        / nullif(sum(q.area_m2), 0) as mean_probability
     from lode.mine_zone z
     join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = any(years)
+    left join lode.landcover l on l.landcover_id = q.landcover_id
     where z.mine_id = any(mine_ids)
     group by z.mine_id, q.year, q.land_class_code
   ),
@@ -73,7 +78,7 @@ begin
   )
   select y.mine_year_id, k.land_class_code, coalesce(f.area_m2, 0), coalesce(f.exclusive_area_m2, 0),
     coalesce(f.interpreted_area_m2, 0),
-    case when m.licence_boundary is not null then coalesce(f.unlicensed_area_m2, 0) end
+    case when m.licence_boundary is not null then coalesce(f.unlicensed_area_m2, 0) end, f.mean_probability
   from class_of_year k
   join lode.mine_year y on y.mine_id = k.mine_id and y.year = k.year
   join lode.mine m on m.mine_id = k.mine_id

@@ -4,10 +4,15 @@ create function lode_api.derive_base() returns void
 language plpgsql
 as $$
 declare
+  run_ids integer[];
   of_year integer;
   world geometry := st_makeenvelope(-180, -90, 180, 90, 4326);
 begin
   perform lode_api.lock_accounts();
+  delete from lode.landcover_part;
+  select array_agg(r.run_id) into run_ids from lode.run r where r.is_current;
+  perform lode_api.derive_parts(run_ids);
+  perform lode_api.derive_general(run_ids);
   delete from lode.interpreted_ground;
   perform lode_api.derive_interpreted(array[world], (
     select array_agg(distinct extract(year from l.valid_on)::integer) from lode.label l

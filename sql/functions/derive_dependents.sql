@@ -4,7 +4,8 @@ create function lode_api.derive_dependents(mine_ids integer[], years integer[]) 
 language plpgsql
 as $$
 begin
-  null;
+  perform lode_api.derive_regions(mine_ids, years);
+  perform lode_api.derive_alerts(mine_ids, years);
 end
 $$;
 

@@ -21,6 +21,7 @@ begin
   from unnest(changed) as c(geom)
   join lode.mine m on m.boundary && c.geom and st_intersects(m.boundary, c.geom);
   perform lode_api.derive_mines(mine_ids, years);
+  perform lode_api.derive_outside(changed, years);
 end
 $$;
 

@@ -1,8 +1,9 @@
 -- Purpose: what became of each patch: change polygons between consecutive years, when it was last seen, and
 --   the mine's new and cumulative damage by year.
--- Rules: new is a patch first seen in the later year on ground that the earlier year observed; persisting is
---   what of a patch the later year saw damaged; treated is what of a patch was damaged in the earlier year
---   and observed undamaged in the later. A patch was last seen in the latest year that saw half of it damaged.
+-- Rules: new is what of a patch the earlier year observed undamaged and the later damaged (for a patch first
+--   seen before: damaged again); persisting is what both saw damaged; treated is what the earlier year saw
+--   damaged and the later observed undamaged. A patch was last seen in the latest year that saw half of it
+--   damaged.
 -- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84).
 -- Used by: lode_api.derive_mines, after derive_patches and derive_change.
 create function lode_api.derive_patch_history(mine_ids integer[], years integer[]) returns void
@@ -35,29 +36,40 @@ begin
     from pair p
     join lode.damage_patch t on t.mine_id = p.mine_id and t.first_year <= p.to_year
     cross join lateral (
-      select 'new' as change, t.geom where t.first_year = p.to_year and t.is_new
-      union all
-      select 'persisting', st_intersection(t.geom, p.after)
-      where t.first_year <= p.from_year and p.after is not null
-      union all
-      select 'treated', lode_api.seen_part(t.mine_id, p.to_year, case
-        when p.after is null then b.geom
-        else st_difference(b.geom, p.after)
-      end)
-      from (
+      select lode_api.near_part(p.before, t.geom) as before, lode_api.near_part(p.after, t.geom) as after
+      offset 0
+    ) n
+    cross join lateral (
+      with b as materialized (
         select case
           when t.first_year = p.from_year then t.geom
-          else st_intersection(t.geom, p.before)
+          else st_intersection(t.geom, n.before)
         end as geom
-      ) b
-      where t.first_year <= p.from_year and p.before is not null
+        where t.first_year <= p.from_year and n.before is not null
+      )
+      select 'new' as change, lode_api.seen_part(t.mine_id, p.from_year, t.geom) as geom
+      where t.first_year = p.to_year
+      union all
+      select 'new', lode_api.seen_part(t.mine_id, p.from_year, case
+        when n.before is null then st_intersection(t.geom, n.after)
+        else st_difference(st_intersection(t.geom, n.after), n.before)
+      end)
+      where t.first_year < p.from_year and n.after is not null
+      union all
+      select 'persisting', st_intersection(b.geom, n.after) from b where n.after is not null
+      union all
+      select 'treated', lode_api.seen_part(t.mine_id, p.to_year, case
+        when n.after is null then b.geom
+        else st_difference(b.geom, n.after)
+      end)
+      from b
     ) x
   ),
-  measured as (
+  measured as materialized (
     select h.damage_patch_id, h.from_year, h.to_year, h.change, g.geom,
       st_area(g.geom::geography) as area_m2
     from history h
-    cross join lateral (select st_multi(st_collectionextract(h.geom, 3)) as geom) g
+    cross join lateral (select st_multi(st_collectionextract(h.geom, 3)) as geom offset 0) g
     where not st_isempty(g.geom)
   )
   select t.damage_patch_id, t.code, t.mine_id, m.from_year, m.to_year, m.change, t.damage_kind,
@@ -81,7 +93,12 @@ begin
       end as damaged_area_m2
     from lode.damage_patch t
     join newest n on n.mine_id = t.mine_id
-    left join lode.damage_change c on c.damage_patch_id = t.damage_patch_id and c.change = 'persisting'
+    left join (
+      select d.damage_patch_id, d.to_year, sum(d.area_m2) as area_m2
+      from lode.damage_change d
+      where d.mine_id = any(mine_ids) and d.change <> 'treated'
+      group by d.damage_patch_id, d.to_year
+    ) c on c.damage_patch_id = t.damage_patch_id
     where t.mine_id = any(mine_ids)
     group by t.damage_patch_id, t.first_year, t.area_m2, n.year
   ),
@@ -124,6 +141,14 @@ begin
     where t.mine_id = any(mine_ids)
     group by t.mine_id, t.first_year
   ),
+  unseen as (
+    select y.mine_year_id,
+      sum(t.area_m2 - st_area(lode_api.seen_part(t.mine_id, y.year, t.geom)::geography)) as area_m2
+    from lode.mine_year y
+    join lode.damage_patch t on t.mine_id = y.mine_id and t.first_year <= y.year
+    where y.mine_id = any(mine_ids) and y.observed_area_m2 < y.boundary_area_m2 * (1 - 1e-9)
+    group by y.mine_year_id
+  ),
   series as (
     select y.mine_year_id, coalesce(sum(f.area_m2) filter (where f.first_year = y.year), 0) as newly,
       coalesce(sum(f.area_m2), 0) as cumulative,
@@ -136,11 +161,11 @@ begin
   )
   update lode.mine_year y set
     newly_area_m2 = s.newly, cumulative_area_m2 = s.cumulative,
+    unobserved_damage_area_m2 = greatest(coalesce(u.area_m2, 0), 0),
     exclusive_newly_area_m2 = s.exclusive_newly, exclusive_cumulative_area_m2 = s.exclusive_cumulative
   from series s
-  where s.mine_year_id = y.mine_year_id
-    and (y.newly_area_m2, y.cumulative_area_m2, y.exclusive_newly_area_m2, y.exclusive_cumulative_area_m2)
-      is distinct from (s.newly, s.cumulative, s.exclusive_newly, s.exclusive_cumulative);
+  left join unseen u on u.mine_year_id = s.mine_year_id
+  where s.mine_year_id = y.mine_year_id;
 end
 $$;
 

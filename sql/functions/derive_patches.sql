@@ -27,7 +27,7 @@ begin
     with least_patch as (
       select c.damage_kind, min(c.min_patch_m2) as area_m2 from lode.land_class c group by c.damage_kind
     ),
-    component as (
+    component as materialized (
       select d.mine_id, d.damage_kind, p.geom, st_area(p.geom::geography) as area_m2
       from lode.mine_damage d
       cross join lateral (
@@ -40,7 +40,7 @@ begin
       )) as p
       where d.mine_id = any(mine_ids) and d.year = of_year
     ),
-    numbered as (
+    numbered as materialized (
       select c.mine_id, c.damage_kind, c.geom, c.area_m2,
         case when c.area_m2 >= k.area_m2 then row_number() over (
           partition by c.mine_id, c.damage_kind
@@ -49,7 +49,7 @@ begin
       from component c
       join least_patch k on k.damage_kind = c.damage_kind
     ),
-    patch as (
+    patch as materialized (
       select n.mine_id, n.damage_kind, n.number, st_multi(st_collect(n.geom)) as geom,
         sum(n.area_m2) as area_m2
       from numbered n
@@ -62,7 +62,7 @@ begin
     from patch p
     join lode.mine m on m.mine_id = p.mine_id
     join lode.mine_year y on y.mine_id = p.mine_id and y.year = of_year
-    cross join lateral (select st_pointonsurface(p.geom) as geom) o
+    cross join lateral (select st_pointonsurface(p.geom) as geom offset 0) o
     cross join lateral (
       select max(s.acquired_on) as on_day
       from lode.observation v

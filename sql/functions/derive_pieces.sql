@@ -3,7 +3,8 @@
 --   a zone keeps the area it was published with; only those on an edge are cut and measured. What nobody
 --   observed is in no piece.
 -- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84).
--- Used by: lode_api.derive_mines.
+-- Used by: lode_api.derive_accounts. `offset 0` keeps the planner from writing a costly expression out in
+--   every place where its value is used; st_force2d brings a polygon into memory once for all that follows.
 create function lode_api.derive_pieces(mine_ids integer[], years integer[]) returns void
 language plpgsql
 as $$
@@ -20,12 +21,13 @@ begin
     case when w.is_whole then g.area_m2 else st_area(x.geom::geography) end
   from lode.mine_zone z
   join lode.interpreted_ground g on g.geom && z.geom and g.year = any(years)
-  cross join lateral (select st_covers(z.geom, g.geom) as is_whole) w
+  cross join lateral (select lode_api.covers(z.geom, g.geom) as is_whole offset 0) w
   cross join lateral (
     select case
       when w.is_whole then g.geom
       else st_multi(st_collectionextract(st_intersection(z.geom, g.geom), 3))
     end as geom
+    offset 0
   ) x
   where z.mine_id = any(mine_ids) and not st_isempty(x.geom)
   order by z.mine_zone_id, g.year, g.label_id;
@@ -37,23 +39,38 @@ begin
       ) as has_labels
     from lode.mine_zone z
     join lode.observation o on o.geom && z.geom and o.year = any(years) and o.owned is not null
-    cross join lateral (select st_covers(o.owned, z.geom) as is_whole) w
+    cross join lateral (select lode_api.covers(o.owned, z.geom) as is_whole offset 0) w
     cross join lateral (
       select case
         when w.is_whole then z.geom
         else st_multi(st_collectionextract(st_intersection(o.owned, z.geom), 3))
       end as geom
+      offset 0
     ) p
     where z.mine_id = any(mine_ids) and not st_isempty(p.geom)
   ),
-  found as (
-    select p.mine_zone_id, p.year, p.run_id, l.landcover_id, l.land_class_code, l.area_m2,
-      w.is_whole and i.geom is null as is_whole, x.geom
+  candidate as (
+    select p.mine_zone_id, p.year, p.run_id, p.has_labels, p.geom as ground, l.landcover_id,
+      l.land_class_code, l.area_m2, st_force2d(l.geom) as geom, true as is_polygon
     from part p
     join lode.landcover l on l.run_id = p.run_id and l.geom && p.geom
-    cross join lateral (select st_covers(p.geom, l.geom) as is_whole) w
+    where not exists (select from lode.landcover_part e where e.landcover_id = l.landcover_id)
+    union all
+    select p.mine_zone_id, p.year, p.run_id, p.has_labels, p.geom, l.landcover_id, l.land_class_code,
+      null, st_force2d(e.geom), false
+    from part p
+    join lode.landcover_part e on e.run_id = p.run_id and e.geom && p.geom
+    join lode.landcover l on l.landcover_id = e.landcover_id
+    offset 0
+  ),
+  found as (
+    select p.mine_zone_id, p.year, p.run_id, p.landcover_id, p.land_class_code, p.area_m2,
+      p.is_polygon and w.is_whole and i.geom is null as is_whole, x.geom
+    from candidate p
+    cross join lateral (select lode_api.covers(p.ground, p.geom) as is_whole offset 0) w
     cross join lateral (
-      select case when w.is_whole then l.geom else st_intersection(p.geom, l.geom) end as geom
+      select case when w.is_whole then p.geom else lode_api.cut_out(p.ground, p.geom) end as geom
+      offset 0
     ) c
     cross join lateral (
       select st_union(g.geom) as geom
@@ -63,9 +80,11 @@ begin
     cross join lateral (
       select case
         when i.geom is not null then st_difference(c.geom, i.geom)
-        when not w.is_whole then c.geom
+        when not (p.is_polygon and w.is_whole) then c.geom
       end as geom
+      offset 0
     ) x
+    where c.geom is not null
   ),
   stored as (
     insert into lode.mine_piece (
@@ -76,6 +95,7 @@ begin
     from found f
     cross join lateral (
       select case when not f.is_whole then st_multi(st_collectionextract(f.geom, 3)) end as geom
+      offset 0
     ) x
     where f.is_whole or not st_isempty(x.geom)
     order by f.mine_zone_id, f.year, f.landcover_id

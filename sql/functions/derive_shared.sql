@@ -1,11 +1,14 @@
--- Purpose: derive from nothing what stands on many mines at once, after the mines.
+-- Purpose: derive what stands on the accounts of mines, all of it: regions, alerts (whose review stays).
 -- Used by: `lode db refresh`.
 create function lode_api.derive_shared() returns void
 language plpgsql
 as $$
 begin
-  null;
+  perform lode_api.derive_all_regions();
+  perform lode_api.derive_alerts(
+    (select array_agg(m.mine_id order by m.mine_id) from lode.mine m), lode_api.account_years()
+  );
 end
 $$;
 
-comment on function lode_api.derive_shared() is 'Derive from nothing what stands on many mines at once.';
+comment on function lode_api.derive_shared() is 'Derive all that stands on the accounts of mines: regions, alerts.';

@@ -29,13 +29,14 @@ begin
     ) as s(is_before, year, other)
     join lode.mine_piece q on q.mine_zone_id = e.mine_zone_id and q.year = s.year
     left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
-    cross join lateral (select coalesce(q.geom, l.geom) as geom) g
-    cross join lateral (select s.other is null or st_covers(s.other, g.geom) as is_whole) w
+    cross join lateral (select st_force2d(coalesce(q.geom, l.geom)) as geom offset 0) g
+    cross join lateral (select s.other is null or lode_api.covers(s.other, g.geom) as is_whole offset 0) w
     cross join lateral (
       select case
         when w.is_whole then g.geom
         else st_collectionextract(st_intersection(s.other, g.geom), 3)
       end as geom
+      offset 0
     ) x
     where not st_isempty(x.geom)
   ),
@@ -55,7 +56,10 @@ begin
   ),
   crossed as materialized (
     select b.mine_pair_id, b.mine_zone_id, b.land_class_code as from_class_code,
-      a.land_class_code as to_class_code, sum(st_area(st_intersection(b.geom, a.geom)::geography)) as area_m2
+      a.land_class_code as to_class_code,
+      sum(st_area(st_intersection(
+        lode_api.near_part(b.geom, a.geom), lode_api.near_part(a.geom, b.geom)
+      )::geography)) as area_m2
     from largest g
     join piece b
       on b.mine_zone_id = g.mine_zone_id and b.mine_pair_id = g.mine_pair_id and b.is_before

@@ -30,7 +30,7 @@ begin
     ) as e(is_exclusive, geom)
     where m.mine_id = any(mine_ids)
   ),
-  by_licence as (
+  by_licence as materialized (
     select b.mine_id, b.is_exclusive, l.is_licensed, st_multi(st_collectionextract(l.geom, 3)) as geom
     from by_owner b
     cross join lateral (
@@ -41,7 +41,7 @@ begin
       select false, st_difference(b.geom, b.licence_boundary) where b.licence_boundary is not null
     ) as l(is_licensed, geom)
   ),
-  measured as (
+  measured as materialized (
     select c.mine_id, c.is_exclusive, c.is_licensed, c.geom, st_area(c.geom::geography) as area_m2
     from by_licence c
     where not st_isempty(c.geom)

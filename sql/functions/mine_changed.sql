@@ -37,6 +37,7 @@ begin
   perform lode_api.lock_accounts();
   perform lode_api.derive_anew(mine_ids);
   perform lode_api.derive_dependents(mine_ids, lode_api.account_years());
+  perform lode_api.derive_outside(changed, lode_api.account_years());
   return null;
 end
 $$;

@@ -2,5 +2,3 @@
 create trigger generalise
 after insert or update of geom on lode.damage_change
 for each row execute function lode_api.generalise_damage('damage_change_id');
-
-comment on trigger generalise on lode.damage_change is 'Keeps lode.damage_general up';

@@ -2,5 +2,3 @@
 create trigger generalise
 after insert or update of geom on lode.mine_damage
 for each row execute function lode_api.generalise_damage('mine_damage_id');
-
-comment on trigger generalise on lode.mine_damage is 'Keeps lode.damage_general up';

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from db.raster import RasterReader
-from tests.clients.test_vector_clients import SYSTEM_PYTHON, missing
+from tests.clients.programs import SYSTEM_PYTHON, missing
 from tests.rasters import Pixels, noise, with_holes, write_file, write_table
 
 Connection = psycopg.Connection[tuple[Any, ...]]

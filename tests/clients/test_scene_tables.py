@@ -14,7 +14,7 @@ from affine import Affine
 from psycopg.conninfo import conninfo_to_dict
 
 from db.connection import connect
-from tests.clients.test_vector_clients import SYSTEM_PYTHON, missing
+from tests.clients.programs import SYSTEM_PYTHON, missing
 from tests.conftest import RunLode
 
 QGIS_SCRIPT = """

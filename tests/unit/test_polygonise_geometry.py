@@ -69,6 +69,14 @@ def test_transformation_is_that_of_pyproj():
     assert to_wgs84(vertices, 4326) is vertices
 
 
+def test_transformation_in_threads_is_that_of_one():
+    rng = np.random.default_rng(2)
+    vertices = np.column_stack((rng.uniform(4e5, 6e5, 450_001), rng.uniform(4.8e6, 4.9e6, 450_001)))
+    transformer = pyproj.Transformer.from_crs(UTM_45N, 4326, always_xy=True)
+    expected = np.column_stack(transformer.transform(vertices[:, 0], vertices[:, 1]))
+    assert np.array_equal(to_wgs84(vertices, UTM_45N), expected)
+
+
 def test_what_cannot_be_transformed_is_refused():
     with pytest.raises(UsageError, match=r"EPSG:32645 \(1e\+30, 0.0\)"):
         to_wgs84(np.array([[500_000.0, 0.0], [1e30, 0.0]]), UTM_45N)
@@ -81,6 +89,18 @@ def test_ewkb_is_that_of_shapely(patches):
     expected = shapely.to_wkb(multi, include_srid=True, byte_order=1).tolist()
     assert len(ours) == len(patches)
     assert ours.to_list() == expected
+
+
+@pytest.mark.parametrize("part", [slice(0, 7), slice(7, 100), slice(100, None), slice(3, 3), slice(9, 2)])
+def test_part_of_the_polygons(patches, part):
+    some = patches.polygons[part]
+    assert some.to_ewkb(UTM_45N).to_list() == patches.polygons.to_ewkb(UTM_45N).to_list()[part]
+    assert shapely.equals(some.to_shapely(), patches.polygons.to_shapely()[part]).all()
+
+
+def test_every_other_polygon_is_refused(patches):
+    with pytest.raises(ValueError, match="a step of 2"):
+        patches.polygons[::2]
 
 
 def test_observation_as_one_geometry(patches):

@@ -30,6 +30,24 @@ def upgrade() -> None:
     """Make the derived tables anew; they are filled when lode_api has been built."""
     for table in ("mine_change", "mine_area", "mine_year"):
         op.drop_table(table, schema="lode")
+    for column in (
+        sa.Column(
+            "withdrawn_at",
+            sa.DateTime(timezone=True),
+            comment="When it was withdrawn from maps and areas; null: it was not",
+        ),
+        sa.Column("withdrawn_by", sa.Text(), comment="Who withdrew it"),
+        sa.Column("withdrawn_reason", sa.Text(), comment="Why it was withdrawn"),
+    ):
+        op.add_column("run", column, schema="lode")
+    op.create_check_constraint(
+        op.f("run_withdrawn_check"),
+        "run",
+        "withdrawn_at is null or status = 'withdrawn'",
+        schema="lode",
+    )
+    # Compressing outlines takes longer than computing their areas, and hardly makes them smaller.
+    op.execute("alter table lode.landcover alter column geom set storage external")
     op.create_table(
         "derivation",
         sa.Column("derivation_id", sa.Integer(), autoincrement=False, nullable=False, comment="Always 1"),
@@ -88,6 +106,44 @@ def upgrade() -> None:
     )
     op.create_index(
         "interpreted_ground_year_idx", "interpreted_ground", ["year"], unique=False, schema="lode"
+    )
+    op.create_table(
+        "landcover_part",
+        sa.Column(
+            "landcover_part_id", sa.BigInteger(), sa.Identity(always=False), nullable=False, comment="Key"
+        ),
+        sa.Column("landcover_id", sa.BigInteger(), nullable=False, comment="The published polygon"),
+        sa.Column("run_id", sa.Integer(), nullable=False, comment="Its run"),
+        sa.Column(
+            "geom",
+            Geometry("POLYGON", srid=4326, spatial_index=False),
+            nullable=False,
+            comment="A part of it, EPSG:4326",
+        ),
+        sa.ForeignKeyConstraint(
+            ["landcover_id"],
+            ["lode.landcover.landcover_id"],
+            name=op.f("landcover_part_landcover_id_fkey"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("landcover_part_id", name=op.f("landcover_part_pkey")),
+        schema="lode",
+        comment="Large published polygons in parts of few vertices, which can be cut fast; derived",
+    )
+    op.create_index(
+        "landcover_part_geom_gist",
+        "landcover_part",
+        ["geom"],
+        unique=False,
+        schema="lode",
+        postgresql_using="gist",
+    )
+    op.create_index(
+        op.f("landcover_part_landcover_id_idx"),
+        "landcover_part",
+        ["landcover_id"],
+        unique=False,
+        schema="lode",
     )
     op.create_table(
         "mine_zone",
@@ -198,6 +254,7 @@ def upgrade() -> None:
         ),
         _area("newly_area_m2", "Ground damaged in this year that no earlier year saw damaged"),
         _area("cumulative_area_m2", "Ground that this or an earlier year saw damaged"),
+        _area("unobserved_damage_area_m2", "Part of cumulative that this year did not observe"),
         _area("exclusive_newly_area_m2", "Part of newly outside every mine of smaller code"),
         _area("exclusive_cumulative_area_m2", "Part of cumulative outside every mine of smaller code"),
         sa.CheckConstraint(
@@ -227,6 +284,12 @@ def upgrade() -> None:
             sa.Double(),
             nullable=True,
             comment="The part of it outside the licence; null: the mine has no licence boundary, m2 (geodesic, WGS 84)",
+        ),
+        sa.Column(
+            "mean_probability",
+            sa.Double(),
+            nullable=True,
+            comment="Mean probability of the class over its ground, 0..1; null: none was found",
         ),
         sa.CheckConstraint("exclusive_area_m2 >= 0 and area_m2 >= 0", name=op.f("mine_area_areas_check")),
         sa.ForeignKeyConstraint(
@@ -293,6 +356,8 @@ def upgrade() -> None:
         ),
         schema="lode",
     )
+    for table in ("interpreted_ground", "landcover_part", "mine_zone", "zone_year", "mine_piece"):
+        op.execute(f"alter table lode.{table} alter column geom set storage external")
     op.drop_constraint("feature_source_kind_check", "feature_source", schema="lode")
     op.create_check_constraint(
         "feature_source_kind_check",

@@ -299,6 +299,9 @@ def upgrade() -> None:
         schema="lode",
     )
 
+    for table in ("mine_damage", "damage_patch", "damage_change"):
+        op.execute(f"alter table lode.{table} alter column geom set storage external")
+
 
 def downgrade() -> None:
     """Refused: the schema goes forward only."""

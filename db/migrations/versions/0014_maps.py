@@ -17,8 +17,8 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
-_ZOOMS = "zoom between 0 and 12 and zoom % 2 = 0"
-_ZOOM_COMMENT = "Web map zoom it is drawn at, and at the one before: 0, 2, 4, 6, 8, 10 or 12"
+_ZOOMS = "zoom between 0 and 10"
+_ZOOM_COMMENT = "Web map zoom it is drawn at, 0 to 10"
 _GEOM_COMMENT = "Outline on the grid of the zoom's pixels, EPSG:4326"
 
 
@@ -41,7 +41,7 @@ def upgrade() -> None:
             "landcover_id",
             sa.BigInteger(),
             nullable=True,
-            comment="The published polygon; null: cells that patches smaller than a pixel fill together",
+            comment="The published polygon; null: cells that smaller patches fill together",
         ),
         sa.Column(
             "area_m2",

@@ -1,4 +1,4 @@
-"""How the loops over runs and vertices of this package are compiled."""
+"""How loops over pixels, runs and vertices are compiled."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast

@@ -1,0 +1,82 @@
+"""Everything that the report of a mine states, as tables read from the views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from psycopg import Connection
+
+from db import report_rows, reports
+from db.classes import LandClass, list_classes
+from db.report_rows import DatabaseFacts, MineHead
+from db.reports import Report
+from reporting.rows import Row, fingerprint, rows_of
+
+
+@dataclass(frozen=True)
+class MineReport:
+    """A mine and its tables, by the names that ``--table`` takes."""
+
+    head: MineHead
+    facts: DatabaseFacts
+    classes: list[LandClass]
+    tables: dict[str, Report]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the numbers: the same next year where nothing changed that they stand on."""
+        return fingerprint(self.tables)
+
+    def rows(self, table: str) -> list[Row]:
+        """Rows of a table by column name."""
+        return rows_of(self.tables[table])
+
+    @cached_property
+    def years(self) -> list[int]:
+        """Years that reports speak of, observed or not."""
+        return sorted({row["year"] for row in self.rows("damage")})
+
+    @cached_property
+    def observed_years(self) -> list[int]:
+        """Years that observed some of the mine."""
+        return sorted({row["year"] for row in self.rows("series") if row["active_area_m2"] is not None})
+
+    @cached_property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Pairs of years whose change is known, ascending."""
+        return sorted({(row["from_year"], row["to_year"]) for row in self.rows("change")})
+
+    @cached_property
+    def newest_pair(self) -> tuple[int, int] | None:
+        """The pair that ends with the newest observed year and begins last."""
+        consecutive = {
+            (row["from_year"], row["to_year"]) for row in self.rows("change") if row["is_consecutive"]
+        }
+        return max(consecutive, key=lambda pair: (pair[1], pair[0]), default=None)
+
+
+def gather_mine(conn: Connection[Any], code: str) -> MineReport:
+    """Read a mine's report in one transaction, so that its numbers fit each other.
+
+    Raises:
+        UsageError: no mine has this code.
+
+    """
+    (head,) = report_rows.mine_heads(conn, [code])
+    tables = {
+        "damage": reports.damage_report(conn, mine_codes=[code]),
+        "change": reports.change_report(conn, mine_codes=[code]),
+        "transition": reports.transition_report(conn, code),
+        "series": reports.series_report(conn, mine_codes=[code]),
+        "restoration": reports.restoration_report(conn, mine_codes=[code]),
+        "outside_licence": reports.outside_licence_report(conn, mine_codes=[code]),
+        "sensitive": report_rows.sensitive_rows(conn, [code]),
+        "alerts": report_rows.alert_rows(conn, [code]),
+        "uncertainty": report_rows.uncertainty_rows(conn, code),
+        "gaps": reports.gap_report(conn, mine_codes=[code]),
+        "runs": report_rows.evidence_runs(conn, code),
+        "labels": report_rows.evidence_labels(conn, code),
+    }
+    return MineReport(head, report_rows.database_facts(conn), list_classes(conn), tables)

@@ -1,0 +1,18 @@
+-- Purpose: cut the largest published polygons into parts, once, so that mines need not each be cut out of an
+--   outline of a million vertices (the undamaged ground of a whole scene hangs together).
+-- CRS: EPSG:4326.
+-- Used by: lode_api.derive_base, the trigger on lode.run. Parts are made once per run.
+create function lode_api.derive_parts(run_ids integer[]) returns void
+language sql
+as $$
+  insert into lode.landcover_part (landcover_id, run_id, geom)
+  select l.landcover_id, l.run_id, p.geom
+  from lode.landcover l
+  cross join lateral st_subdivide(l.geom, 4096) as p(geom)
+  where l.run_id = any(run_ids) and st_npoints(l.geom) > 32768
+    and not exists (select from lode.landcover_part e where e.landcover_id = l.landcover_id)
+  order by l.landcover_id
+$$;
+
+comment on function lode_api.derive_parts(integer[]) is
+  'Cut the large polygons of these runs into parts, where that has not been done.';

@@ -1,0 +1,26 @@
+-- Purpose: the part of a shape inside a mine that years before a given one observed, and none saw damaged.
+-- CRS: EPSG:4326.
+-- Used by: lode_api.derive_new_damage, for ground that the year before did not see.
+create function lode_api.seen_bare_before(of_mine integer, of_year integer, shape geometry) returns geometry
+language sql stable
+as $$
+  with seen as (
+    select st_union(coalesce(y.geom, z.geom)) as geom
+    from lode.mine_zone z
+    join lode.zone_year y on y.mine_zone_id = z.mine_zone_id and y.year < of_year
+    where z.mine_id = of_mine
+  ),
+  damage as (
+    select st_union(d.geom) as geom from lode.mine_damage d where d.mine_id = of_mine and d.year < of_year
+  )
+  select case
+    when s.geom is null then st_setsrid('multipolygon empty'::geometry, 4326)
+    when d.geom is null then st_intersection(shape, s.geom)
+    else st_difference(st_intersection(shape, s.geom), d.geom)
+  end
+  from seen s
+  cross join damage d
+$$;
+
+comment on function lode_api.seen_bare_before(integer, integer, geometry) is
+  'The part of a shape inside a mine that years before a given one observed, and none saw damaged.';

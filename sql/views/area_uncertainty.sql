@@ -1,0 +1,182 @@
+-- Purpose: areas by class as a sample estimates them, with standard error, 95 % interval and accuracies.
+-- Rules: Olofsson et al. 2014 (Remote Sensing of Environment 148:42-57). W_i: mapped share of stratum i; n_ij:
+--   its points found to be j; n_i: its points with a reference class; U, P, O: user's, producer's, overall
+--   accuracy; A: area of all strata.
+--     p_ij = W_i n_ij / n_i                                                                        (4)
+--     O = sum_i p_ii             V(O) = sum_i W_i^2 U_i (1 - U_i) / (n_i - 1)                      (1, 5)
+--     U_i = n_ii / n_i           V(U_i) = U_i (1 - U_i) / (n_i - 1)                                (2, 6)
+--     P_j = p_jj / p_j           V(P_j) = ((1 - P_j)^2 v_jj + P_j^2 sum_(i<>j) v_ij) / p_j^2       (3, 7)
+--     p_j = sum_i p_ij           V(p_j) = sum_i v_ij                                               (9, 10)
+--     with v_ij = W_i^2 (n_ij / n_i) (1 - n_ij / n_i) / (n_i - 1); area_j = A p_j, interval +- 1.96 A S(p_j) (11)
+--   The interval is cut at 0 and at A. Where a stratum has fewer than two points with a reference class, or
+--   points were added or deleted by hand, every figure of the assessment is null, with the reason.
+--   is_outdated compares the strata with the map of today, to 0.1 m2 or 1e-9 of A; classes of less than 1 m2
+--   are no strata. The estimates stay those of the ground that was sampled.
+-- Units: m2 (geodesic, WGS 84), accuracies 0..1.
+-- Used by: `lode assess report`, analysts.
+create view lode_api.area_uncertainty as
+with name as (
+  select distinct c.stratified_by, c.class_number, c.class_key
+  from lode_api.assessed_class c
+),
+drawn as (
+  select a.assessment_id, a.name as assessment, coalesce(c.key, s.damage_kind) as class_key, s.area_m2,
+    s.sample_count,
+    (
+      select count(*) from lode.sample_point p where p.assessment_stratum_id = s.assessment_stratum_id
+    ) as point_count
+  from lode.assessment a
+  join lode.assessment_stratum s on s.assessment_id = a.assessment_id
+  left join lode.land_class c on c.land_class_code = s.land_class_code
+),
+cell as (
+  select e.assessment, e.map_class, e.reference_class, e.reference_class_name_zh,
+    e.answered_count, e.area_proportion as p, s.share,
+    e.mapped_proportion ^ 2 * s.share * (1 - s.share) / nullif(e.answered_count - 1, 0) as v,
+    s.share * (1 - s.share) / nullif(e.answered_count - 1, 0) as share_v
+  from lode_api.error_matrix e
+  cross join lateral (
+    select e.point_count / nullif(e.answered_count, 0)::double precision as share
+  ) s
+),
+answered as (
+  select distinct c.assessment, c.map_class, c.answered_count from cell c
+),
+fault as (
+  select d.assessment, coalesce(
+    'points were added or deleted after the draw in stratum '
+      || string_agg(d.class_key, ', ' order by d.class_key) filter (where d.point_count <> d.sample_count),
+    'fewer than two points with a reference class in stratum '
+      || string_agg(format('%s (%s of %s)', d.class_key, t.answered_count, d.sample_count), ', '
+        order by d.class_key) filter (where t.answered_count < 2)
+  ) as reason
+  from drawn d
+  join answered t on t.assessment = d.assessment and t.map_class = d.class_key
+  group by d.assessment
+),
+overall as (
+  select c.assessment, sum(c.p) as accuracy, sqrt(sum(c.v)) as accuracy_se
+  from cell c
+  where c.map_class = c.reference_class
+  group by c.assessment
+),
+class as (
+  select c.assessment, c.reference_class, c.reference_class_name_zh,
+    sum(c.p) as p, sum(c.v) as v,
+    coalesce(sum(c.p) filter (where c.map_class = c.reference_class), 0) as own_p,
+    coalesce(sum(c.v) filter (where c.map_class = c.reference_class), 0) as own_v,
+    coalesce(sum(c.v) filter (where c.map_class <> c.reference_class), 0) as other_v,
+    sum(c.share) filter (where c.map_class = c.reference_class) as users,
+    sqrt(sum(c.share_v) filter (where c.map_class = c.reference_class)) as users_se
+  from cell c
+  group by c.assessment, c.reference_class, c.reference_class_name_zh
+),
+producer as (
+  select c.assessment, c.reference_class, x.accuracy,
+    sqrt((1 - x.accuracy) ^ 2 * c.own_v + x.accuracy ^ 2 * c.other_v) / nullif(c.p, 0) as accuracy_se
+  from class c
+  cross join lateral (select c.own_p / nullif(c.p, 0) as accuracy) x
+),
+class_now as materialized ( -- by class first: joined to the names row by row it takes ten times as long
+  select null::integer as assessment_id, y.year, r.land_class_code, sum(r.exclusive_area_m2) as area_m2
+  from lode.mine_area r
+  join lode.mine_year y on y.mine_year_id = r.mine_year_id
+  where y.year in (select a.year from lode.assessment a where a.mine_codes is null)
+  group by y.year, r.land_class_code
+  union all
+  select a.assessment_id, a.year, g.land_class_code, sum(g.area_m2)
+  from lode.assessment a
+  cross join lateral lode_api.assessed_ground(a.year, a.mine_codes) g
+  where a.mine_codes is not null
+  group by a.assessment_id, a.year, g.land_class_code
+),
+map_now as (
+  select a.assessment_id, k.class_key, sum(n.area_m2) as area_m2
+  from lode.assessment a
+  join class_now n on n.year = a.year
+    and n.assessment_id is not distinct from case when a.mine_codes is not null then a.assessment_id end
+  join lode_api.assessed_class k
+    on k.stratified_by = a.stratified_by and k.land_class_code = n.land_class_code
+  group by a.assessment_id, k.class_key
+),
+moved as materialized ( -- once, not once a row
+  select distinct coalesce(d.assessment_id, n.assessment_id) as assessment_id
+  from drawn d
+  full join map_now n on n.assessment_id = d.assessment_id and n.class_key = d.class_key
+  join lode.assessment a on a.assessment_id = coalesce(d.assessment_id, n.assessment_id)
+  where case
+    when d.class_key is null then n.area_m2 >= 1
+    else abs(coalesce(n.area_m2, 0) - d.area_m2) > greatest(0.1, 1e-9 * a.total_area_m2)
+  end
+)
+select
+  a.assessment_id::bigint * 1000 + n.class_number as ogc_fid,
+  a.name as assessment,
+  a.year,
+  c.reference_class as land_class,
+  c.reference_class_name_zh as land_class_name_zh,
+  coalesce(d.area_m2, 0) as mapped_area_m2,
+  x.area_m2 as estimated_area_m2,
+  x.area_se_m2 as standard_error_m2,
+  x.lower_m2,
+  x.upper_m2,
+  case when f.reason is null then c.users end as users_accuracy,
+  case when f.reason is null then c.users_se end as users_accuracy_se,
+  case when f.reason is null then p.accuracy end as producers_accuracy,
+  case when f.reason is null then p.accuracy_se end as producers_accuracy_se,
+  case when f.reason is null then o.accuracy end as overall_accuracy,
+  case when f.reason is null then o.accuracy_se end as overall_accuracy_se,
+  coalesce(d.sample_count, 0) as sample_count,
+  coalesce(t.answered_count, 0) as answered_count,
+  case
+    when f.reason is not null then f.reason
+    when d.class_key is null then 'the map shows no such ground: no user''s accuracy'
+    when c.p = 0 then 'no point was found to be such ground: no producer''s accuracy'
+  end as reason,
+  m.assessment_id is not null as is_outdated
+from class c
+join lode.assessment a on a.name = c.assessment
+join name n on n.stratified_by = a.stratified_by and n.class_key = c.reference_class
+join fault f on f.assessment = c.assessment
+left join overall o on o.assessment = c.assessment
+left join producer p on p.assessment = c.assessment and p.reference_class = c.reference_class
+left join drawn d on d.assessment = c.assessment and d.class_key = c.reference_class
+left join answered t on t.assessment = c.assessment and t.map_class = c.reference_class
+left join moved m on m.assessment_id = a.assessment_id
+left join lateral (
+  select e.area_m2, e.area_se_m2,
+    greatest(e.area_m2 - 1.96 * e.area_se_m2, 0) as lower_m2,
+    least(e.area_m2 + 1.96 * e.area_se_m2, a.total_area_m2) as upper_m2
+  from (values (a.total_area_m2 * c.p, a.total_area_m2 * sqrt(c.v))) as e(area_m2, area_se_m2)
+) x on f.reason is null; -- greatest() and least() pass over nulls, so there is no row then
+
+comment on view lode_api.area_uncertainty is
+  'Areas by class as a stratified random sample estimates them, with standard error, 95 % interval and the '
+  'map''s accuracies (Olofsson et al. 2014). Null where a stratum has fewer than two answers, with the reason.';
+comment on column lode_api.area_uncertainty.ogc_fid is 'Key';
+comment on column lode_api.area_uncertainty.assessment is 'Name of the assessment';
+comment on column lode_api.area_uncertainty.year is 'Year of the map';
+comment on column lode_api.area_uncertainty.land_class is
+  'Class key, or kind of damage where the assessment is by kind';
+comment on column lode_api.area_uncertainty.land_class_name_zh is 'The same, Chinese';
+comment on column lode_api.area_uncertainty.mapped_area_m2 is
+  'Area on the map when it was sampled, m2 (geodesic, WGS 84)';
+comment on column lode_api.area_uncertainty.estimated_area_m2 is 'Area as the sample estimates it, m2';
+comment on column lode_api.area_uncertainty.standard_error_m2 is 'Standard error of the estimate, m2';
+comment on column lode_api.area_uncertainty.lower_m2 is 'Lower end of the 95 % interval, m2; not below 0';
+comment on column lode_api.area_uncertainty.upper_m2 is
+  'Upper end of the 95 % interval, m2; not above the area that was sampled';
+comment on column lode_api.area_uncertainty.users_accuracy is
+  'Share of what is mapped as the class that is the class, 0..1';
+comment on column lode_api.area_uncertainty.users_accuracy_se is 'Its standard error';
+comment on column lode_api.area_uncertainty.producers_accuracy is
+  'Share of what is the class that is mapped as the class, 0..1';
+comment on column lode_api.area_uncertainty.producers_accuracy_se is 'Its standard error';
+comment on column lode_api.area_uncertainty.overall_accuracy is
+  'Share of all ground that is mapped as what it is, 0..1; the same in all rows of an assessment';
+comment on column lode_api.area_uncertainty.overall_accuracy_se is 'Its standard error';
+comment on column lode_api.area_uncertainty.sample_count is 'Points drawn where the map shows the class';
+comment on column lode_api.area_uncertainty.answered_count is 'Of them, points with a reference class';
+comment on column lode_api.area_uncertainty.reason is 'Why figures are null';
+comment on column lode_api.area_uncertainty.is_outdated is
+  'The map has changed since it was sampled: the estimates are of the map as it was';
