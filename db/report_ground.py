@@ -161,7 +161,7 @@ _LAYERS = {
         " order by m.code"
     ),
     "damage": SQL(
-        "select e.mine_code, e.year, e.land_class, e.kind, e.area_m2, e.is_exclusive, e.is_licensed,"
+        "select e.mine_code, e.year, e.land_class, e.kind, e.area_m2, e.is_exclusive, e.unlicensed_area_m2,"
         " e.mean_probability, e.landcover_id, e.label_id, e.run_id, e.model, e.product, e.product_version,"
         " e.scene_sha256, e.acquired_on, e.interpreter, st_asbinary(e.geom) as geom"
         " from lode_api.evidence e"

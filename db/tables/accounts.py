@@ -127,12 +127,11 @@ mine_zone = Table(
         nullable=False,
         comment="Outside every mine of smaller code: sums over mines count this ground",
     ),
-    Column("is_licensed", Boolean, comment="Inside the licence; null: the mine has no licence boundary"),
     geometry_column("geom", "MULTIPOLYGON", "The ground, EPSG:4326"),
     _area("area_m2", "Its area"),
     spatial_index("mine_zone", "geom"),
     schema=SCHEMA,
-    comment="The ground of each mine, cut where another mine or its licence begins; derived from mine",
+    comment="The ground of each mine, cut where that of another mine begins; derived from mine",
 )
 
 
@@ -170,6 +169,11 @@ mine_piece = Table(
     Column("label_id", Integer, comment="The label it is a part of"),
     geometry_column("geom", "MULTIPOLYGON", "The ground; null: the whole polygon", nullable=True),
     _area("area_m2", "Its area"),
+    _area(
+        "unlicensed_area_m2",
+        "The part of it outside the licence; null: the mine has no licence boundary, or it is no damage",
+        nullable=True,
+    ),
     CheckConstraint("(landcover_id is null) <> (label_id is null)", name="origin"),
     CheckConstraint("geom is not null or landcover_id is not null", name="geom"),
     Index("mine_piece_zone_year_idx", "mine_zone_id", "year"),
@@ -220,7 +224,7 @@ mine_area = Table(
     _area("interpreted_area_m2", "The part of it that comes from labels"),
     _area(
         "unlicensed_area_m2",
-        "The part of it outside the licence; null: the mine has no licence boundary",
+        "The part of it outside the licence; null: the mine has no licence boundary, or it is no damage",
         nullable=True,
     ),
     Column(

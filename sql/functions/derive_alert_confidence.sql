@@ -37,8 +37,10 @@ as $$
       case when q.label_id is not null then 1 else coalesce(l.mean_probability, 0.5) end as probability
     from raised a
     join lode.mine_zone z
-      on z.mine_id = a.mine_id and (a.kind <> 'outside_licence' or not z.is_licensed)
-    join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year in (a.to_year, a.next_year)
+      on z.mine_id = a.mine_id
+    join lode.mine_piece q
+      on q.mine_zone_id = z.mine_zone_id and q.year in (a.to_year, a.next_year)
+      and (a.kind <> 'outside_licence' or q.unlicensed_area_m2 > 0)
     join sign s on s.kind = a.kind and s.land_class_code = q.land_class_code
     left join lode.landcover l on l.landcover_id = q.landcover_id
     cross join lateral (select st_force2d(coalesce(q.geom, l.geom)) as geom offset 0) g

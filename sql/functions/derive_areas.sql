@@ -53,7 +53,7 @@ begin
     select z.mine_id, q.year, q.land_class_code, sum(q.area_m2) as area_m2,
       coalesce(sum(q.area_m2) filter (where z.is_exclusive), 0) as exclusive_area_m2,
       coalesce(sum(q.area_m2) filter (where q.label_id is not null), 0) as interpreted_area_m2,
-      coalesce(sum(q.area_m2) filter (where not z.is_licensed), 0) as unlicensed_area_m2,
+      sum(q.unlicensed_area_m2) as unlicensed_area_m2,
       sum(q.area_m2 * case when q.label_id is not null then 1 else coalesce(l.mean_probability, 0.5) end)
         / nullif(sum(q.area_m2), 0) as mean_probability
     from lode.mine_zone z
@@ -78,10 +78,14 @@ begin
   )
   select y.mine_year_id, k.land_class_code, coalesce(f.area_m2, 0), coalesce(f.exclusive_area_m2, 0),
     coalesce(f.interpreted_area_m2, 0),
-    case when m.licence_boundary is not null then coalesce(f.unlicensed_area_m2, 0) end, f.mean_probability
+    case
+      when m.licence_boundary is not null and c.damage_kind in ('excavated', 'occupied', 'subsided')
+        then coalesce(f.unlicensed_area_m2, 0)
+    end, f.mean_probability
   from class_of_year k
   join lode.mine_year y on y.mine_id = k.mine_id and y.year = k.year
   join lode.mine m on m.mine_id = k.mine_id
+  join lode.land_class c on c.land_class_code = k.land_class_code
   left join found f
     on f.mine_id = k.mine_id and f.year = k.year and f.land_class_code = k.land_class_code
   order by y.mine_year_id, k.land_class_code;

@@ -1,5 +1,5 @@
 -- Purpose: damaged ground outside the licence, where it may be enough for an alert.
--- Rules: pieces of damage classes in zones outside the licence, inside the mine's boundary; a mine without a
+-- Rules: what of pieces of damage classes lies outside the licence, inside the mine's boundary; a mine without a
 --   licence boundary raises none. Connected parts smaller than the smallest mapped patch of damage are left
 --   out: an edge that two sources drew differently is no trespass. So the area may be below that of
 --   mine_area.unlicensed_area_m2.
@@ -32,12 +32,20 @@ as $$
   ),
   ground as (
     select b.mine_id, b.year,
-      st_union(coalesce(q.geom, l.geom) order by z.is_exclusive, q.landcover_id, q.label_id) as geom
+      st_union(
+        case
+          when q.unlicensed_area_m2 < q.area_m2 then st_difference(g.geom, m.licence_boundary)
+          else g.geom
+        end order by z.is_exclusive, q.landcover_id, q.label_id
+      ) as geom
     from beyond b
-    join lode.mine_zone z on z.mine_id = b.mine_id and not z.is_licensed
-    join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = b.year
+    join lode.mine m on m.mine_id = b.mine_id
+    join lode.mine_zone z on z.mine_id = b.mine_id
+    join lode.mine_piece q
+      on q.mine_zone_id = z.mine_zone_id and q.year = b.year and q.unlicensed_area_m2 > 0
     join damage d on d.land_class_code = q.land_class_code
     left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
+    cross join lateral (select coalesce(q.geom, l.geom) as geom) g
     group by b.mine_id, b.year
   ),
   measured as (

@@ -16,10 +16,13 @@ begin
   using lode.mine_zone z
   where z.mine_zone_id = y.mine_zone_id and z.mine_id = any(mine_ids) and y.year = any(years);
 
-  insert into lode.mine_piece (mine_zone_id, year, land_class_code, label_id, geom, area_m2)
-  select z.mine_zone_id, g.year, g.land_class_code, g.label_id, x.geom,
-    case when w.is_whole then g.area_m2 else st_area(x.geom::geography) end
+  insert into lode.mine_piece (
+    mine_zone_id, year, land_class_code, label_id, geom, area_m2, unlicensed_area_m2
+  )
+  select z.mine_zone_id, g.year, g.land_class_code, g.label_id, x.geom, a.area_m2,
+    lode_api.area_outside(m.licence_boundary, x.geom, a.area_m2, k.damage_kind)
   from lode.mine_zone z
+  join lode.mine m on m.mine_id = z.mine_id
   join lode.interpreted_ground g on g.geom && z.geom and g.year = any(years)
   cross join lateral (select lode_api.covers(z.geom, g.geom) as is_whole offset 0) w
   cross join lateral (
@@ -29,15 +32,20 @@ begin
     end as geom
     offset 0
   ) x
+  cross join lateral (
+    select case when w.is_whole then g.area_m2 else st_area(x.geom::geography) end as area_m2 offset 0
+  ) a
+  join lode.land_class k on k.land_class_code = g.land_class_code
   where z.mine_id = any(mine_ids) and not st_isempty(x.geom)
   order by z.mine_zone_id, g.year, g.label_id;
 
   with part as materialized (
-    select z.mine_zone_id, z.area_m2 as zone_area_m2, o.year, o.run_id, w.is_whole, p.geom,
+    select z.mine_zone_id, m.licence_boundary as licence, o.year, o.run_id, w.is_whole, p.geom,
       exists (
         select from lode.interpreted_ground g where g.year = o.year and g.geom && z.geom
       ) as has_labels
     from lode.mine_zone z
+    join lode.mine m on m.mine_id = z.mine_id
     join lode.observation o on o.geom && z.geom and o.year = any(years) and o.owned is not null
     cross join lateral (select lode_api.covers(o.owned, z.geom) as is_whole offset 0) w
     cross join lateral (
@@ -50,13 +58,14 @@ begin
     where z.mine_id = any(mine_ids) and not st_isempty(p.geom)
   ),
   candidate as (
-    select p.mine_zone_id, p.year, p.run_id, p.has_labels, p.geom as ground, l.landcover_id,
+    select p.mine_zone_id, p.licence, p.year, p.run_id, p.has_labels, p.geom as ground, l.landcover_id,
       l.land_class_code, l.area_m2, st_force2d(l.geom) as geom, true as is_polygon
     from part p
     join lode.landcover l on l.run_id = p.run_id and l.geom && p.geom
     where not exists (select from lode.landcover_part e where e.landcover_id = l.landcover_id)
     union all
-    select p.mine_zone_id, p.year, p.run_id, p.has_labels, p.geom, l.landcover_id, l.land_class_code,
+    select p.mine_zone_id, p.licence, p.year, p.run_id, p.has_labels, p.geom, l.landcover_id,
+      l.land_class_code,
       null, st_force2d(e.geom), false
     from part p
     join lode.landcover_part e on e.run_id = p.run_id and e.geom && p.geom
@@ -64,8 +73,8 @@ begin
     offset 0
   ),
   found as (
-    select p.mine_zone_id, p.year, p.run_id, p.landcover_id, p.land_class_code, p.area_m2,
-      p.is_polygon and w.is_whole and i.geom is null as is_whole, x.geom
+    select p.mine_zone_id, p.licence, p.year, p.run_id, p.landcover_id, p.land_class_code, p.area_m2,
+      p.is_polygon and w.is_whole and i.geom is null as is_whole, x.geom, p.geom as polygon
     from candidate p
     cross join lateral (select lode_api.covers(p.ground, p.geom) as is_whole offset 0) w
     cross join lateral (
@@ -88,15 +97,19 @@ begin
   ),
   stored as (
     insert into lode.mine_piece (
-      mine_zone_id, year, land_class_code, run_id, landcover_id, geom, area_m2
+      mine_zone_id, year, land_class_code, run_id, landcover_id, geom, area_m2, unlicensed_area_m2
     )
-    select f.mine_zone_id, f.year, f.land_class_code, f.run_id, f.landcover_id, x.geom,
-      case when f.is_whole then f.area_m2 else st_area(x.geom::geography) end
+    select f.mine_zone_id, f.year, f.land_class_code, f.run_id, f.landcover_id, x.geom, a.area_m2,
+      lode_api.area_outside(f.licence, coalesce(x.geom, f.polygon), a.area_m2, k.damage_kind)
     from found f
+    join lode.land_class k on k.land_class_code = f.land_class_code
     cross join lateral (
       select case when not f.is_whole then st_multi(st_collectionextract(f.geom, 3)) end as geom
       offset 0
     ) x
+    cross join lateral (
+      select case when f.is_whole then f.area_m2 else st_area(x.geom::geography) end as area_m2 offset 0
+    ) a
     where f.is_whole or not st_isempty(x.geom)
     order by f.mine_zone_id, f.year, f.landcover_id
   ),

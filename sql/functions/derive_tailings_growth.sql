@@ -44,7 +44,7 @@ as $$
     group by g.mine_id, g.from_year, g.to_year, z.mine_zone_id, q.year
   ),
   grown as (
-    select a.mine_id, a.from_year, a.to_year, z.is_exclusive, z.is_licensed, st_collectionextract(
+    select a.mine_id, a.from_year, a.to_year, z.is_exclusive, st_collectionextract(
       case when b.geom is null then s.geom else st_difference(s.geom, b.geom) end, 3
     ) as geom
     from shape a
@@ -57,7 +57,7 @@ as $$
     where a.is_after
   ),
   ground as (
-    select g.mine_id, g.from_year, g.to_year, st_union(g.geom order by g.is_exclusive, g.is_licensed) as geom
+    select g.mine_id, g.from_year, g.to_year, st_union(g.geom order by g.is_exclusive) as geom
     from grown g
     group by g.mine_id, g.from_year, g.to_year
   ),

@@ -15,7 +15,7 @@ select
   c.damage_kind as kind,
   q.area_m2,
   z.is_exclusive,
-  z.is_licensed,
+  q.unlicensed_area_m2,
   q.landcover_id,
   l.mean_probability,
   q.run_id,
@@ -54,8 +54,8 @@ comment on column lode_api.evidence.kind is 'Legal kind: excavated, occupied, su
 comment on column lode_api.evidence.area_m2 is 'Geodesic area of the piece, m2';
 comment on column lode_api.evidence.is_exclusive is
   'Outside every mine of smaller code: sums over mines count this ground';
-comment on column lode_api.evidence.is_licensed is
-  'Inside the licence; null: the mine has no licence boundary';
+comment on column lode_api.evidence.unlicensed_area_m2 is
+  'The part of it outside the licence, m2; null: the mine has no licence boundary, or it is no damage';
 comment on column lode_api.evidence.landcover_id is 'The published polygon it is a part of';
 comment on column lode_api.evidence.mean_probability is
   'Mean probability of the class over that polygon, 0..1';

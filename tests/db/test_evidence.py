@@ -102,12 +102,13 @@ def test_a_piece_names_run_scene_and_network(account: Connection[Any]) -> None:
     """Where both scenes saw the ground the later one is named; weights and scene by their SHA-256."""
     rows = account.execute(
         "select distinct product, product_version, acquired_on, model, model_sha256, mean_probability,"
-        " scene_sha256 = md5(product), run_finished_at is not null, label_id, is_licensed"
-        " from lode_api.evidence where mine_code = 'M1' and land_class = 'open_pit' order by 1, is_licensed"
+        " scene_sha256 = md5(product), run_finished_at is not null, label_id,"
+        " unlicensed_area_m2 > 0"
+        " from lode_api.evidence where mine_code = 'M1' and land_class = 'open_pit' order by 1"
     ).fetchall()
-    early = ("early", 1, date(2021, 5, 1), "net", "c0ffee", 0.9, True, True, None, True)
+    early = ("early", 1, date(2021, 5, 1), "net", "c0ffee", 0.9, True, True, None, False)
     late = ("late", 1, date(2021, 8, 1), "net", "c0ffee", 0.9, True, True, None)
-    assert rows == [early, (*late, False), (*late, True)]
+    assert rows == [early, (*late, True)]
 
 
 def test_a_drawn_piece_names_its_interpreter(account: Connection[Any]) -> None:

@@ -148,3 +148,20 @@ def test_damage_for_small_scales_follows_an_edit(conn: Connection[Any]) -> None:
     assert row is not None
     assert row[0] == 3
     assert max(abs(row[1]), abs(row[2])) <= 360 / 256 / 2**8
+
+
+def test_a_tile_of_the_world_holds_no_dump_of_small_patches(conn: Connection[Any]) -> None:
+    publish_squares(conn)
+    conn.execute("analyze lode.landcover")
+    x, y = (WEST + 0.05 + 180) / 360, 0.5 - math.asinh(math.tan(math.radians(SOUTH + 0.05))) / math.pi / 2
+    sizes = []
+    for z in range(16):
+        row = conn.execute(
+            "select length(lode_api.landcover_tile(%s, %s, %s))", (z, int(x * 2**z), int(y * 2**z))
+        ).fetchone()
+        assert row is not None
+        sizes.append(row[0])
+    assert all(size > 0 for size in sizes)
+    assert sizes[0] < 1_000
+    assert max(sizes[:11]) < 10_000
+    assert sizes[11] > 100_000, "from here on the squares are larger than a pixel and drawn as they are"

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import shapely
-from psycopg import Connection
+from psycopg import Connection, errors
 
+from db.connection import connect
 from tests.catalogue_rows import add_mine, add_model, add_scene, ewkb, publish_drawing
 from tests.grids import CELL_M2, cells
 from tests.regions import add_label, add_layer, add_region, derived
@@ -243,14 +244,82 @@ def test_a_scene_costs_only_the_regions_it_meets(conn: Connection[Any]) -> None:
     assert set(pieces) <= set(conn.execute("select outside_piece_id from lode.outside_piece"))
 
 
+def test_a_region_does_not_go_while_areas_are_derived(conn: Connection[Any], database_url: str) -> None:
+    """Rows written for it meanwhile would make a publication fail."""
+    add_region(conn, "county", "C", cells(WEST, "x"))
+    conn.commit()
+    with connect(database_url) as publishing:
+        publishing.execute("select lode_api.lock_accounts()")
+        conn.execute("set local lock_timeout = '200ms'")
+        with pytest.raises(errors.LockNotAvailable):
+            conn.execute("delete from lode.region")
+        conn.rollback()
+    conn.execute("delete from lode.region_layer")
+    assert conn.execute("select count(*) from lode.region").fetchone() == (0,)
+
+
 def random_ground(generator: random.Random, letters: str, *, rows: int = 3, columns: int = 6) -> str:
     return "\n".join("".join(generator.choice(letters) for _ in range(columns)) for _ in range(rows))
+
+
+def places(drawing: str, letters: str) -> list[tuple[int, int]]:
+    """Row and column of the cells that hold one of the letters."""
+    return [
+        (row, column)
+        for row, line in enumerate(drawing.splitlines())
+        for column, letter in enumerate(line)
+        if letter in letters
+    ]
+
+
+def ground_of(found: set[tuple[int, int]]) -> shapely.MultiPolygon:
+    """The cells at these rows and columns of a drawing of three by six."""
+    lines = ("".join("x" if (row, column) in found else "." for column in range(6)) for row in range(3))
+    return cells("\n".join(lines), "x")
 
 
 def random_shape(generator: random.Random) -> shapely.MultiPolygon:
     """Some cells, never none."""
     drawing = random_ground(generator, "x..")
     return cells(drawing if "x" in drawing else "x", "x")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_areas_are_those_of_counted_cells(conn: Connection[Any], seed: int) -> None:
+    """Random ground, mines and a region; every number again by counting cells."""
+    generator = random.Random(100 + seed)
+    inside = set(places(random_ground(generator, "xxx."), "x"))
+    mines = [places(random_ground(generator, "x..."), "x") for _ in range(3)]
+    in_mine = {place for mine in mines for place in mine}
+    add_region(conn, "county", "C", ground_of(inside))
+    for number, mine in enumerate(mines):
+        add_mine(conn, f"M{number}", ground_of(set(mine)))
+    model = add_model(conn, "net")
+    seen_before: set[tuple[int, int]] = set()
+    wanted: dict[tuple[str, int, str], float] = {}
+    rows = []
+    for year in (2021, 2022, 2023):
+        drawing = random_ground(generator, "pdwibv.")
+        publish(conn, year, drawing, model)
+        damaged: set[tuple[int, int]] = set()
+        for letter, name in (
+            ("p", "open_pit"),
+            ("d", "dump"),
+            ("w", "water"),
+            ("i", "industrial_square"),
+        ):
+            found = set(places(drawing, letter)) & inside
+            found = found if letter in "pd" else found & in_mine
+            damaged |= found
+            if found:
+                wanted["C", year, name] = len(found)
+        newly = damaged - seen_before
+        seen_before |= damaged
+        observed = inside & set(places(drawing, "pdwibv"))
+        share = round(len(observed) / len(inside), 6)
+        rows.append((year, len(damaged), len(newly), len(seen_before), pytest.approx(share, abs=2e-6)))
+    assert damage(conn) == wanted
+    assert series(conn, "C") == rows
 
 
 @pytest.mark.parametrize("seed", range(3))

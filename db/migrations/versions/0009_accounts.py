@@ -155,12 +155,6 @@ def upgrade() -> None:
             nullable=False,
             comment="Outside every mine of smaller code: sums over mines count this ground",
         ),
-        sa.Column(
-            "is_licensed",
-            sa.Boolean(),
-            nullable=True,
-            comment="Inside the licence; null: the mine has no licence boundary",
-        ),
         sa.Column("geom", _multipolygon(), nullable=False, comment="The ground, EPSG:4326"),
         _area("area_m2", "Its area"),
         sa.ForeignKeyConstraint(
@@ -168,7 +162,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("mine_zone_id", name=op.f("mine_zone_pkey")),
         schema="lode",
-        comment="The ground of each mine, cut where another mine or its licence begins; derived from mine",
+        comment="The ground of each mine, cut where that of another mine begins; derived from mine",
     )
     op.create_index(
         "mine_zone_geom_gist", "mine_zone", ["geom"], unique=False, schema="lode", postgresql_using="gist"
@@ -209,6 +203,12 @@ def upgrade() -> None:
         sa.Column("label_id", sa.Integer(), nullable=True, comment="The label it is a part of"),
         sa.Column("geom", _multipolygon(), nullable=True, comment="The ground; null: the whole polygon"),
         _area("area_m2", "Its area"),
+        sa.Column(
+            "unlicensed_area_m2",
+            sa.Double(),
+            nullable=True,
+            comment="The part of it outside the licence; null: the mine has no licence boundary, or it is no damage, m2 (geodesic, WGS 84)",
+        ),
         sa.CheckConstraint(
             "(landcover_id is null) <> (label_id is null)", name=op.f("mine_piece_origin_check")
         ),
@@ -283,7 +283,7 @@ def upgrade() -> None:
             "unlicensed_area_m2",
             sa.Double(),
             nullable=True,
-            comment="The part of it outside the licence; null: the mine has no licence boundary, m2 (geodesic, WGS 84)",
+            comment="The part of it outside the licence; null: the mine has no licence boundary, or it is no damage, m2 (geodesic, WGS 84)",
         ),
         sa.Column(
             "mean_probability",

@@ -1,0 +1,22 @@
+-- Purpose: how much of a piece of damaged ground lies outside a licence.
+-- Units: m2 (geodesic, WGS 84). CRS: EPSG:4326. Null: there is no licence, or it is no damage.
+-- Used by: lode_api.derive_pieces.
+create function lode_api.area_outside(
+  licence geometry, piece geometry, piece_area_m2 double precision, of_kind text
+) returns double precision
+language plpgsql immutable parallel safe
+as $$
+begin
+  if licence is null or of_kind not in ('excavated', 'occupied', 'subsided') then
+    return null;
+  elsif lode_api.covers(licence, piece) then
+    return 0;
+  elsif not st_intersects(licence, piece) then
+    return piece_area_m2;
+  end if;
+  return least(st_area(st_difference(piece, licence)::geography), piece_area_m2);
+end
+$$;
+
+comment on function lode_api.area_outside(geometry, geometry, double precision, text) is
+  'How much of a piece of damaged ground lies outside a licence, m2; null: no licence, or no damage.';
