@@ -74,7 +74,8 @@ def compare(conn: Connection[Any]) -> float:
     """The largest difference between our areas and the plain query's, relative to the mine's area."""
     ours = {tuple(row[:3]): float(row[3]) for row in conn.execute(OURS)}
     theirs = {tuple(row[:3]): float(row[3]) for row in conn.execute(PEER)}
-    area = dict(conn.execute("select code, st_area(boundary::geography) from lode.mine").fetchall())
+    rows = conn.execute("select code, st_area(boundary::geography) from lode.mine")
+    area = {code: float(area_m2) for code, area_m2 in rows}
     keys = ours.keys() | theirs.keys()
     return max(abs(ours.get(key, 0.0) - theirs.get(key, 0.0)) / area[key[0]] for key in keys)
 
@@ -87,7 +88,9 @@ def time_views(conn: Connection[Any]) -> dict[str, float]:
         taken = []
         for _ in range(5):
             begun = time.perf_counter()
-            conn.execute(f"select count(*), min(v.ogc_fid) from (select * from lode_api.{name} offset 0) v")  # type: ignore[call-overload]
+            conn.execute(
+                f"select count(*), min(v.ogc_fid) from (select * from lode_api.{name} offset 0) v".encode()
+            )
             taken.append(time.perf_counter() - begun)
         found[name] = round(1000 * statistics.median(taken), 1)
     return found

@@ -48,18 +48,16 @@ def refresh_all(url: str, *, jobs: int | None = None, progress: Progress = lambd
         The number of mines.
 
     """
-    with connect(url, application_name="lode db refresh") as holding:
-        holding.autocommit = True
-        holding.execute("select pg_advisory_lock(%s)", (ACCOUNTING_LOCK,))
-        with connect(url, application_name="lode db refresh") as conn:
-            conn.execute("select lode_api.derive_base()")
-            conn.commit()
-            mines = [row[0] for row in conn.execute("select mine_id from lode.mine order by mine_id")]
+    with connect(url, application_name="lode db refresh") as conn:
+        # To the end of the session: over all the transactions of this and the other connections.
+        conn.execute("select pg_advisory_lock(%s)", (ACCOUNTING_LOCK,))
+        conn.execute("select lode_api.derive_base()")
+        mines = [row[0] for row in conn.execute("select mine_id from lode.mine order by mine_id")]
+        conn.commit()
         _derive_batches(url, mines, jobs or os.cpu_count() or 1, progress)
-        with connect(url, application_name="lode db refresh") as conn:
-            conn.execute("select lode_api.derive_shared()")
-            _record_rules(conn)
-            conn.commit()
+        conn.execute("select lode_api.derive_shared()")
+        _record_rules(conn)
+        conn.commit()
     return len(mines)
 
 

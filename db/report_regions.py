@@ -42,7 +42,7 @@ def find_region(conn: Connection[Any], name: str, layer: str | None = None) -> R
     """
     rows = conn.execute(
         "select r.region_id, l.key, r.code, r.name, r.name_zh, st_asbinary(r.geom),"
-        " st_area(r.geom::geography),"
+        " (select sum(p.area_m2) from lode.region_part p where p.region_id = r.region_id),"
         " array(select m.code from lode.region_mine x join lode.mine m using (mine_id)"
         "   where x.region_id = r.region_id order by m.code)"
         " from lode.region r join lode.region_layer l using (region_layer_id)"

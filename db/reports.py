@@ -253,7 +253,8 @@ def evidence_report(
     return _rows(
         conn,
         SQL(
-            "select mine_code, year, land_class, kind, area_m2, is_exclusive, unlicensed_area_m2, landcover_id,"
+            "select mine_code, year, land_class, kind, area_m2, is_exclusive, unlicensed_area_m2,"
+            " landcover_id,"
             " mean_probability, run_id, run_finished_at, model, model_sha256, product, product_version,"
             " scene_sha256, acquired_on, label_id, interpreter, valid_on, label_source"
             " from lode_api.evidence {} order by kind, land_class, area_m2 desc, ogc_fid"

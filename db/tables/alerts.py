@@ -124,7 +124,7 @@ alert = Table(
     CheckConstraint("from_year < to_year", name="years"),
     CheckConstraint("(from_year is null) = (kind = 'outside_licence')", name="from_year"),
     CheckConstraint("area_m2 > 0 and share >= 0", name="area"),
-    CheckConstraint("confidence between 0 and 1 and agreeing_scene_count >= 0", name="confidence"),
+    CheckConstraint("confidence >= 0 and confidence <= 1 and agreeing_scene_count >= 0", name="confidence"),
     CheckConstraint(
         "(state = 'open') = (reviewed_at is null) and (reviewed_at is null) = (reviewed_by is null)",
         name="reviewed",

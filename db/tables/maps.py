@@ -19,6 +19,14 @@ def _zoom_column() -> Column[int]:
     )
 
 
+def _shape_column() -> Column[object]:
+    return geometry_column(
+        "geom",
+        "MULTIPOLYGON",
+        "Outline on the grid of the zoom's pixels, EPSG:4326; rings may touch or cross themselves",
+    )
+
+
 landcover_general = Table(
     "landcover_general",
     metadata,
@@ -33,7 +41,7 @@ landcover_general = Table(
     ),
     Column("area_m2", Double, nullable=False, comment="Published area of what it stands for, m2 (geodesic)"),
     Column("mean_probability", Double, comment="Mean probability of the class, 0..1"),
-    geometry_column("geom", "MULTIPOLYGON", "Outline on the grid of the zoom's pixels, EPSG:4326"),
+    _shape_column(),
     CheckConstraint("zoom between 0 and 10", name="zoom"),
     Index("landcover_general_run_zoom_idx", "run_id", "zoom"),
     spatial_index("landcover_general", "geom"),
@@ -56,7 +64,7 @@ damage_general = Table(
         ForeignKey(damage_change.c.damage_change_id, ondelete="CASCADE"),
         comment="The change polygon it stands for",
     ),
-    geometry_column("geom", "MULTIPOLYGON", "Outline on the grid of the zoom's pixels, EPSG:4326"),
+    _shape_column(),
     CheckConstraint("zoom between 0 and 10", name="zoom"),
     CheckConstraint("(mine_damage_id is null) <> (damage_change_id is null)", name="origin"),
     Index("damage_general_mine_damage_idx", "mine_damage_id", "zoom", unique=True),

@@ -19,7 +19,9 @@ begin
     join lode.land_class k on k.land_class_code = l.land_class_code
     where (l.is_counted or not k.is_mapped)
       and extract(year from l.valid_on)::integer = any(years)
-      and exists (select from unnest(changed) as c(geom) where l.geom && c.geom)
+      and l.label_id in (
+        select n.label_id from unnest(changed) as c(geom) join lode.label n on n.geom && c.geom
+      )
   ),
   decided as (
     select t.label_id, t.year, t.land_class_code,

@@ -21,7 +21,7 @@ begin
     join lode.observation o on o.run_id = l.run_id and o.year = any(years) and o.owned is not null
     where l.landcover_id = any(landcover_ids)
       and not exists (
-        select from lode.mine m where m.boundary && l.geom and st_covers(m.boundary, l.geom)
+        select from lode.mine m where m.boundary && l.geom and lode_api.covers(m.boundary, l.geom)
       )
     union all
     select null, g.label_id, null, g.year, g.land_class_code, g.area_m2, g.geom, null
@@ -37,7 +37,7 @@ begin
       end as geom
     from drawn d
     cross join lateral ( -- offset 0: computed once, not wherever it is used
-      select d.owned is null or st_covers(d.owned, d.geom) as is_whole offset 0
+      select d.owned is null or lode_api.covers(d.owned, d.geom) as is_whole offset 0
     ) w
   ),
   outside as materialized (

@@ -23,7 +23,7 @@ begin
     from lode.interpreted_ground g
     join lode.region_part p on p.geom && g.geom and st_intersects(p.geom, g.geom)
     cross join lateral ( -- offset 0: computed once, not wherever it is used
-      select st_covers(p.geom, g.geom) as is_whole offset 0
+      select lode_api.covers(p.geom, g.geom) as is_whole offset 0
     ) w
     where (label_ids is null or g.label_id = any(label_ids))
       and (region_ids is null or p.region_id = any(region_ids))
@@ -40,7 +40,7 @@ begin
       offset 0
     ) a
     cross join lateral (
-      select st_union(o.owned) as geom, bool_or(st_covers(o.owned, m.geom)) as is_whole
+      select st_union(o.owned) as geom, bool_or(lode_api.covers(o.owned, m.geom)) as is_whole
       from lode.observation o
       where o.year = m.year and o.geom && m.geom and st_intersects(o.owned, m.geom)
     ) s

@@ -15,7 +15,7 @@ begin
       case when not bool_or(c.is_whole) then st_union(p.geom) end as parts
     from lode.mine m
     join lode.region_part p on p.geom && m.boundary and st_intersects(p.geom, m.boundary)
-    cross join lateral (select st_covers(p.geom, m.boundary) as is_whole offset 0) c
+    cross join lateral (select lode_api.covers(p.geom, m.boundary) as is_whole offset 0) c
     where (mine_ids is null or m.mine_id = any(mine_ids))
       and (region_ids is null or p.region_id = any(region_ids))
       and (c.is_whole or not st_touches(p.geom, m.boundary))
@@ -27,7 +27,7 @@ begin
       ) end as geom
     from meeting t
     cross join lateral (
-      select t.is_whole or st_covers(t.parts, t.boundary) as is_whole offset 0 -- computed once
+      select t.is_whole or lode_api.covers(t.parts, t.boundary) as is_whole offset 0 -- computed once
     ) w
   ),
   gone as (
@@ -57,7 +57,7 @@ begin
   )
   with held as materialized (
     select x.region_mine_id, q.year, q.land_class_code, q.label_id, z.is_exclusive, case
-        when x.is_whole or st_covers(x.geom, g.geom) then q.area_m2
+        when x.is_whole or lode_api.covers(x.geom, g.geom) then q.area_m2
         when st_intersects(x.geom, g.geom) then st_area(st_intersection(x.geom, g.geom)::geography)
         else 0
       end as area_m2
@@ -110,7 +110,7 @@ begin
       and (region_ids is null or x.region_id = any(region_ids))
     union all
     select g.region_mine_id, t.first_year, case
-        when st_covers(g.geom, t.geom) then t.area_m2
+        when lode_api.covers(g.geom, t.geom) then t.area_m2
         else st_area(st_intersection(g.geom, t.geom)::geography)
       end
     from ground g

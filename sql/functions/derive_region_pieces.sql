@@ -25,7 +25,7 @@ begin
     from lode.outside_piece q
     join lode.region_part r on r.geom && q.geom and st_intersects(r.geom, q.geom)
     cross join lateral ( -- offset 0: computed once, not wherever it is used
-      select st_covers(r.geom, q.geom) as is_whole offset 0
+      select lode_api.covers(r.geom, q.geom) as is_whole offset 0
     ) w
     cross join lateral (
       select case

@@ -28,8 +28,8 @@ begin
   ),
   met as materialized (
     select t.run_id, t.year, p.region_id, case
-        when st_covers(p.geom, t.geom) then t.area_m2
-        when st_covers(t.geom, p.geom) then p.area_m2
+        when lode_api.covers(p.geom, t.geom) then t.area_m2
+        when lode_api.covers(t.geom, p.geom) then p.area_m2
         else st_area(st_segmentize(
           st_collectionextract(st_intersection(p.geom, t.geom), 3), 0.01
         )::geography)

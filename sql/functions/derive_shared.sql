@@ -5,8 +5,8 @@ language plpgsql
 as $$
 begin
   perform lode_api.derive_all_regions();
-  perform lode_api.derive_alerts(
-    (select array_agg(m.mine_id order by m.mine_id) from lode.mine m), lode_api.account_years()
+  perform lode_api.derive_alerts( -- year 0: alerts of years that nothing is known of any more go as well
+    (select array_agg(m.mine_id order by m.mine_id) from lode.mine m), 0 || lode_api.account_years()
   );
 end
 $$;

@@ -9,6 +9,17 @@ declare
   changed geometry[];
   years integer[];
 begin
+  if tg_op = 'UPDATE' then
+    if not exists (
+      select from before b
+      join after a on a.label_id = b.label_id
+      where (b.land_class_code, b.is_counted, b.valid_on)
+          is distinct from (a.land_class_code, a.is_counted, a.valid_on)
+        or not st_orderingequals(b.geom, a.geom)
+    ) then
+      return null; -- another interpreter's name changes no area
+    end if;
+  end if;
   if tg_op <> 'INSERT' then
     select array_agg(b.geom), array_agg(distinct extract(year from b.valid_on)::integer)
     into changed, years

@@ -192,7 +192,8 @@ def upgrade() -> None:
         sa.CheckConstraint("state in ('open', 'confirmed', 'rejected')", name=op.f("alert_state_check")),
         sa.CheckConstraint("area_m2 > 0 and share >= 0", name=op.f("alert_area_check")),
         sa.CheckConstraint(
-            "confidence between 0 and 1 and agreeing_scene_count >= 0", name=op.f("alert_confidence_check")
+            "confidence >= 0 and confidence <= 1 and agreeing_scene_count >= 0",
+            name=op.f("alert_confidence_check"),
         ),
         sa.CheckConstraint("from_year < to_year", name=op.f("alert_years_check")),
         sa.ForeignKeyConstraint(

@@ -19,7 +19,7 @@ depends_on = None
 
 _ZOOMS = "zoom between 0 and 10"
 _ZOOM_COMMENT = "Web map zoom it is drawn at, 0 to 10"
-_GEOM_COMMENT = "Outline on the grid of the zoom's pixels, EPSG:4326"
+_GEOM_COMMENT = "Outline on the grid of the zoom's pixels, EPSG:4326; rings may touch or cross themselves"
 
 
 def _multipolygon() -> sa.Column[object]:
