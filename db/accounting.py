@@ -1,7 +1,7 @@
 """Derived areas: deriving them again, all of them.
 
 Which ground counts for which mine and year, its classes, damage and change are derived by the functions
-``sql/functions/derive_*.sql``. Triggers on what they stand on (runs, scenes, labels, mines) call them in the
+``sql/functions/accounts``. Triggers on what they stand on (runs, scenes, labels, mines) call them in the
 same transaction, whoever changes it and with whatever client, so nothing here is needed to keep areas right.
 Deriving everything from nothing gives the same rows; it is for upgrades that bring other rules, and for
 whoever wants to see that it does.

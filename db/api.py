@@ -45,9 +45,10 @@ def api_files() -> list[ApiFile]:
     found = []
     for line in listed:
         if line and not line.startswith("#"):
-            folder, stem = line.removesuffix(".sql").split("/")
-            text = (root / folder / f"{stem}.sql").read_text("utf-8")
-            found.append(ApiFile(folder.removesuffix("s"), stem, text))
+            path = Path(line)
+            found.append(
+                ApiFile(path.parts[0].removesuffix("s"), path.stem, (root / path).read_text("utf-8"))
+            )
     return found
 
 

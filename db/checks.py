@@ -9,7 +9,7 @@ from typing import Any
 from alembic.script import ScriptDirectory
 from psycopg import Connection
 
-from db.api import api_files, installed_api
+from db.api import api_files, installed_api, rules_sha256
 from db.qgis import style_faults
 from db.raster.faults import raster_table_faults
 from db.upgrade import alembic_config
@@ -54,6 +54,17 @@ def _migrations(conn: Connection[Any]) -> CheckResult:
     return CheckResult("The schema is at the newest migration", faults, "run `lode db upgrade`")
 
 
+_PRESENT = """
+select 'view', viewname::text, true from pg_views where schemaname = 'lode_api'
+union all
+select 'function', p.proname::text, true from pg_proc p where p.pronamespace = 'lode_api'::regnamespace
+union all
+select 'trigger', c.relname || '.' || t.tgname, t.tgenabled in ('O', 'A')
+from pg_trigger t join pg_class c on c.oid = t.tgrelid
+where c.relnamespace = 'lode'::regnamespace and not t.tgisinternal
+"""
+
+
 def _api(conn: Connection[Any]) -> CheckResult:
     with conn.cursor() as cursor:
         installed = {(kind, name): digest for kind, name, digest in installed_api(cursor)}
@@ -63,11 +74,11 @@ def _api(conn: Connection[Any]) -> CheckResult:
         for (kind, name), digest in wanted.items()
         if installed.get((kind, name)) != digest
     ]
-    present = {row[0] for row in conn.execute("select viewname from pg_views where schemaname = 'lode_api'")}
+    present = {(kind, name): is_on for kind, name, is_on in conn.execute(_PRESENT)}
     faults += [
-        f"view lode_api.{name} was dropped"
+        f"{kind} {name} was {'switched off' if (kind, name) in present else 'dropped'}"
         for kind, name in installed
-        if kind == "view" and name not in present
+        if not present.get((kind, name), False)
     ]
     return CheckResult("lode_api is complete", faults, "run `lode db upgrade`; after a drop, `--rebuild`")
 
@@ -111,7 +122,25 @@ def _derived(conn: Connection[Any]) -> CheckResult:
     faults = [
         f"mine {code}: its boundary changed after the areas of {year} were derived" for code, year in rows
     ]
-    return CheckResult("Derived areas fit the mines' boundaries", faults, "run `lode db refresh`")
+    faults += [
+        f"mine {code}: nothing was derived for it"
+        for (code,) in conn.execute(
+            "select m.code from lode.mine m"
+            " where not exists (select from lode.mine_zone z where z.mine_id = m.mine_id) order by m.code"
+        )
+    ]
+    faults += [
+        f"run {run_id} stands for its scene, but nothing was derived for it"
+        for (run_id,) in conn.execute(
+            "select r.run_id from lode.run r join lode.observation o on o.run_id = r.run_id"
+            " join lode.scene s on s.scene_id = r.scene_id"
+            " where r.is_current and s.superseded_by is null and o.owned is null order by r.run_id"
+        )
+    ]
+    row = conn.execute("select rules_sha256 from lode.derivation").fetchone()
+    if row is None or row[0] != rules_sha256():
+        faults.append("areas were derived by other rules than this version's")
+    return CheckResult("Derived areas fit what they stand on", faults, "run `lode db refresh`")
 
 
 def _styles(conn: Connection[Any]) -> CheckResult:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from db.connection import connect
+from db.reports import ranking_report
 from demo.district import empty_database, ingest_district, run_lode
 from demo.figures import Figures, compare, print_comparison
 from demo.pictures import draw_areas, draw_years
@@ -48,11 +49,17 @@ def run_demo(out: Path, *, seed: int, width_px: int, height_px: int, epochs: int
     run_lode("report", "damage", "--year", str(district.years[-1]))
     with connect(url) as conn:
         figures = compare(conn, district, MODEL)
+        ranked = ranking_report(conn, (district.years[-2], district.years[-1]))
+        most_damaged = str(ranked.rows[0][ranked.columns.index("mine_code")])
         print_comparison(figures)
         pictures = [
             draw_years(conn, district, folder / "district.png"),
             draw_areas(figures, folder / "areas.png"),
         ]
+    run_lode("alert", "list", "--year", str(district.years[-1]))
+    pages = [folder / "mine.html", folder / "change.html"]
+    run_lode("report", "mine", most_damaged, "--out", str(pages[0]))
+    run_lode("report", "change", "--out", str(pages[1]))
     record = {
         "district": {"seed": seed, "width_px": width_px, "height_px": height_px, "pixel_m": 2.0},
         **figures.as_json(),
@@ -60,6 +67,7 @@ def run_demo(out: Path, *, seed: int, width_px: int, height_px: int, epochs: int
     }
     (out / "demo.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
     click.echo(f"figures: {out / 'demo.json'}; pictures: {', '.join(map(str, pictures))}")
+    click.echo(f"reports to be signed: {', '.join(map(str, pages))}")
     if "LODE_DATABASE" in os.environ:
         click.echo(f"open it in QGIS or psql: LODE_DATABASE={DATABASE} lode status")
     return figures

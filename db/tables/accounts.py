@@ -1,7 +1,7 @@
 """Derived areas: which ground counts for which mine and year, its classes, its damage and its change.
 
 Everything here is computed from runs, observations, land cover, labels and mines by the functions of
-``sql/functions``; triggers keep it up whoever changes what it stands on.
+``sql/functions/accounts``; triggers keep it up whoever changes what it stands on.
 """
 
 from __future__ import annotations

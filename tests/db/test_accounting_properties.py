@@ -258,7 +258,9 @@ def edit(conn: Connection[Any], random: np.random.Generator, place: tuple[int, i
 
 
 @pytest.mark.parametrize("seed", [21, 22])
-def test_whatever_is_edited_equals_deriving_from_nothing(conn: Connection[Any], seed: int) -> None:
+def test_whatever_is_edited_equals_deriving_from_nothing(
+    conn: Connection[Any], database_url: str, seed: int
+) -> None:
     random = np.random.default_rng(seed)
     place = (1, 1)
     world = random_world(random, "W")
@@ -275,4 +277,7 @@ def test_whatever_is_edited_equals_deriving_from_nothing(conn: Connection[Any], 
     kept_up = snapshot(conn)
     assert kept_up["change"], done
     accounting.derive_all(conn)
+    close(kept_up, snapshot(conn))
+    conn.commit()
+    assert accounting.refresh_all(database_url, jobs=2) == len(world.mines)
     close(kept_up, snapshot(conn))
