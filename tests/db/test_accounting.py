@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 from psycopg import Connection
 
 from db import accounting, runs
+from db.connection import connect
 from db.errors import UsageError
-from tests.catalogue_rows import add_mine, add_model, add_scene, publish_drawing
+from tests.catalogue_rows import add_label, add_mine, add_model, add_scene, publish_drawing
 from tests.grids import CELL_M2, cells
 
 WHOLE = """
@@ -200,3 +203,40 @@ def test_a_token_that_was_taken_away_cannot_publish(conn: Connection[Any]) -> No
     runs.fail_run(conn, stale, "too late")
     assert runs.run_by_id(conn, run.run_id).status == "running"
     assert runs.request_run(conn, scene, run.model_id, {"overlap_px": 8}).run_id == run.run_id
+
+
+def test_an_edit_beside_a_publication_waits_and_nobody_waits_in_a_circle(
+    conn: Connection[Any], database_url: str
+) -> None:
+    """Whoever renames a mine or deletes a label waits before its row is locked, not after."""
+    first = add_scene(conn, "one", date(2021, 6, 1), cells(WHOLE, "x"))
+    second = add_scene(conn, "two", date(2022, 6, 1), cells(WHOLE, "x"))
+    mine = add_mine(conn, "M1", cells(WHOLE, "x"))
+    label = add_label(conn, 8, cells("xx", "x"), date(2021, 7, 1))
+    model = add_model(conn, "net")
+    conn.commit()
+    for scene, year, edit, key in (
+        (first, 2021, "update lode.mine set code = 'M9' where mine_id = %s", mine),
+        (second, 2022, "delete from lode.label where label_id = %s", label),
+    ):
+        conn.execute("select lode_api.lock_accounts()")
+        with connect(database_url) as other, ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(lambda other=other, edit=edit, key=key: other.execute(edit, (key,)))
+            await_lock(conn)
+            publish_drawing(conn, scene, model, year, "pppppp\npppppp\npppppp")
+            conn.commit()
+            waiting.result(timeout=60)
+            other.commit()
+    assert areas(conn) == {("M9", 2021, "open_pit"): 18, ("M9", 2022, "open_pit"): 18}
+
+
+def await_lock(conn: Connection[Any]) -> None:
+    """Wait until some other session waits for an advisory lock."""
+    for _ in range(300):
+        row = conn.execute(
+            "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        ).fetchone()
+        if row is not None and row[0]:
+            return
+        time.sleep(0.1)
+    raise AssertionError("nobody waits for the accounting lock")

@@ -76,7 +76,7 @@ begin
   found as (
     select p.mine_zone_id, p.zone_area_m2, p.is_alone, p.licence, p.year, p.run_id, p.landcover_id,
       p.land_class_code, p.area_m2, p.is_polygon and w.is_whole and i.geom is null as is_whole, x.geom,
-      p.geom as polygon
+      case when p.licence is not null and x.geom is null then p.geom end as polygon
     from candidate p
     cross join lateral (select lode_api.covers(p.ground, p.geom) as is_whole offset 0) w
     cross join lateral (
@@ -98,7 +98,8 @@ begin
     where c.geom is not null
   ),
   placed as materialized (
-    select f.*, x.geom as cut, row_number() over (
+    select f.mine_zone_id, f.zone_area_m2, f.is_alone, f.licence, f.year, f.run_id, f.landcover_id,
+      f.land_class_code, f.area_m2, f.is_whole, f.polygon, x.geom as cut, row_number() over (
       partition by f.mine_zone_id, f.year order by st_npoints(x.geom) desc nulls last, f.landcover_id
     ) as place
     from found f
@@ -108,7 +109,7 @@ begin
     ) x
     where f.is_whole or not st_isempty(x.geom)
   ),
-  sized as materialized (
+  sized as (
     select p.*, case
       when p.is_whole then p.area_m2
       when p.is_alone and p.place = 1 then null

@@ -1,0 +1,3 @@
+-- The accounting lock is taken before rows of lode.label are locked, so that nobody waits in a circle.
+create trigger hold before update or delete on lode.label
+for each statement execute function lode_api.hold_accounts();
