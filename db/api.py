@@ -99,8 +99,18 @@ def rules_sha256() -> str:
     return hashlib.sha256("".join(f"{file.name} {file.sha256}\n" for file in rules).encode()).hexdigest()
 
 
+_DEFINER_FUNCTIONS = """
+select p.oid::regprocedure::text from pg_proc p
+where p.pronamespace = 'lode_api'::regnamespace and p.prosecdef order by 1
+"""
+
+
 def rebuild_api(cursor: Cursor[Any]) -> None:
-    """Run the files of ``sql/`` and record what was made."""
+    """Run the files of ``sql/`` and record what was made.
+
+    Functions that run with their owner's rights are called by triggers, which need no right to: nobody else
+    may execute them, or a trigger on a table of their own would let them write as the owner.
+    """
     cursor.execute("delete from lode.api_object")
     for position, file in enumerate(api_files(), start=1):
         cursor.execute(file.text.encode())
@@ -108,3 +118,6 @@ def rebuild_api(cursor: Cursor[Any]) -> None:
             "insert into lode.api_object (position, kind, name, sha256) values (%s, %s, %s, %s)",
             (position, file.kind, file.name, file.sha256),
         )
+    cursor.execute(_DEFINER_FUNCTIONS)
+    for (signature,) in cursor.fetchall():
+        cursor.execute(SQL("revoke execute on function {} from public").format(SQL(signature)))

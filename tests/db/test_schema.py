@@ -174,3 +174,14 @@ def test_dump_and_restore_into_another_name(cluster: Cluster, database_url: str,
                 )
     finally:
         cluster.drop_database(name)
+
+
+def test_nobody_may_call_what_runs_with_its_owners_rights(conn: Connection[Any]) -> None:
+    """Otherwise a trigger on somebody's own table would let them write what only the owner may."""
+    rows = conn.execute(
+        "select p.proname, has_function_privilege('public', p.oid, 'execute'), p.proconfig::text"
+        " from pg_proc p where p.pronamespace = 'lode_api'::regnamespace and p.prosecdef"
+    ).fetchall()
+    assert len(rows) > 10
+    assert [name for name, is_open, _settings in rows if is_open] == []
+    assert [name for name, _is_open, settings in rows if "search_path=" not in (settings or "")] == []

@@ -11,7 +11,6 @@ begin
 end
 $$;
 
-revoke execute on function lode_api.alert_rule_changed() from public;
 
 comment on function lode_api.alert_rule_changed() is
   'Trigger: alerts follow the rules that raise them.';

@@ -33,7 +33,6 @@ begin
 end
 $$;
 
-revoke execute on function lode_api.review_damage_alert() from public;
 
 comment on function lode_api.review_damage_alert() is
   'Trigger: state and note of an alert are edited through the view as well.';

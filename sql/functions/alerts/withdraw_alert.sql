@@ -14,7 +14,6 @@ begin
 end
 $$;
 
-revoke execute on function lode_api.withdraw_alert() from public;
 
 comment on function lode_api.withdraw_alert() is
   'Trigger: an open alert whose condition no longer holds goes at the end of the transaction.';
