@@ -11,7 +11,7 @@ begin
     return null;
   elsif lode_api.covers(licence, piece) then
     return 0;
-  elsif not st_intersects(licence, piece) then
+  elsif not lode_api.meets(licence, piece) then
     return piece_area_m2;
   end if;
   return least(st_area(st_difference(piece, licence)::geography), piece_area_m2);

@@ -7,7 +7,7 @@ as $$
 declare
   near constant geometry := lode_api.near_part(polygon, ground);
 begin
-  if not st_intersects(ground, near) then
+  if not lode_api.meets(ground, near) then
     return null;
   end if;
   return st_intersection(ground, near);

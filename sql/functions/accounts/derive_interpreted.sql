@@ -10,7 +10,7 @@ as $$
 begin
   delete from lode.interpreted_ground g
   using lode.label l, unnest(changed) as c(geom)
-  where l.label_id = g.label_id and g.year = any(years) and l.geom && c.geom;
+  where l.label_id = g.label_id and g.year = any(years) and (l.geom && c.geom or g.geom && c.geom);
 
   insert into lode.interpreted_ground (label_id, year, land_class_code, geom, area_m2)
   with counting as materialized (
@@ -38,7 +38,7 @@ begin
         and (l.valid_on, l.label_id) > (t.valid_on, t.label_id)
         and l.valid_on < make_date(t.year + 1, 1, 1)
         and (l.is_counted or not k.is_mapped)
-        and st_intersects(l.geom, t.geom)
+        and lode_api.meets(l.geom, t.geom)
     ) as later
   )
   select d.label_id, d.year, d.land_class_code, d.geom, st_area(d.geom::geography)

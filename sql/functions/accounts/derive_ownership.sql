@@ -35,7 +35,7 @@ begin
     cross join lateral (
       select st_union(b.geom) as geom
       from contender b
-      where b.place > t.place and b.geom && t.geom and st_intersects(b.geom, t.geom)
+      where b.place > t.place and b.geom && t.geom and lode_api.meets(b.geom, t.geom)
     ) as better
     where t.geom && box
   )

@@ -86,7 +86,7 @@ begin
     cross join lateral (
       select st_union(g.geom) as geom
       from lode.interpreted_ground g
-      where p.has_labels and g.year = p.year and g.geom && c.geom and st_intersects(g.geom, c.geom)
+      where p.has_labels and g.year = p.year and g.geom && c.geom and lode_api.meets(g.geom, c.geom)
     ) i
     cross join lateral (
       select case

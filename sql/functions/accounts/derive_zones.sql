@@ -14,7 +14,7 @@ begin
     select m.mine_id, st_union(n.boundary) as geom
     from lode.mine m
     join lode.mine n
-      on n.code collate "C" < m.code collate "C" and st_intersects(n.boundary, m.boundary)
+      on n.code collate "C" < m.code collate "C" and lode_api.meets(n.boundary, m.boundary)
     where m.mine_id = any(mine_ids)
     group by m.mine_id
   ),

@@ -8,8 +8,8 @@ begin
   if exists (
     select from before b
     join after a on a.land_class_code = b.land_class_code
-    where (b.damage_kind, b.is_mapped, b.counts_outside_mines)
-      is distinct from (a.damage_kind, a.is_mapped, a.counts_outside_mines)
+    where (b.damage_kind, b.is_mapped, b.counts_outside_mines, b.min_patch_m2, b.key)
+      is distinct from (a.damage_kind, a.is_mapped, a.counts_outside_mines, a.min_patch_m2, a.key)
   ) then
     perform lode_api.derive_all();
   end if;

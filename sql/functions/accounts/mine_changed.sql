@@ -26,6 +26,7 @@ begin
   if changed is null then
     return null;
   end if;
+  perform lode_api.lock_accounts(); -- before neighbours are looked for: another's must be seen
   select array_agg(distinct m.mine_id) into mine_ids
   from (
     select unnest(own_ids) as mine_id
@@ -34,7 +35,6 @@ begin
     from unnest(changed) as c(geom)
     join lode.mine n on n.boundary && c.geom and st_intersects(n.boundary, c.geom)
   ) m;
-  perform lode_api.lock_accounts();
   perform lode_api.derive_anew(mine_ids);
   perform lode_api.derive_dependents(mine_ids, lode_api.account_years());
   perform lode_api.derive_outside(changed, lode_api.account_years());

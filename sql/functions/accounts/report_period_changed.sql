@@ -4,9 +4,14 @@ create function lode_api.report_period_changed() returns trigger
 language plpgsql security definer
 set search_path = lode, public, pg_temp
 as $$
+declare
+  mine_ids integer[];
 begin
   perform lode_api.lock_accounts();
-  perform lode_api.derive_change((select array_agg(m.mine_id) from lode.mine m), '{}');
+  mine_ids := array(select m.mine_id from lode.mine m order by m.mine_id);
+  for start in 1..cardinality(mine_ids) by 20 loop
+    perform lode_api.derive_change(mine_ids[start : start + 19], '{}');
+  end loop;
   return null;
 end
 $$;

@@ -8,6 +8,15 @@ declare
   changed geometry[];
   years integer[];
 begin
+  if not exists (
+    select from before b
+    join after a on a.scene_id = b.scene_id
+    where (b.superseded_by, b.cloud_fraction, b.acquired_on)
+      is distinct from (a.superseded_by, a.cloud_fraction, a.acquired_on)
+  ) then
+    return null;
+  end if;
+  perform lode_api.lock_accounts(); -- before runs are looked for: one that is being published must be seen
   select array_agg(o.geom), array_agg(distinct o.year) into changed, years
   from before b
   join after a on a.scene_id = b.scene_id

@@ -49,11 +49,11 @@ begin
       from (
         select m.boundary as geom
         from lode.mine m
-        where m.boundary && d.geom and st_intersects(m.boundary, d.geom)
+        where m.boundary && d.geom and lode_api.meets(m.boundary, d.geom)
         union all
         select g.geom
         from lode.interpreted_ground g
-        where d.label_id is null and g.year = d.year and g.geom && d.geom and st_intersects(g.geom, d.geom)
+        where d.label_id is null and g.year = d.year and g.geom && d.geom and lode_api.meets(g.geom, d.geom)
       ) t
     ) taken
     cross join lateral (

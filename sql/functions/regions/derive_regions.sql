@@ -6,7 +6,7 @@ as $$
 declare
   regions integer[];
 begin
-  if not exists (select from lode.region) then
+  if mine_ids is null or not exists (select from lode.region) then
     return;
   end if;
   -- A region that a mine has left holds less now.
