@@ -6,7 +6,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -226,3 +226,8 @@ def _connection_error(url: str, error: psycopg.OperationalError) -> UsageError:
             "see that user and password in LODE_DATABASE_URL are right"
         )
     return UsageError(f"cannot connect to {where}: {said}")
+
+
+def read_as_of_now(conn: psycopg.Connection[Any]) -> None:
+    """Let the transaction that begins here see the database as it is now, to its end, and write nothing."""
+    conn.execute("set transaction isolation level repeatable read, read only")

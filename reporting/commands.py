@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from db.connection import connect
+from db.connection import connect, read_as_of_now
 from db.errors import UsageError
 from db.settings import Settings
 from reporting.delivery import FORMATS, chosen_format, csv_text, json_text, write_text, write_whole
@@ -168,7 +168,7 @@ def mine(code: str, table: str | None, style: str | None, out: Path | None, lang
 
     delivery = Delivery(chosen_format(style, out), out, language, table)
     with connect(Settings()) as conn:
-        conn.execute("set transaction isolation level repeatable read, read only")
+        read_as_of_now(conn)
         found = gather_mine(conn, code)
         if delivery.style == "html":
             write_text(mine_page(conn, found, language), out)
@@ -277,7 +277,7 @@ def _overview(
     from reporting.overview_page import overview_page
 
     with connect(Settings()) as conn:
-        conn.execute("set transaction isolation level repeatable read, read only")
+        read_as_of_now(conn)
         found = gather(conn)
         if delivery.style == "html":
             write_text(overview_page(found, delivery.language), delivery.out)
