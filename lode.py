@@ -47,8 +47,8 @@ SUBCOMMANDS = {
     "report": Subcommand(
         "reporting.commands:report_group", "Print reports, write them as files, make pages to sign."
     ),
-    "qgis": Subcommand("db.qgis_commands:qgis_group", "Give QGIS the layers' styles and a project."),
-    "alert": Subcommand("db.alert_commands:alert_group", "List damage alerts, confirm and reject them."),
+    "qgis": Subcommand("db.qgis.commands:qgis_group", "Give QGIS the layers' styles and a project."),
+    "alert": Subcommand("db.alerts.commands:alert_group", "List damage alerts, confirm and reject them."),
     "assess": Subcommand(
         "ingest.assess_commands:assess_group", "Check the year map against a sample of points."
     ),

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from psycopg import Connection
 
 from db.api import api_files, installed_api, rules_sha256
-from db.qgis import style_faults
+from db.qgis.styles import style_faults
 from db.raster.faults import raster_table_faults
 from db.upgrade import alembic_config
 

@@ -6,7 +6,7 @@ import click
 
 from db import runs
 from db.connection import connect
-from db.reports import Report
+from db.reports.views import Report
 from db.settings import Settings
 
 
@@ -24,7 +24,7 @@ def list_(year: int | None, show_all: bool) -> None:
     Where runs of a year overlap, the one with the higher priority owns the ground, then the one whose scene
     has fewer clouds, then the later one.
     """
-    from db.report_table import print_table
+    from db.reports.table import print_table
 
     with connect(Settings()) as conn:
         cursor = conn.execute(

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from db.api import is_api_current
 from db.connection import connect, retrying
 from db.errors import UsageError
-from db.qgis import install_styles, may_install_styles
+from db.qgis.styles import install_styles, may_install_styles
 
 UPGRADE_LOCK = 0x10DE0001
 """Key of the advisory lock that lets one upgrade run at a time."""

@@ -10,8 +10,8 @@ from typing import Any
 from psycopg import Connection
 
 from db.registry import model_by_name
-from db.report_table import print_table
-from db.reports import Report, damage_report
+from db.reports.table import print_table
+from db.reports.views import Report, damage_report
 from ingest.simulate.district import District
 
 DAMAGE_KINDS = ("excavated", "occupied")

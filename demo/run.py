@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from db.connection import connect
-from db.reports import ranking_report
+from db.reports.views import ranking_report
 from demo.district import empty_database, ingest_district, run_lode
 from demo.figures import Figures, compare, print_comparison
 from demo.pictures import draw_areas, draw_years

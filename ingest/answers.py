@@ -14,11 +14,11 @@ import numpy.typing as npt
 import shapely
 from psycopg import Connection
 
-from db.assessments import Assessment, assessment_by_name, points_of_assessment
+from db.assessments.answers import Answer, answers_of_assessment, insert_answers, update_answers
+from db.assessments.catalogue import Assessment, assessment_by_name, points_of_assessment
 from db.classes import LandClass, class_list, find_class, list_classes
 from db.errors import UsageError
 from db.locks import allow_long_transaction
-from db.sample_answers import Answer, answers_of_assessment, insert_answers, update_answers
 from ingest.columns import Field, day_of, match_columns, texts
 from ingest.csv_table import read_csv
 from ingest.files import SourceFile

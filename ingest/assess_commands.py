@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from db.assessment_draw import SampleDesign, draw_assessment
-from db.assessments import assessment_by_name, list_assessments, points_of_assessment
+from db.assessments.catalogue import assessment_by_name, list_assessments, points_of_assessment
+from db.assessments.draw import SampleDesign, draw_assessment
 from db.connection import connect
 from db.errors import UsageError
 from db.settings import Settings
@@ -219,7 +219,7 @@ def report(name: str, style: str) -> None:
     Stratified estimates of Olofsson et al. 2014. CSV holds the areas alone, in m2; JSON everything. A stratum
     with fewer than two answers is an error.
     """
-    from db.assessment_report import assessment_report
+    from db.assessments.report import assessment_report
     from ingest.assess_printing import print_csv, print_json, print_tables
 
     with connect(Settings()) as conn:

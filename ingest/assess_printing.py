@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from db.assessment_report import AssessmentReport
-from db.reports import Report
+from db.assessments.report import AssessmentReport
+from db.reports.views import Report
 
 M2_PER_HA = 10_000.0
 Z_95 = 1.96

@@ -13,7 +13,7 @@ import numpy as np
 import pyogrio
 import shapely
 
-from db.assessments import Assessment, SamplePoint
+from db.assessments.catalogue import Assessment, SamplePoint
 from db.errors import UsageError
 
 LAYER = "sample_point"

@@ -16,7 +16,7 @@ from PIL import Image
 from psycopg import Connection
 
 from db.raster import RasterReader
-from db.report_ground import ChipScene
+from db.reports.ground import ChipScene
 from reporting.view import LocalView
 
 STRETCH_PERCENT = (1.0, 99.0)

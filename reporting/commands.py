@@ -18,7 +18,7 @@ from reporting.delivery import FORMATS, chosen_format, csv_text, json_text, writ
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from db.reports import Pair, Report
+    from db.reports.views import Pair, Report
     from reporting.words import Language
 
 ROW_FORMATS = tuple(each for each in FORMATS if each != "html")
@@ -237,7 +237,7 @@ def licence(mines: tuple[str, ...], years: tuple[int, ...], style: str | None, o
 
     Rows of lode_api.outside_licence; mines without a licence boundary have none.
     """
-    from db.reports import outside_licence_report
+    from db.reports.views import outside_licence_report
 
     delivery = Delivery(chosen_format(style, out, ROW_FORMATS), out, "both")
     with connect(Settings()) as conn:
@@ -259,7 +259,7 @@ def evidence(code: str, year: int, land_class: str | None, style: str | None, ou
     Rows of lode_api.evidence: every piece of ground that counts for the mine CODE in YEAR; their areas add up
     to those that lode report damage prints.
     """
-    from db.reports import evidence_report
+    from db.reports.views import evidence_report
 
     delivery = Delivery(chosen_format(style, out, ROW_FORMATS), out, "both")
     with connect(Settings()) as conn:
@@ -290,7 +290,7 @@ def _overview(
 
 
 def _write_rows(delivery: Delivery, title: str, tables: Mapping[str, Report], *, one: bool = False) -> None:
-    from db.report_table import print_table
+    from db.reports.table import print_table
 
     if delivery.table is not None and delivery.table not in tables:
         raise UsageError(f"--table {delivery.table}: there is no such table; choose from {', '.join(tables)}")
@@ -308,7 +308,7 @@ def _write_rows(delivery: Delivery, title: str, tables: Mapping[str, Report], *,
 def _write_geopackage(
     conn: Connection[Any], delivery: Delivery, codes: Sequence[str], tables: Mapping[str, Report]
 ) -> None:
-    from db.report_ground import GROUND_LAYERS, ground_layer
+    from db.reports.ground import GROUND_LAYERS, ground_layer
     from reporting.geopackage import write_geopackage
 
     if delivery.out is None:

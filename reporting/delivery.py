@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from db.errors import UsageError
-from db.reports import Report
+from db.reports.views import Report
 from reporting.rows import plain_value
 
 FORMATS = ("table", "csv", "json", "gpkg", "html")

@@ -12,7 +12,7 @@ import numpy as np
 import pyogrio
 import shapely
 
-from db.reports import Report
+from db.reports.views import Report
 from reporting.rows import plain_value
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import shapely
 from psycopg import Connection
 
-from db import report_ground
 from db.classes import LandClass
+from db.reports import ground as report_ground
 from reporting import figures, page
 from reporting.chips import Chip, make_chips
 from reporting.heat import heat_table

@@ -8,10 +8,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from db import report_rows, reports
 from db.classes import LandClass, list_classes
-from db.report_rows import DatabaseFacts, MineHead
-from db.reports import Report
+from db.reports import page_rows, views
+from db.reports.page_rows import DatabaseFacts, MineHead
+from db.reports.views import Report
 from reporting.rows import Row, fingerprint, rows_of
 
 
@@ -64,19 +64,19 @@ def gather_mine(conn: Connection[Any], code: str) -> MineReport:
         UsageError: no mine has this code.
 
     """
-    (head,) = report_rows.mine_heads(conn, [code])
+    (head,) = page_rows.mine_heads(conn, [code])
     tables = {
-        "damage": reports.damage_report(conn, mine_codes=[code]),
-        "change": reports.change_report(conn, mine_codes=[code]),
-        "transition": reports.transition_report(conn, code),
-        "series": reports.series_report(conn, mine_codes=[code]),
-        "restoration": reports.restoration_report(conn, mine_codes=[code]),
-        "outside_licence": reports.outside_licence_report(conn, mine_codes=[code]),
-        "sensitive": report_rows.sensitive_rows(conn, [code]),
-        "alerts": report_rows.alert_rows(conn, [code]),
-        "uncertainty": report_rows.uncertainty_rows(conn, code),
-        "gaps": reports.gap_report(conn, mine_codes=[code]),
-        "runs": report_rows.evidence_runs(conn, code),
-        "labels": report_rows.evidence_labels(conn, code),
+        "damage": views.damage_report(conn, mine_codes=[code]),
+        "change": views.change_report(conn, mine_codes=[code]),
+        "transition": views.transition_report(conn, code),
+        "series": views.series_report(conn, mine_codes=[code]),
+        "restoration": views.restoration_report(conn, mine_codes=[code]),
+        "outside_licence": views.outside_licence_report(conn, mine_codes=[code]),
+        "sensitive": page_rows.sensitive_rows(conn, [code]),
+        "alerts": page_rows.alert_rows(conn, [code]),
+        "uncertainty": page_rows.uncertainty_rows(conn, code),
+        "gaps": views.gap_report(conn, mine_codes=[code]),
+        "runs": page_rows.evidence_runs(conn, code),
+        "labels": page_rows.evidence_labels(conn, code),
     }
-    return MineReport(head, report_rows.database_facts(conn), list_classes(conn), tables)
+    return MineReport(head, page_rows.database_facts(conn), list_classes(conn), tables)

@@ -9,11 +9,11 @@ from typing import Any
 
 from psycopg import Connection
 
-from db import report_regions, report_rows, reports
 from db.classes import LandClass, list_classes
-from db.report_regions import RegionHead
-from db.report_rows import DatabaseFacts, MineHead
-from db.reports import Pair, Report
+from db.reports import page_rows, regions, views
+from db.reports.page_rows import DatabaseFacts, MineHead
+from db.reports.regions import RegionHead
+from db.reports.views import Pair, Report
 from reporting.rows import Row, fingerprint, rows_of
 
 
@@ -63,15 +63,15 @@ def gather_damage(conn: Connection[Any], mine_codes: Sequence[str], years: Seque
         UsageError: a mine or a year is not in the database.
 
     """
-    tables = {"damage": reports.damage_report(conn, mine_codes, years)}
+    tables = {"damage": views.damage_report(conn, mine_codes, years)}
     if not mine_codes and not years:
-        tables["by_year"] = reports.damage_by_year(conn)
-        tables["series_by_year"] = reports.series_by_year(conn)
-        tables["uncertainty"] = report_rows.uncertainty_rows(conn)
+        tables["by_year"] = views.damage_by_year(conn)
+        tables["series_by_year"] = views.series_by_year(conn)
+        tables["uncertainty"] = page_rows.uncertainty_rows(conn)
     if not years:
-        tables["series"] = reports.series_report(conn, mine_codes)
-        tables["alerts"] = report_rows.alert_rows(conn, mine_codes)
-    tables["gaps"] = reports.gap_report(conn, mine_codes, years)
+        tables["series"] = views.series_report(conn, mine_codes)
+        tables["alerts"] = page_rows.alert_rows(conn, mine_codes)
+    tables["gaps"] = views.gap_report(conn, mine_codes, years)
     return _overview(conn, "damage", mine_codes, None, tables)
 
 
@@ -82,12 +82,12 @@ def gather_change(conn: Connection[Any], mine_codes: Sequence[str], pair: Pair |
         UsageError: a mine is not in the database, or no mine was observed in both years.
 
     """
-    tables = {"change": reports.change_report(conn, mine_codes, pair)}
+    tables = {"change": views.change_report(conn, mine_codes, pair)}
     if not mine_codes and pair is None:
-        tables["by_year"] = reports.change_by_year(conn)
-        tables["series_by_year"] = reports.series_by_year(conn)
-        tables["ranking"] = reports.ranking_report(conn)
-    tables["gaps"] = reports.gap_report(conn, mine_codes, pair or ())
+        tables["by_year"] = views.change_by_year(conn)
+        tables["series_by_year"] = views.series_by_year(conn)
+        tables["ranking"] = views.ranking_report(conn)
+    tables["gaps"] = views.gap_report(conn, mine_codes, pair or ())
     return _overview(conn, "change", mine_codes, None, tables)
 
 
@@ -98,15 +98,15 @@ def gather_region(conn: Connection[Any], name: str, layer: str | None) -> Overvi
         UsageError: there is no such region, or several.
 
     """
-    region = report_regions.find_region(conn, name, layer)
+    region = regions.find_region(conn, name, layer)
     codes = list(region.mine_codes)
     tables = {
-        "damage": report_regions.region_damage_report(conn, region.region_id),
-        "series": report_regions.region_series_report(conn, region.region_id),
-        "ranking": _of_mines(reports.ranking_report(conn), codes),
-        "sensitive": report_rows.sensitive_rows(conn, codes),
-        "alerts": _of_mines(report_rows.alert_rows(conn), codes),
-        "gaps": _of_mines(reports.gap_report(conn), codes),
+        "damage": regions.region_damage_report(conn, region.region_id),
+        "series": regions.region_series_report(conn, region.region_id),
+        "ranking": _of_mines(views.ranking_report(conn), codes),
+        "sensitive": page_rows.sensitive_rows(conn, codes),
+        "alerts": _of_mines(page_rows.alert_rows(conn), codes),
+        "gaps": _of_mines(views.gap_report(conn), codes),
     }
     return _overview(conn, "region", codes, region, tables)
 
@@ -118,7 +118,7 @@ def gather_ranking(conn: Connection[Any], pair: Pair | None) -> OverviewReport:
         UsageError: no mine was observed in both years.
 
     """
-    return _overview(conn, "ranking", (), None, {"ranking": reports.ranking_report(conn, pair)})
+    return _overview(conn, "ranking", (), None, {"ranking": views.ranking_report(conn, pair)})
 
 
 def gather_gaps(conn: Connection[Any], mine_codes: Sequence[str], years: Sequence[int]) -> OverviewReport:
@@ -128,7 +128,7 @@ def gather_gaps(conn: Connection[Any], mine_codes: Sequence[str], years: Sequenc
         UsageError: a mine or a year is not in the database.
 
     """
-    return _overview(conn, "gaps", mine_codes, None, {"gaps": reports.gap_report(conn, mine_codes, years)})
+    return _overview(conn, "gaps", mine_codes, None, {"gaps": views.gap_report(conn, mine_codes, years)})
 
 
 def _overview(
@@ -139,8 +139,8 @@ def _overview(
     tables: dict[str, Report],
 ) -> OverviewReport:
     no_mines = region is not None and not mine_codes
-    mines = [] if no_mines else report_rows.mine_heads(conn, mine_codes)
-    return OverviewReport(kind, mines, region, report_rows.database_facts(conn), list_classes(conn), tables)
+    mines = [] if no_mines else page_rows.mine_heads(conn, mine_codes)
+    return OverviewReport(kind, mines, region, page_rows.database_facts(conn), list_classes(conn), tables)
 
 
 def _of_mines(report: Report, codes: Sequence[str]) -> Report:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from db.reports import Report
+from db.reports.views import Report
 
 Row = dict[str, Any]
 

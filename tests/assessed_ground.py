@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from psycopg import Connection
 
-from db.assessment_draw import Drawn
+from db.assessments.draw import Drawn
 from tests.catalogue_rows import CODES, add_mine, add_model, add_scene, publish_drawing
 from tests.grids import cells
 

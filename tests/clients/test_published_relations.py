@@ -12,7 +12,7 @@ import pytest
 from psycopg import Connection
 
 from db.api import api_files
-from db.qgis_layers import FORM_TABLES, MAP_TABLES
+from db.qgis.layers import FORM_TABLES, MAP_TABLES
 from db.tables import metadata
 from tests.clients.programs import need, ogr_source, qgis_source, run_qgis
 from tests.clients.world import World

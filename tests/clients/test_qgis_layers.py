@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from psycopg import Connection
 
 from db.errors import UsageError
-from db.qgis import MARK, install_styles, style_faults
-from db.qgis_commands import qgis_group
-from db.qgis_layers import land_classes, layer_look, published_layers
-from db.qgis_project import GROUPS, project_file
+from db.qgis.commands import qgis_group
+from db.qgis.layers import land_classes, layer_look, published_layers
+from db.qgis.project import GROUPS, project_file
+from db.qgis.styles import MARK, install_styles, style_faults
 from tests.clients.programs import address, qgis_source, run_qgis
 from tests.clients.world import World
 from tests.grids import cells

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection
 from shapely import MultiPolygon
 
-from db.qgis import install_styles
+from db.qgis.styles import install_styles
 from tests.catalogue_rows import add_mine, add_model, add_scene, ewkb, publish_drawing
 from tests.grids import cells
 from tests.rasters import noise, write_table

@@ -9,7 +9,7 @@ from datetime import date
 
 import pytest
 
-from db.alert_commands import alert_group
+from db.alerts.commands import alert_group
 from db.connection import connect
 from lode import SUBCOMMANDS, run
 from tests.alert_rows import BARE, District

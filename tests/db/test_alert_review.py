@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from psycopg import Connection, errors
 
-from db.alerts import review_alert
+from db.alerts.reviews import review_alert
 from db.connection import connect
 from db.errors import UsageError
 from tests.alert_rows import BARE, District

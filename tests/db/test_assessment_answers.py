@@ -16,7 +16,7 @@ import shapely
 from click.testing import CliRunner, Result
 from psycopg import Connection
 
-from db.assessment_draw import SampleDesign, draw_assessment
+from db.assessments.draw import SampleDesign, draw_assessment
 from db.errors import UsageError
 from ingest.answers import AnswersOutcome, AnswersRequest, import_answers
 from ingest.assess_commands import assess_group

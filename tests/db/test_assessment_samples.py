@@ -10,8 +10,8 @@ import shapely
 from psycopg import Connection
 from scipy.stats import chisquare
 
-from db.assessment_draw import Drawn, SampleDesign, draw_assessment
-from db.assessments import list_assessments, points_of_assessment
+from db.assessments.catalogue import list_assessments, points_of_assessment
+from db.assessments.draw import Drawn, SampleDesign, draw_assessment
 from db.errors import UsageError
 from tests.assessed_ground import MAP, WHOLE, publish_map
 from tests.grids import CELL_M2, cells

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from psycopg import Connection, errors
 
-from db.assessment_draw import SampleDesign, draw_assessment
-from db.assessment_report import assessment_report
+from db.assessments.draw import SampleDesign, draw_assessment
+from db.assessments.report import assessment_report
 from db.errors import UsageError
 from tests.assessed_ground import answer, answer_from, planted_assessment, publish_map, rows_of
 from tests.grids import cells, geodesic_area_m2

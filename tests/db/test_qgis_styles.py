@@ -10,8 +10,8 @@ from psycopg import Connection
 from db.checks import run_checks
 from db.connection import connect
 from db.errors import UsageError
-from db.qgis import install_styles, may_install_styles, style_faults
-from db.qml import Category, Look, write_qml
+from db.qgis.qml import Category, Look, write_qml
+from db.qgis.styles import install_styles, may_install_styles, style_faults
 from db.upgrade import upgrade
 
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from psycopg import Connection
 
-from db.report_ground import chip_scenes
-from db.report_rows import mine_heads
+from db.reports.ground import chip_scenes
+from db.reports.page_rows import mine_heads
 from reporting.chips import Chip, make_chips
 from reporting.view import LocalView
 from tests.catalogue_rows import ewkb

@@ -18,7 +18,7 @@ from psycopg import Connection
 import lode
 from db.connection import connect
 from db.embedded import Cluster
-from db.reports import change_report, damage_report, evidence_report, ranking_report
+from db.reports.views import change_report, damage_report, evidence_report, ranking_report
 from tests.catalogue_rows import add_mine
 from tests.conftest import copied_database
 from tests.grids import cells

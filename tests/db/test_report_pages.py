@@ -17,8 +17,8 @@ from db import runs
 from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
-from db.report_regions import find_region
-from db.report_rows import uncertainty_rows
+from db.reports.page_rows import uncertainty_rows
+from db.reports.regions import find_region
 from reporting.mine_page import mine_page
 from reporting.mine_report import gather_mine
 from reporting.overview_page import overview_page

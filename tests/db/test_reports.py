@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from db import reports
 from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
+from db.reports import views
 from tests.catalogue_rows import add_mine, add_model, add_scene, publish_drawing
 from tests.conftest import copied_database
 from tests.grids import cells
@@ -35,22 +35,22 @@ def fill(conn: Connection[Any]) -> None:
         publish_drawing(conn, scene, model, year, drawing)
 
 
-Make = Callable[[Connection[Any]], reports.Report]
+Make = Callable[[Connection[Any]], views.Report]
 
 REPORTS: list[tuple[str, Make, int]] = [
     # view, report, rows on the account above
-    ("damage_by_mine_year", reports.damage_report, 2 * 3 * 6),
-    ("damage_by_year", reports.damage_by_year, 3 * 6),
-    ("change_by_mine_year", reports.change_report, 3 * 3),
-    ("change_by_year", reports.change_by_year, 2 * 4),
-    ("transition_by_mine_year", lambda conn: reports.transition_report(conn, "M1"), 3 + 2),
-    ("active_newly_cumulative", reports.series_report, 2 * 3),
-    ("active_newly_cumulative_by_year", reports.series_by_year, 3),
-    ("restoration_rate", reports.restoration_report, 2 * 3),
-    ("outside_licence", reports.outside_licence_report, 3 * 6),
-    ("data_gap", reports.gap_report, 1),
-    ("mine_ranking", reports.ranking_report, 3),
-    ("evidence", lambda conn: reports.evidence_report(conn, "M1", 2021), 2),
+    ("damage_by_mine_year", views.damage_report, 2 * 3 * 6),
+    ("damage_by_year", views.damage_by_year, 3 * 6),
+    ("change_by_mine_year", views.change_report, 3 * 3),
+    ("change_by_year", views.change_by_year, 2 * 4),
+    ("transition_by_mine_year", lambda conn: views.transition_report(conn, "M1"), 3 + 2),
+    ("active_newly_cumulative", views.series_report, 2 * 3),
+    ("active_newly_cumulative_by_year", views.series_by_year, 3),
+    ("restoration_rate", views.restoration_report, 2 * 3),
+    ("outside_licence", views.outside_licence_report, 3 * 6),
+    ("data_gap", views.gap_report, 1),
+    ("mine_ranking", views.ranking_report, 3),
+    ("evidence", lambda conn: views.evidence_report(conn, "M1", 2021), 2),
 ]
 
 
@@ -69,40 +69,40 @@ def test_a_report_has_the_columns_and_rows_of_its_view(
 
 def test_filters_and_order(account: Connection[Any]) -> None:
     """Mines in the order of their bytes, whatever the database's collation says of capitals."""
-    report = reports.damage_report(account, ["m2", "M1"], [2022])
+    report = views.damage_report(account, ["m2", "M1"], [2022])
     assert [row[0] for row in report.rows] == ["M1"] * 6 + ["m2"] * 6
     assert {row[2] for row in report.rows} == {2022}
-    change = reports.change_report(account, ["M1"], (2022, 2023))
+    change = views.change_report(account, ["M1"], (2022, 2023))
     assert {row[2:4] for row in change.rows} == {(2022, 2023)}
-    ranking = reports.ranking_report(account, (2021, 2022))
+    ranking = views.ranking_report(account, (2021, 2022))
     assert [(row[0], row[3]) for row in ranking.rows] == [(1, "m2"), (2, "M1")]
-    evidence = reports.evidence_report(account, "M1", 2021, "dump")
+    evidence = views.evidence_report(account, "M1", 2021, "dump")
     assert [row[2] for row in evidence.rows] == ["dump"]
-    gaps = reports.gap_report(account, years=[2023])
+    gaps = views.gap_report(account, years=[2023])
     assert [row[0] for row in gaps.rows] == ["m2"]
-    assert gaps.rows == reports.gap_report(account).rows
+    assert gaps.rows == views.gap_report(account).rows
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda conn: reports.damage_report(conn, ["M9"]), "no mine has the code M9; mines known: M1, m2"),
-        (lambda conn: reports.evidence_report(conn, "M9", 2021), "no mine has the code M9"),
-        (lambda conn: reports.transition_report(conn, "M'; --"), "no mine has the code M'; --"),
+        (lambda conn: views.damage_report(conn, ["M9"]), "no mine has the code M9; mines known: M1, m2"),
+        (lambda conn: views.evidence_report(conn, "M9", 2021), "no mine has the code M9"),
+        (lambda conn: views.transition_report(conn, "M'; --"), "no mine has the code M'; --"),
         (
-            lambda conn: reports.damage_report(conn, years=[2021, 1999]),
+            lambda conn: views.damage_report(conn, years=[2021, 1999]),
             "no scene was acquired in 1999; years known: 2021, 2022, 2023",
         ),
         (
-            lambda conn: reports.change_report(conn, pair=(2021, 2023)),
+            lambda conn: views.change_report(conn, pair=(2021, 2023)),
             "no mine has a change from 2021 to 2023; pairs known: 2021-2022, 2022-2023; .*report_period",
         ),
         (
-            lambda conn: reports.ranking_report(conn, (2022, 2021)),
+            lambda conn: views.ranking_report(conn, (2022, 2021)),
             "no mine has a change from 2022 to 2021; pairs known: 2021-2022, 2022-2023$",
         ),
         (
-            lambda conn: reports.evidence_report(conn, "M1", 2021, "pit"),
+            lambda conn: views.evidence_report(conn, "M1", 2021, "pit"),
             "no class has the key 'pit'; .*open_pit",
         ),
     ],
@@ -118,18 +118,18 @@ def test_a_period_of_years_can_be_asked_for_once_it_is_wanted(account: Connectio
     """A row in lode.report_period adds a pair, which ranking of consecutive years still refuses."""
     with account.transaction(force_rollback=True):
         account.execute("insert into lode.report_period (from_year, to_year) values (2021, 2023)")
-        change = reports.change_report(account, pair=(2021, 2023))
+        change = views.change_report(account, pair=(2021, 2023))
         assert {row[0] for row in change.rows} == {"M1"}
         with pytest.raises(UsageError, match="no mine has a change from 2021 to 2023"):
-            reports.ranking_report(account, (2021, 2023))
+            views.ranking_report(account, (2021, 2023))
 
 
 def test_an_empty_database_says_what_to_do(conn: Connection[Any]) -> None:
     """Reports of nothing are empty; what is asked for by name is refused with the next step."""
-    assert reports.damage_report(conn).rows == []
-    assert reports.change_by_year(conn).rows == []
-    assert reports.series_by_year(conn).rows == []
+    assert views.damage_report(conn).rows == []
+    assert views.change_by_year(conn).rows == []
+    assert views.series_by_year(conn).rows == []
     with pytest.raises(UsageError, match="mines known: none; `lode ingest mines FILE`"):
-        reports.damage_report(conn, ["M1"])
+        views.damage_report(conn, ["M1"])
     with pytest.raises(UsageError, match="years known: none; `lode ingest scene FILE`"):
-        reports.damage_report(conn, years=[2021])
+        views.damage_report(conn, years=[2021])

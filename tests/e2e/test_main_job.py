@@ -16,7 +16,7 @@ import pytest
 from db.accounting import ACCOUNTING_LOCK
 from db.checks import run_checks
 from db.connection import connect
-from db.qgis import install_styles
+from db.qgis.styles import install_styles
 from db.raster import RasterReader
 from tests.e2e.conftest import Prepared, lode
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from db.classes import LandClass
 from db.errors import UsageError
-from db.reports import Report
+from db.reports.views import Report
 from reporting import charts, svg
 from reporting.heat import heat_table
 from reporting.maps import Layer, Mark, draw_map

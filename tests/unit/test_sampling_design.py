@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from db.assessments.design import MOST_POINTS, allocate, choose_pieces, deal_numbers, points_in
 from db.errors import UsageError
-from db.sampling_design import MOST_POINTS, allocate, choose_pieces, deal_numbers, points_in
 from tests.grids import cells, geodesic_area_m2
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import Connection, errors
 
 from db.errors import UsageError
-from db.reports import Report
+from db.reports.views import Report
 
 STATES = ("open", "confirmed", "rejected")
 LEVELS = ("notice", "warning", "severe")

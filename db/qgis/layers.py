@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from db.qgis_names import (
+from db.qgis.names import (
     ALERT_KINDS,
     CHANGES,
     KINDS,
@@ -18,7 +18,7 @@ from db.qgis_names import (
     column_name,
     in_language,
 )
-from db.qml import Category, Look
+from db.qgis.qml import Category, Look
 
 MAP_TABLES = (
     "mine",

@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 from pyproj import CRS
 
 from db.errors import UsageError
-from db.qgis_layers import Layer, land_classes, layer_look, published_layers
-from db.qgis_names import Name, in_language, relation_name
-from db.qml import VERSION, style_element, to_text
+from db.qgis.layers import Layer, land_classes, layer_look, published_layers
+from db.qgis.names import Name, in_language, relation_name
+from db.qgis.qml import VERSION, style_element, to_text
 
 GROUPS: dict[str, Name] = {
     "alerts": ("Alerts", "预警"),

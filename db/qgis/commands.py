@@ -8,8 +8,8 @@ import click
 
 from db.connection import connect
 from db.errors import UsageError
-from db.qgis import install_styles, may_install_styles
-from db.qgis_project import project_file, store_project
+from db.qgis.project import project_file, store_project
+from db.qgis.styles import install_styles, may_install_styles
 from db.settings import Settings
 
 

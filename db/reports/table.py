@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db.reports import Report
+from db.reports.views import Report
 
 
 def print_table(report: Report, *, title: str) -> None:

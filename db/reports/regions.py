@@ -9,7 +9,7 @@ import shapely
 from psycopg import Connection
 
 from db.errors import UsageError
-from db.reports import Report
+from db.reports.views import Report
 
 _FEW = 10
 

@@ -1,4 +1,4 @@
-"""Heads, ground and evidence of reports: what a page shows beside the rows of the views (``db.reports``)."""
+"""Heads, ground and evidence of reports: what a page shows beside the rows of `db.reports.views`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import shapely
 from psycopg import Connection
 
 from db.errors import UsageError
-from db.reports import Report
+from db.reports.views import Report
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from psycopg import Connection
 
-from db.qgis_layers import land_classes, layer_look, published_layers
-from db.qml import write_qml
+from db.qgis.layers import land_classes, layer_look, published_layers
+from db.qgis.qml import write_qml
 
 STYLE_NAMES = {False: "Lode", True: "Lode 中文"}
 """Name of the style in both languages, and of that in Chinese only."""

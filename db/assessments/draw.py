@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection
 
-from db.assessments import (
+from db.assessments.catalogue import (
     DrawnStratum,
     MapStratum,
     NewAssessment,
@@ -20,8 +20,7 @@ from db.assessments import (
     require_free_assessment_name,
     store_assessment,
 )
-from db.errors import UsageError
-from db.sampling_design import (
+from db.assessments.design import (
     FEWEST_POINTS,
     allocate,
     check_total,
@@ -29,6 +28,7 @@ from db.sampling_design import (
     deal_numbers,
     points_in,
 )
+from db.errors import UsageError
 
 SEED_BITS = 31
 NAMED_MINES = 5
@@ -43,7 +43,7 @@ class SampleDesign:
         stratified_by: ``class`` or ``kind``.
         mine_codes: only these mines; None: all.
         per_stratum: fewest points of a stratum.
-        total: points of all strata; None: see ``db.sampling_design.allocate``.
+        total: points of all strata; None: see ``db.assessments.design.allocate``.
         allocation: points by stratum, instead of the two before.
         seed: of the draw; None: a fresh one.
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from db.alerts import KINDS, LEVELS, STATES, alert_by_id, alert_list, review_alert
+from db.alerts.reviews import KINDS, LEVELS, STATES, alert_by_id, alert_list, review_alert
 from db.connection import connect
 from db.errors import UsageError
-from db.reports import Report
+from db.reports.views import Report
 from db.settings import Settings
 
 _IN_TABLE = (

@@ -7,9 +7,9 @@ from typing import Any, LiteralString
 
 from psycopg import Connection
 
-from db.assessments import Assessment, assessment_by_name
+from db.assessments.catalogue import Assessment, assessment_by_name
 from db.errors import UsageError
-from db.reports import Report
+from db.reports.views import Report
 
 
 @dataclass(frozen=True)

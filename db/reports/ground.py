@@ -11,7 +11,7 @@ import shapely
 from psycopg import Connection
 from psycopg.sql import SQL
 
-from db.reports import Report
+from db.reports.views import Report
 
 _RGB_NM = {"red": 660.0, "green": 560.0, "blue": 480.0}
 _RGB_REACH_NM = 45.0

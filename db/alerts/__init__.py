@@ -1,0 +1,1 @@
+"""Alerts of damage: their list, and what inspectors say of them."""

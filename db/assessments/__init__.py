@@ -1,0 +1,1 @@
+"""Assessments of the year map: samples of points, interpreters' answers, accuracy with its error."""

@@ -1,0 +1,1 @@
+"""What QGIS is given: styles in the database and a project."""

@@ -1,0 +1,1 @@
+"""What reports show: rows of the views, and the ground they are drawn on."""
