@@ -26,7 +26,7 @@ real: $(BIN)/.for-run
 	examples/strzegom/run.sh
 
 test: $(BIN)/.for-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(BIN)/.for-test
 	$(BIN)/ruff check .
@@ -34,7 +34,7 @@ lint: $(BIN)/.for-test
 	$(BIN)/mypy
 
 bench: $(BIN)/.for-bench
-	@for name in load read publish preprocess training networks predict; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in load read publish preprocess training networks predict accounting; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -74,8 +74,8 @@ def prepare(conn: Connection[tuple[object, ...]]) -> None:
         " 'segmentation', '-', '{}', '{0}', '{0}', '{a}', 2, 64, '{}', '{}', '[]', '{}', '{}')"
     )
     conn.execute(
-        "insert into lode.run (scene_id, model_id, parameters, parameters_digest)"
-        " select scene_id, model_id, '{}', '-' from lode.scene, lode.model"
+        "insert into lode.run (scene_id, model_id, parameters, parameters_digest, status, token)"
+        " select scene_id, model_id, '{}', '-', 'running', gen_random_uuid() from lode.scene, lode.model"
     )
     conn.commit()
 
@@ -89,6 +89,7 @@ def run_ours(url: str, codes: NDArray[np.uint8]) -> float:
         patches = polygonise(
             codes, origin_x=ORIGIN_X, origin_y=ORIGIN_Y, resolution_x=PIXEL_M, resolution_y=PIXEL_M
         ).to_wgs84(SRID)
+        conn.execute("select from lode.run for update")  # as whoever publishes a run holds it
         insert_landcover_rows(conn, 1, 2021, landcover_rows(patches))
         conn.commit()
         return time.perf_counter() - begun

@@ -1,197 +1,247 @@
-"""A mining province of the size of the central Tianshan: scenes of land cover polygons, mines, three years.
+"""A mining province of the size of the central Tianshan: ground of three years, and mines on it.
 
 The ground is made up: fields of noise, sieved and outlined as an interpretation is, so that polygons have as
-many vertices and holes as those of 2 m scenes have: damage in patches inside the mines, and round them
-undamaged ground that hangs together through the whole scene. One scene's ground is laid side by side as often
-as it takes.
+many vertices and holes as those of 2 m scenes have: damage in patches inside the mines; round them undamaged
+ground of two classes, of which one prevails and hangs together through the scene, as bare ground does in the
+Tianshan. One scene's ground is laid side by side as often as it takes; in each year some of the scenes have
+clouds, under which nothing was observed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
 import shapely
-from psycopg import Connection
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
-from db.landcover import insert_landcover, insert_observation
-from inference.polygonise import polygonise, sieve
+from inference.polygonise import NOT_OBSERVED, Patches, Polygons, polygonise, sieve, to_wgs84
 
 SRID = 32645
 PIXEL_M = 2.0
 SIDE_PX = 4096
-MINES_A_SIDE = 12
+CELLS = 12
+"""Mines along each side of a scene; a mine lies in each cell and reaches a little over its edges."""
+CELL_M = SIDE_PX * PIXEL_M / CELLS
 YEARS = (2021, 2022, 2023)
 CLASSES = 8
 WEST_M, NORTH_M = 300_000.0, 4_860_000.0
 SCENES_A_ROW = 6
 MIN_PATCH_PX = 100
+PATCH_SIGMA = 1.86
+"""Of the noise that patches come from, in cells of 8 pixels; it decides how many polygons a scene has."""
 ROUGHNESS = 0.15
+REMOTENESS = 3.5
+PREVALENCE = 0.6
+"""What undamaged ground has in advance far from mines, and class 0 on top, in standard deviations."""
 YEARLY_CHANGE = 0.25
+CLOUDED_EVERY = 4
+"""Of so many scenes of a year one has clouds."""
+CLOUD_SHARE = 0.15
+BOUNDARY_VERTICES = 40
+"""Of a mine: one every 50 m or so, as boundaries are surveyed."""
+MAX_SEGMENT_M = 50.0
+"""Neighbouring scenes have other vertices along their common edge, which on the ellipsoid is not straight."""
 
 Codes = npt.NDArray[np.uint8]
+Field = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Polygons of one scene in one year, relative to its upper left corner, in metres of its grid.
+    """Polygons of a scene, or of some of its rows of mines, in EPSG:32645 as if the scene lay at 0, 0.
 
     Attributes:
-        codes: class code of each polygon.
-        outlines: MultiPolygons.
+        patches: polygons with class and confidence, and what was observed.
+        rows: rows of mines it covers.
+        cloud_fraction: share under clouds, 0..1.
 
     """
 
-    codes: npt.NDArray[np.uint8]
-    outlines: npt.NDArray[np.object_]
+    patches: Patches
+    rows: range
+    cloud_fraction: float
+
+    @property
+    def polygon_count(self) -> int:
+        """Polygons of all classes."""
+        return len(self.patches)
+
+    @property
+    def vertex_count(self) -> int:
+        """Vertices of their outlines; those that neighbours share count once."""
+        return len(self.patches.polygons.vertices)
+
+    def at(self, place: int) -> Patches:
+        """The polygons in EPSG:4326, where the scene lies that has this place in the province."""
+        x, y = corner_m(place)
+
+        def moved(polygons: Polygons) -> Polygons:
+            return polygons.with_vertices(polygons.vertices + np.array([x, y]))
+
+        return replace(
+            self.patches,
+            polygons=moved(self.patches.polygons),
+            observation=moved(self.patches.observation),
+        ).to_wgs84(SRID)
 
 
-def _field(random: np.random.Generator, coarse_px: int, sigma: float) -> npt.NDArray[np.float32]:
+@dataclass(frozen=True)
+class Mine:
+    """A mine with a ragged boundary, and the licence it has, EPSG:4326."""
+
+    code: str
+    boundary: shapely.MultiPolygon
+    licence: shapely.MultiPolygon | None
+
+
+class Scenery:
+    """Class maps of a scene in every year, and the polygons of any of their rows of mines."""
+
+    def __init__(self, seed: int = 1) -> None:
+        random = np.random.default_rng(seed)
+        self._maps = _class_maps(random)
+        self._clouds = [_clouds(random) for _ in YEARS]
+        self.ground = cache(self._ground)
+
+    def _ground(self, year: int, rows: range, clouded: bool) -> Ground:
+        """Polygons of a year.
+
+        Args:
+            year: one of ``YEARS``.
+            rows: rows of mines, within 0..12.
+            clouded: whether clouds hide a part.
+
+        """
+        index = YEARS.index(year)
+        top, bottom = (round(row * SIDE_PX / CELLS) for row in (rows.start, rows.stop))
+        codes = self._maps[index][top:bottom].copy()
+        clouds = self._clouds[index][top:bottom]
+        if clouded:
+            codes[clouds] = NOT_OBSERVED
+        patches = polygonise(
+            codes,
+            origin_x=0.0,
+            origin_y=-top * PIXEL_M,
+            resolution_x=PIXEL_M,
+            resolution_y=PIXEL_M,
+            max_segment_m=MAX_SEGMENT_M,
+            confidence=np.where(codes % 2 == 0, 190, 150).astype(np.uint8),
+        )
+        return Ground(patches, rows, float(clouds.mean()) if clouded else 0.0)
+
+    def of_place(self, year: int, place: int, mines: int) -> Ground:
+        """What the scene of a place saw in a year; the last one is as long as the mines reach."""
+        rows = -(-min(mines - place * CELLS**2, CELLS**2) // CELLS)
+        return self.ground(year, range(rows), (place + YEARS.index(year)) % CLOUDED_EVERY == 2)
+
+
+def _enlarged(coarse: Field, factor: int) -> Field:
+    """The field with a value every pixel instead of every ``factor`` pixels, linear in between."""
+    step = (np.arange(factor, dtype=np.float32) / factor)[None, :, None]
+    for _ in range(2):
+        following = np.concatenate([coarse[1:], coarse[-1:]])
+        fine = coarse[:, None] * (1 - step) + following[:, None] * step
+        coarse = np.ascontiguousarray(fine.reshape(-1, coarse.shape[1]).T)
+    return coarse
+
+
+def _noise(random: np.random.Generator, coarse_px: int, sigma: float) -> Field:
     side = SIDE_PX // coarse_px
-    noise = gaussian_filter(random.standard_normal((side, side)).astype(np.float32), sigma)
-    return np.asarray(zoom(noise / noise.std(), coarse_px, order=1), np.float32)
+    noise = gaussian_filter(random.standard_normal((side, side), np.float32), sigma)
+    return np.asarray(noise / noise.std(), np.float32)
 
 
-def class_maps(seed: int = 1) -> list[Codes]:
+def _class_maps(random: np.random.Generator) -> list[Codes]:
     """Class maps (side, side) of the years: mines are islands of damage in undamaged ground."""
-    random = np.random.default_rng(seed)
-    scores = np.stack([_field(random, 8, 2.0) for _ in range(CLASSES)])
-    scores[:2] += _remoteness()
-    rough = np.stack([_field(random, 2, 1.0) for _ in range(CLASSES)])
+    remoteness = _remoteness()
+    advance = {0: remoteness * np.float32(1 + PREVALENCE / REMOTENESS), 1: remoteness}
+    scores = [_noise(random, 8, PATCH_SIGMA) for _ in range(CLASSES)]
+    rough = [_enlarged(_noise(random, 2, 1.0), 2) * np.float32(ROUGHNESS) for _ in range(CLASSES)]
     maps = []
     for year in range(len(YEARS)):
         if year:
-            scores += YEARLY_CHANGE * np.stack([_field(random, 8, 3.0) for _ in range(CLASSES)])
-        codes = np.argmax(scores + ROUGHNESS * rough, axis=0).astype(np.uint8)
-        maps.append(sieve_codes(codes))
+            scores = [score + np.float32(YEARLY_CHANGE) * _noise(random, 8, 3.0) for score in scores]
+        best, codes = np.full((SIDE_PX, SIDE_PX), -np.inf, np.float32), np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+        for code, score in enumerate(scores):
+            value = _enlarged(score, 8) + rough[code] + advance.get(code, np.float32(0))
+            codes[value > best] = code
+            np.maximum(best, value, out=best)
+        sieve(codes.copy(), dict.fromkeys(range(CLASSES), MIN_PATCH_PX), out=codes)
+        maps.append(codes)
     return maps
 
 
-def _remoteness() -> npt.NDArray[np.float32]:
+def _remoteness() -> Field:
     """What undamaged ground has in advance (side, side): nothing inside a mine, much beyond its edge."""
-    cell_px = SIDE_PX / MINES_A_SIDE
+    cell_px = SIDE_PX / CELLS
     offset = (np.arange(SIDE_PX) % cell_px) / cell_px - 0.5
     distance = np.hypot(offset[:, None], offset[None, :])
-    return np.asarray(np.clip((distance - 0.30) / 0.10, 0.0, 1.0) * 3.5, np.float32)
+    return np.asarray(np.clip((distance - 0.30) / 0.10, 0.0, 1.0) * REMOTENESS, np.float32)
 
 
-def sieve_codes(codes: Codes) -> Codes:
-    """The map without patches below 400 m2."""
-    sieved = codes.copy()
-    sieve(codes, dict.fromkeys(range(CLASSES), MIN_PATCH_PX), out=sieved)
-    return sieved
+def _clouds(random: np.random.Generator) -> npt.NDArray[np.bool_]:
+    cover = _enlarged(_noise(random, 16, 8.0), 16)
+    return np.asarray(cover > np.quantile(cover[::16, ::16], 1 - CLOUD_SHARE))
 
 
-def grounds() -> list[Ground]:
-    """The polygons of a scene, for each year."""
-    found = []
-    for codes in class_maps():
-        patches = polygonise(codes, origin_x=0.0, origin_y=0.0, resolution_x=PIXEL_M, resolution_y=PIXEL_M)
-        outlines = shapely.from_wkb(patches.polygons.to_ewkb(SRID).to_list())
-        found.append(Ground(np.asarray(patches.class_code), outlines))
-    return found
+def scene_count(mines: int) -> int:
+    """Scenes that it takes to cover so many mines once."""
+    return -(-mines // CELLS**2)
 
 
-def corner_m(scene: int) -> tuple[float, float]:
+def corner_m(place: int) -> tuple[float, float]:
     """Upper left corner of a scene on the grid, m."""
     side_m = SIDE_PX * PIXEL_M
-    return WEST_M + scene % SCENES_A_ROW * side_m, NORTH_M - scene // SCENES_A_ROW * side_m
+    return WEST_M + place % SCENES_A_ROW * side_m, NORTH_M - place // SCENES_A_ROW * side_m
 
 
-_TO_WGS84 = pyproj.Transformer.from_crs(SRID, 4326, always_xy=True)
+def middle_m(mine: int) -> tuple[float, float]:
+    """Middle of a mine on the grid, m."""
+    place, cell = divmod(mine, CELLS**2)
+    x, y = corner_m(place)
+    return x + (cell % CELLS + 0.5) * CELL_M, y - (cell // CELLS + 0.5) * CELL_M
 
 
-def _placed(outlines: Any, scene: int) -> Any:
-    x, y = corner_m(scene)
-
-    def move(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.column_stack(_TO_WGS84.transform(xy[:, 0] + x, xy[:, 1] + y))
-
-    return shapely.set_srid(shapely.transform(outlines, move), 4326)
-
-
-def publish_scene(conn: Connection[Any], ground: Ground, *, scene: int, year: int, model_id: int) -> int:
-    """Publish a scene's polygons; areas and change are derived in the same transaction.
-
-    Returns:
-        The number of polygons.
-
-    """
-    square = shapely.segmentize(shapely.box(0, -SIDE_PX * PIXEL_M, SIDE_PX * PIXEL_M, 0), 500.0)
-    outline = shapely.to_wkb(_placed(shapely.MultiPolygon([square]), scene), include_srid=True)
-    with conn.transaction():
-        run_id = _insert_run(conn, f"T{scene:03d}-{year}", year, outline, model_id)
-        outlines = shapely.to_wkb(_placed(ground.outlines, scene), include_srid=True)
-        rows = ((int(code), wkb, 0.9) for code, wkb in zip(ground.codes, outlines, strict=True))
-        stored = insert_landcover(conn, run_id, year, rows)
-        insert_observation(conn, run_id, year, outline)
-        conn.execute(
-            "update lode.run set status = 'published', is_current = true where run_id = %s", (run_id,)
-        )
-    return stored
+def blob(
+    middle: tuple[float, float],
+    radius_m: float,
+    random: np.random.Generator,
+    *,
+    edges: int = BOUNDARY_VERTICES,
+) -> shapely.MultiPolygon:
+    """A ragged polygon round a point of the grid, in EPSG:4326."""
+    angles = _round(random, edges)
+    radius = radius_m * random.uniform(0.9, 1.1, edges)
+    return in_degrees(
+        np.column_stack([middle[0] + radius * np.cos(angles), middle[1] + radius * np.sin(angles)])
+    )
 
 
-def _insert_run(conn: Connection[Any], product: str, year: int, outline: bytes, model_id: int) -> int:
-    row = conn.execute(
-        "with s as (insert into lode.scene (product, sensor_id, acquired_on, footprint, srid, origin_x,"
-        " origin_y, resolution_m, resolution_y_m, width_px, height_px, band_names, pixel_type,"
-        " processing_level, valid_fraction, sha256, source_name, tile_table, tile_px)"
-        " select %(name)s, sensor_id, make_date(%(year)s, 7, 1), %(outline)s::geometry, %(srid)s, 0, 0, 2, 2,"
-        " 1, 1, '{a}', '8BUI', 'digital_number', 1, md5(%(name)s), 'made up', 'none_' || %(name)s, 256"
-        " from lode.sensor where key = 'gf2_pms' returning scene_id)"
-        " insert into lode.run (scene_id, model_id, parameters, parameters_digest, status, token)"
-        " select scene_id, %(model)s, '{}', '-', 'running', gen_random_uuid() from s returning run_id",
-        {"name": product, "year": year, "outline": outline.hex(), "srid": SRID, "model": model_id},
-    ).fetchone()
-    return int(row[0]) if row else 0
+def _round(random: np.random.Generator, edges: int) -> npt.NDArray[np.float64]:
+    """Directions (edges,) all the way round, at uneven steps."""
+    return np.asarray((np.arange(edges) + random.uniform(0, 0.8, edges)) * 2 * np.pi / edges)
 
 
-def insert_model(conn: Connection[Any]) -> int:
-    """A registry row without weights, which maps all eight classes."""
-    row = conn.execute(
-        "insert into lode.model (name, task, architecture, options, class_codes, mapped_codes, band_names,"
-        " resolution_m, tile_px, normalisation, training, history, metrics, versions) values ('made up',"
-        " 'segmentation', 'none', '{}', '{0,1,2,3,4,5,6,7}', '{0,1,2,3,4,5,6,7}', '{a}', 2, 64, '{}', '{}',"
-        " '[]', '{}', '{}') returning model_id"
-    ).fetchone()
-    return int(row[0]) if row else 0
+def in_degrees(ring: npt.NDArray[np.float64]) -> shapely.MultiPolygon:
+    """The polygon inside a ring (n, 2) of the grid, in EPSG:4326."""
+    return shapely.set_srid(shapely.MultiPolygon([shapely.Polygon(to_wgs84(ring, SRID))]), 4326)
 
 
-def insert_mines(conn: Connection[Any], count: int, *, seed: int = 2) -> None:
-    """Mines with ragged boundaries, 144 a scene; some overlap, most have a smaller licence."""
+def mines(count: int, *, seed: int = 2) -> Iterator[Mine]:
+    """Mines with ragged boundaries, 144 a scene; neighbours overlap, most have a smaller licence."""
     random = np.random.default_rng(seed)
-    rows = list(_mines(random, count))
-    with conn.transaction(), conn.cursor() as cursor:
-        cursor.executemany(
-            "insert into lode.mine (code, name, mining_method, boundary, licence_boundary)"
-            " values (%s, %s, 'open_cast', %s::geometry, %s::geometry)",
-            rows,
-        )
-
-
-def _mines(random: np.random.Generator, count: int) -> Iterator[tuple[str, str, str, str | None]]:
-    cell_m = SIDE_PX * PIXEL_M / MINES_A_SIDE
     for number in range(count):
-        scene, place = divmod(number, MINES_A_SIDE**2)
-        x = (place % MINES_A_SIDE + 0.5) * cell_m
-        y = -(place // MINES_A_SIDE + 0.5) * cell_m
-        angles = np.sort(random.uniform(0, 2 * np.pi, 40))
-        radius = cell_m * random.uniform(0.42, 0.52) * random.uniform(0.9, 1.1, 40)
-        ring = np.column_stack([x + radius * np.cos(angles), y + radius * np.sin(angles)])
-        boundary = shapely.MultiPolygon([shapely.Polygon(ring)])
-        licence = None
-        if random.random() < 0.8:
-            share = random.uniform(0.85, 1.0)
-            inner = np.column_stack([x + share * (ring[:, 0] - x), y + share * (ring[:, 1] - y)])
-            licence = shapely.MultiPolygon([shapely.Polygon(inner)])
-        shapes = [None if shape is None else _hex(shape, scene) for shape in (boundary, licence)]
-        yield f"T{number:05d}", f"mine {number}", str(shapes[0]), shapes[1]
-
-
-def _hex(shape: shapely.MultiPolygon, scene: int) -> str:
-    return str(shapely.to_wkb(_placed(shape, scene), hex=True, include_srid=True))
+        middle = np.array(middle_m(number))
+        angles = _round(random, BOUNDARY_VERTICES)
+        radius = CELL_M * random.uniform(0.42, 0.52) * random.uniform(0.9, 1.1, BOUNDARY_VERTICES)
+        ring = np.column_stack([radius * np.cos(angles), radius * np.sin(angles)])
+        share = random.uniform(0.85, 1.0) if random.random() < 0.8 else None
+        yield Mine(
+            f"T{number:05d}",
+            in_degrees(ring + middle),
+            None if share is None else in_degrees(ring * share + middle),
+        )

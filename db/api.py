@@ -2,7 +2,7 @@
 
 What was installed is recorded in ``lode.api_object``, so that a later version drops exactly what an
 earlier one made, and never by CASCADE: PostgreSQL then refuses when something of the user's stands
-on it, and says what.
+on it, and says what. Who was granted something on what is dropped has it again on what is made.
 """
 
 from __future__ import annotations
@@ -67,13 +67,51 @@ def is_api_current(cursor: Cursor[Any]) -> bool:
     return installed_api(cursor) == [(file.kind, file.name, file.sha256) for file in api_files()]
 
 
+_KEEP_GRANTS = """
+create temporary table lode_api_grant on commit drop as
+select format('lode_api.%I', c.relname) as relation, null as attribute, null as signature, a.*
+from pg_class c
+cross join lateral aclexplode(c.relacl) as a
+where c.relnamespace = 'lode_api'::regnamespace and a.grantee <> c.relowner
+union all
+select format('lode_api.%I', c.relname), t.attname::text, null, a.*
+from pg_class c
+join pg_attribute t on t.attrelid = c.oid and not t.attisdropped
+cross join lateral aclexplode(t.attacl) as a
+where c.relnamespace = 'lode_api'::regnamespace and a.grantee <> c.relowner
+union all
+select null, null, format('lode_api.%I(%s)', p.proname, oidvectortypes(p.proargtypes)), a.*
+from pg_proc p
+cross join lateral aclexplode(p.proacl) as a
+where p.pronamespace = 'lode_api'::regnamespace and a.grantee not in (p.proowner, 0)
+"""
+
+# Of what an upgrade no longer makes nothing is granted.
+_KEPT_GRANTS = """
+select format(
+  'grant %s%s on %s to %s%s', g.privilege_type, ' (' || quote_ident(g.attribute) || ')',
+  coalesce(g.relation, 'function ' || g.signature), coalesce(quote_ident(r.rolname), 'public'),
+  case when g.is_grantable then ' with grant option' else '' end
+)
+from lode_api_grant g
+left join pg_roles r on r.oid = g.grantee
+where to_regprocedure(g.signature) is not null
+  or (to_regclass(g.relation) is not null and (g.attribute is null or exists (
+    select from pg_attribute t
+    where t.attrelid = to_regclass(g.relation) and t.attname = g.attribute and not t.attisdropped
+  )))
+"""
+
+
 def drop_api(cursor: Cursor[Any]) -> None:
-    """Drop what was installed, last first.
+    """Drop what was installed, last first; what was granted on it is kept for ``rebuild_api``.
 
     Raises:
         UsageError: something that is not ours depends on it; the message names it.
 
     """
+    cursor.execute("drop table if exists pg_temp.lode_api_grant")
+    cursor.execute(_KEEP_GRANTS)
     for kind, name, _digest in reversed(installed_api(cursor)):
         try:
             cursor.execute(_drop_statement(kind, name))
@@ -99,25 +137,40 @@ def rules_sha256() -> str:
     return hashlib.sha256("".join(f"{file.name} {file.sha256}\n" for file in rules).encode()).hexdigest()
 
 
-_DEFINER_FUNCTIONS = """
+_CLOSED_FUNCTIONS = """
 select p.oid::regprocedure::text from pg_proc p
-where p.pronamespace = 'lode_api'::regnamespace and p.prosecdef order by 1
+where p.pronamespace = 'lode_api'::regnamespace and p.proname = any(%s)
+  and (p.prosecdef or p.provolatile = 'v')
+order by 1
 """
 
 
 def rebuild_api(cursor: Cursor[Any]) -> None:
-    """Run the files of ``sql/`` and record what was made.
+    """Run the files of ``sql/``, record what was made and grant again what ``drop_api`` kept.
 
-    Functions that run with their owner's rights are called by triggers, which need no right to: nobody else
-    may execute them, or a trigger on a table of their own would let them write as the owner.
+    Functions that change something, and those that run with their owner's rights, are called by triggers,
+    which need no right to: nobody else may execute them but who is granted it, or a trigger on a table of
+    their own would let them write as the owner.
     """
+    files = api_files()
     cursor.execute("delete from lode.api_object")
-    for position, file in enumerate(api_files(), start=1):
+    for position, file in enumerate(files, start=1):
         cursor.execute(file.text.encode())
         cursor.execute(
             "insert into lode.api_object (position, kind, name, sha256) values (%s, %s, %s, %s)",
             (position, file.kind, file.name, file.sha256),
         )
-    cursor.execute(_DEFINER_FUNCTIONS)
+    cursor.execute(_CLOSED_FUNCTIONS, ([file.name for file in files if file.kind == "function"],))
     for (signature,) in cursor.fetchall():
         cursor.execute(SQL("revoke execute on function {} from public").format(SQL(signature)))
+    _grant_again(cursor)
+
+
+def _grant_again(cursor: Cursor[Any]) -> None:
+    cursor.execute("select to_regclass('pg_temp.lode_api_grant') is not null")
+    row = cursor.fetchone()
+    if row is None or not row[0]:
+        return
+    cursor.execute(_KEPT_GRANTS)
+    for (statement,) in cursor.fetchall():
+        cursor.execute(statement)

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from psycopg import Connection
 
 from db.api import api_files, installed_api, rules_sha256
+from db.assessments.seal import seal_faults
 from db.qgis.styles import style_faults
 from db.raster.faults import raster_table_faults
 from db.upgrade import alembic_config
@@ -114,33 +115,69 @@ def _interrupted(conn: Connection[Any]) -> CheckResult:
     return CheckResult("No run was left half done", faults, "run `lode infer` for its scene and model again")
 
 
+_DERIVED = (
+    (
+        "mine {}: its boundary, licence or code changed after its areas were derived",
+        "select distinct m.code from lode.mine m join lode.mine_zone z on z.mine_id = m.mine_id"
+        " where z.mine_sha256 <> lode_api.mine_sha256(m.code, m.boundary, m.licence_boundary) order by 1",
+    ),
+    (
+        "mine {}: nothing was derived for it",
+        "select m.code from lode.mine m"
+        " where not exists (select from lode.mine_zone z where z.mine_id = m.mine_id) order by m.code",
+    ),
+    (
+        "run {} stands for its scene, but nothing was derived for it",
+        "select r.run_id from lode.run r join lode.observation o on o.run_id = r.run_id"
+        " join lode.scene s on s.scene_id = r.scene_id"
+        " where r.is_current and s.superseded_by is null and o.owned is null order by r.run_id",
+    ),
+    (
+        "run {} owns ground, but it does not stand for its scene, or a newer version replaced that",
+        "select o.run_id from lode.observation o where o.owned is not null and not exists ("
+        " select from lode.run r join lode.scene s on s.scene_id = r.scene_id"
+        " where r.run_id = o.run_id and r.is_current and s.superseded_by is null) order by o.run_id",
+    ),
+    (
+        "run {}: the day of its scene lies in another year than its areas",
+        "select r.run_id from lode.run r join lode.observation o on o.run_id = r.run_id"
+        " join lode.scene s on s.scene_id = r.scene_id"
+        " where extract(year from s.acquired_on) <> o.year order by r.run_id",
+    ),
+    (
+        "label {}: the ground that it decides is not what it says now",
+        # Ground under a later label is cut away, and not compared.
+        "with counting as materialized (select l.label_id, l.land_class_code, l.geom, l.valid_on,"
+        " extract(year from l.valid_on)::integer as year"
+        " from lode.label l join lode.land_class k on k.land_class_code = l.land_class_code"
+        " where l.is_counted or not k.is_mapped)"
+        " select coalesce(c.label_id, g.label_id) from counting c"
+        " full join lode.interpreted_ground g on g.label_id = c.label_id"
+        " where c.label_id is null or (g.year, g.land_class_code) <> (c.year, c.land_class_code)"
+        " or (g.label_id is null or not st_orderingequals(g.geom, c.geom)) and not exists ("
+        " select from lode.label l join lode.land_class k on k.land_class_code = l.land_class_code"
+        " where l.geom && c.geom and (l.is_counted or not k.is_mapped)"
+        " and (l.valid_on, l.label_id) > (c.valid_on, c.label_id)"
+        " and l.valid_on < make_date(c.year + 1, 1, 1)) order by 1",
+    ),
+)
+"""What is wrong, and the query that finds whose fault it is."""
+
+
 def _derived(conn: Connection[Any]) -> CheckResult:
-    rows = conn.execute(
-        "select m.code, y.year from lode.mine_year y join lode.mine m on m.mine_id = y.mine_id"
-        " where abs(y.boundary_area_m2 - st_area(m.boundary::geography)) > 1e-6 * y.boundary_area_m2"
-    ).fetchall()
-    faults = [
-        f"mine {code}: its boundary changed after the areas of {year} were derived" for code, year in rows
-    ]
-    faults += [
-        f"mine {code}: nothing was derived for it"
-        for (code,) in conn.execute(
-            "select m.code from lode.mine m"
-            " where not exists (select from lode.mine_zone z where z.mine_id = m.mine_id) order by m.code"
-        )
-    ]
-    faults += [
-        f"run {run_id} stands for its scene, but nothing was derived for it"
-        for (run_id,) in conn.execute(
-            "select r.run_id from lode.run r join lode.observation o on o.run_id = r.run_id"
-            " join lode.scene s on s.scene_id = r.scene_id"
-            " where r.is_current and s.superseded_by is null and o.owned is null order by r.run_id"
-        )
-    ]
+    faults = [said.format(found) for said, query in _DERIVED for (found,) in conn.execute(query)]
     row = conn.execute("select rules_sha256 from lode.derivation").fetchone()
     if row is None or row[0] != rules_sha256():
         faults.append("areas were derived by other rules than this version's")
     return CheckResult("Derived areas fit what they stand on", faults, "run `lode db refresh`")
+
+
+def _seals(conn: Connection[Any]) -> CheckResult:
+    return CheckResult(
+        "Every drawn sample is as it was drawn",
+        seal_faults(conn),
+        "restore the assessment from a dump, or draw a new sample",
+    )
 
 
 def _styles(conn: Connection[Any]) -> CheckResult:
@@ -155,6 +192,7 @@ CHECKS: tuple[Callable[[Connection[Any]], CheckResult], ...] = (
     _orphans,
     _interrupted,
     _derived,
+    _seals,
     _styles,
 )
 _FIRST_CHECKS = 2

@@ -32,6 +32,8 @@ class MineCounts:
     updated: int
     unchanged: int
     deleted: int
+    reviewed_alerts: int = 0
+    """Alerts of deleted mines that somebody had reviewed; the reviews stay in ``lode.alert_review``."""
 
 
 # Columns that the file does not have keep what the database has.
@@ -101,6 +103,9 @@ def upsert_mines(
             (list(replaces),),
         )
     ]
+    reviewed = conn.execute(
+        "select count(*) from lode.alert where mine_id = any(%s) and state <> 'open'", (gone,)
+    ).fetchone()
     conn.execute("delete from lode.mine where mine_id = any(%s)", (gone,))
     updated = conn.execute(_UPDATE, has).rowcount
     inserted = [row[0] for row in conn.execute(_INSERT)]
@@ -111,7 +116,7 @@ def upsert_mines(
     )
     conn.execute("drop table mine_in")
     unchanged = len(mines) - updated - len(inserted)
-    return MineCounts(len(inserted), updated, unchanged, len(gone))
+    return MineCounts(len(inserted), updated, unchanged, len(gone), reviewed[0] if reviewed else 0)
 
 
 def _stage(conn: Connection[Any], mines: Sequence[NewMine]) -> None:

@@ -6,7 +6,7 @@ import click
 
 from db import runs
 from db.connection import connect
-from db.reports.views import Report
+from db.reports.report import read_report
 from db.settings import Settings
 
 
@@ -27,15 +27,15 @@ def list_(year: int | None, show_all: bool) -> None:
     from db.reports.table import print_table
 
     with connect(Settings()) as conn:
-        cursor = conn.execute(
+        runs = read_report(
+            conn,
             "select ogc_fid as run_id, product, acquired_on, model, status, is_current, priority,"
             " observed_area_km2, owned_area_km2, withdrawn_reason from lode_api.run_history"
             " where (%(all)s or is_current) and (%(year)s::integer is null or"
             " extract(year from acquired_on) = %(year)s) order by acquired_on, ogc_fid",
             {"all": show_all, "year": year},
         )
-        names = tuple(column.name for column in cursor.description or ())
-        print_table(Report(names, cursor.fetchall()), title="Interpretations")
+        print_table(runs, title="Interpretations")
 
 
 @run_group.command("prefer")

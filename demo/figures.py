@@ -10,8 +10,9 @@ from typing import Any
 from psycopg import Connection
 
 from db.registry import model_by_name
+from db.reports.report import Report
 from db.reports.table import print_table
-from db.reports.views import Report, damage_report
+from db.reports.views import damage_report
 from ingest.simulate.district import District
 
 DAMAGE_KINDS = ("excavated", "occupied")

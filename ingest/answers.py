@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ import numpy.typing as npt
 import shapely
 from psycopg import Connection
 
-from db.assessments.answers import Answer, answers_of_assessment, insert_answers, update_answers
+from db.assessments.answers import (
+    Answer,
+    answers_of_assessment,
+    insert_answers,
+    own_name,
+    update_answers,
+)
 from db.assessments.catalogue import Assessment, assessment_by_name, points_of_assessment
 from db.classes import LandClass, class_list, find_class, list_classes
 from db.errors import UsageError
@@ -51,7 +58,8 @@ class AnswersRequest:
     Attributes:
         file: the file: CSV, or what ``ingest.vectors`` reads.
         roots: folders that parts of a shapefile must lie in; empty: any.
-        interpreter: who answered, where no column says it.
+        interpreter: who answered, where no column says it; None: the database login, where it may answer in
+            its own name alone.
         fields: column by field of ours.
         layer: which layer, where there are several.
         encoding: encoding of a CSV file's or shapefile's texts.
@@ -95,8 +103,10 @@ def import_answers(conn: Connection[Any], name: str, request: AnswersRequest) ->
     allow_long_transaction(conn)
     assessment = assessment_by_name(conn, name)
     table = _read(request)
-    answers, empty = _answers(conn, assessment, table, request)
+    if not len(table.ids):
+        raise UsageError(f"{table.name}: holds no rows; nobody has answered a point in it")
     stored = answers_of_assessment(conn, assessment.assessment_id)
+    answers, empty = _answers(conn, assessment, table, request, {person for _number, person in stored})
     new, changed = [], []
     for row, answer in answers.items():
         before = stored.get((answer.number, answer.interpreter))
@@ -120,9 +130,13 @@ def _read(request: AnswersRequest) -> FeatureTable:
 
 
 def _answers(
-    conn: Connection[Any], assessment: Assessment, table: FeatureTable, request: AnswersRequest
+    conn: Connection[Any],
+    assessment: Assessment,
+    table: FeatureTable,
+    request: AnswersRequest,
+    known: Iterable[str],
 ) -> tuple[dict[int, Answer], int]:
-    """Answers by row (from 0), and how many rows wait for one."""
+    """Answers by row (from 0), and how many rows wait for one; ``known``: who has answered before."""
     columns = match_columns(table, FIELDS, request.fields or {})
     held = {name: texts(table, column) for name, column in columns.items()}
     classes = list_classes(conn)
@@ -130,6 +144,7 @@ def _answers(
     places = _places(table, held)
     answers: dict[int, Answer] = {}
     rows: dict[tuple[int, str], int] = {}
+    person_of = _Interpreters(own_name(conn), request.interpreter, known)
     for row, said in enumerate(held["class"]):
         where = f"{table.name}: {table.row_name(row)}"
         other = held["assessment"][row]
@@ -149,9 +164,7 @@ def _answers(
             )
         if said is None:
             continue
-        person = (held["interpreter"][row] or request.interpreter or "").strip()
-        if not person:
-            raise UsageError(f"{where}: who answered? Fill the column interpreter, or state --interpreter")
+        person = person_of(held["interpreter"][row], where)
         if (number, person) in rows:
             raise UsageError(
                 f"{where}: {person} has answered point {number} in {table.row_name(rows[number, person])} "
@@ -166,6 +179,46 @@ def _answers(
             held["note"][row],
         )
     return answers, len(table.ids) - len(answers)
+
+
+class _Interpreters:
+    """Who answered a row: whom it names, else whom the command names, else the login.
+
+    One person under two spellings would answer twice, and count twice where answers are counted.
+
+    Args:
+        own_name: in whose name alone this session may answer; None: in anybody's.
+        stated: who answered where a row names nobody.
+        known: who has answered before.
+
+    """
+
+    def __init__(self, own_name: str | None, stated: str | None, known: Iterable[str]) -> None:
+        self._own_name = own_name
+        self._default = stated or own_name or ""
+        self._known = set(known)
+        self._spelling = {_folded(name): name for name in self._known}
+
+    def __call__(self, named: str | None, where: str) -> str:
+        person = (named or self._default).strip()
+        if not person:
+            raise UsageError(f"{where}: who answered? Fill the column interpreter, or state --interpreter")
+        if self._own_name is not None and person != self._own_name:
+            raise UsageError(
+                f"{where}: {person!r} answered, but this database login is {self._own_name!r} and stores "
+                "its own answers alone; the owner of Lode's tables imports for others"
+            )
+        spelling = self._spelling.setdefault(_folded(person), person)
+        if spelling != person and person not in self._known:
+            raise UsageError(
+                f"{where}: interpreter {person!r} is also spelt {spelling!r}; one person answers a point "
+                "once, so spell the name alike"
+            )
+        return person
+
+
+def _folded(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _number(text: str | None, where: str) -> int:

@@ -8,7 +8,7 @@ import click
 
 from db.assessments.catalogue import assessment_by_name, list_assessments, points_of_assessment
 from db.assessments.draw import SampleDesign, draw_assessment
-from db.connection import connect
+from db.connection import connect, read_as_of_now
 from db.errors import UsageError
 from db.settings import Settings
 from ingest.requests import parse_pairs
@@ -98,10 +98,17 @@ def sample(
         seed=seed,
     )
     write = None if out is None else sample_file_writer(out)
-    with transaction(Settings()) as conn:
-        drawn = draw_assessment(conn, name, design)
-        if write is not None:
-            write(assessment_by_name(conn, name), points_of_assessment(conn, drawn.assessment_id))
+    is_written = False
+    try:
+        with transaction(Settings()) as conn:
+            drawn = draw_assessment(conn, name, design)
+            if write is not None:
+                write(assessment_by_name(conn, name), points_of_assessment(conn, drawn.assessment_id))
+                is_written = True
+    except BaseException:
+        if is_written and out is not None:
+            out.unlink()  # nobody shall look at points that were not stored
+        raise
     click.echo(
         f"{name}: {sum(len(each.numbers) for each in drawn.strata)} points in the map of {year}, seed "
         f"{drawn.seed}"
@@ -111,6 +118,7 @@ def sample(
             f"  {each.stratum.class_key:<26}{len(each.numbers):>7,} points in "
             f"{each.stratum.area_m2 / 1e4:>16,.2f} ha"
         )
+    click.echo(f"SHA-256 of design, strata and points: {drawn.sha256}")
     if out is not None:
         click.echo(f"for interpreters: {out}")
 
@@ -223,5 +231,6 @@ def report(name: str, style: str) -> None:
     from ingest.assess_printing import print_csv, print_json, print_tables
 
     with connect(Settings()) as conn:
+        read_as_of_now(conn)
         found = assessment_report(conn, name)
     {"csv": print_csv, "json": print_json, "table": print_tables}[style](found)

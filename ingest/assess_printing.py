@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from db.assessments.report import AssessmentReport
-from db.reports.views import Report
+from db.reports.report import Report, csv_text, plain_value
 
 M2_PER_HA = 10_000.0
 Z_95 = 1.96
@@ -19,10 +17,11 @@ Z_95 = 1.96
 
 def print_csv(report: AssessmentReport) -> None:
     """The areas, one line a class; warnings go to the error output."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("assessment", "year", *report.areas.columns))
-    for row in report.areas.rows:
-        writer.writerow((report.assessment.name, report.assessment.year, *row))
+    named = (report.assessment.name, report.assessment.year)
+    areas = Report(
+        ("assessment", "year", *report.areas.columns), [(*named, *row) for row in report.areas.rows]
+    )
+    click.echo(csv_text(areas), nl=False)
     for line in report.warnings:
         click.echo(f"warning: {line}", err=True)
 
@@ -31,16 +30,13 @@ def print_json(report: AssessmentReport) -> None:
     """Everything."""
     content = {
         "assessment": asdict(report.assessment),
-        "areas": _dicts(report.areas),
-        "error_matrix": _dicts(report.matrix),
+        "answers_sha256": report.seal.answers_sha256,
+        "areas": report.areas.dicts(),
+        "error_matrix": report.matrix.dicts(),
         "answers": asdict(report.answers),
         "warnings": list(report.warnings),
     }
-    click.echo(json.dumps(content, ensure_ascii=False, indent=1, default=str))
-
-
-def _dicts(report: Report) -> list[dict[str, Any]]:
-    return [dict(zip(report.columns, row, strict=True)) for row in report.rows]
+    click.echo(json.dumps(content, ensure_ascii=False, indent=1, default=plain_value))
 
 
 def print_tables(report: AssessmentReport) -> None:
@@ -60,7 +56,9 @@ def print_tables(report: AssessmentReport) -> None:
         f"{answers.tie} answered evenly, {answers.unanswered} unanswered; {answers.several} answered "
         f"by several, {answers.agreed} of them alike"
     )
-    matrix, areas = _dicts(report.matrix), _dicts(report.areas)
+    click.echo(f"SHA-256 of design, strata and points: {report.seal.drawn_sha256}")
+    click.echo(f"SHA-256 of the answers: {report.seal.answers_sha256}")
+    matrix, areas = report.matrix.dicts(), report.areas.dicts()
     console.print(_matrix(matrix, "Error matrix, points", "point_count", "{:,}"))
     console.print(_matrix(matrix, "Error matrix, share of the area", "area_proportion", "{:.4f}"))
     console.print(_areas(areas))

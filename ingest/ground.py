@@ -175,9 +175,18 @@ def ingest_mines(
         counts.inserted,
         repaired,
         replaced=counts.deleted,
-        notes=crs_notes(crs),
+        notes=crs_notes(crs) + _reviews_lost(counts.reviewed_alerts),
         updated=counts.updated,
         unchanged=counts.unchanged,
+    )
+
+
+def _reviews_lost(alerts: int) -> tuple[str, ...]:
+    if alerts == 0:
+        return ()
+    return (
+        f"{alerts} reviewed alerts went with mines that the file no longer has (lode.alert_review keeps what"
+        " was said of them); where a code only changed, edit the mine's code in the database instead",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import shutil
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def sample_file_writer(path: Path) -> Callable[[Assessment, Sequence[SamplePoint
     if write is None:
         raise UsageError(f"{path}: sample points are written as .gpkg or .csv; name the file so")
     if path.exists():
-        raise UsageError(f"{path}: exists already and may hold answers; choose another name")
+        raise UsageError(_exists(path))
     if not path.parent.is_dir():
         raise UsageError(f"{path}: there is no folder {path.parent}")
 
@@ -41,12 +41,39 @@ def sample_file_writer(path: Path) -> Callable[[Assessment, Sequence[SamplePoint
             with tempfile.TemporaryDirectory(prefix=".lode-", dir=path.parent) as folder:
                 draft = Path(folder) / f"points{path.suffix.lower()}"
                 write(draft, assessment, points)
-                with draft.open("rb") as source, path.open("xb") as target:  # never over another file
-                    shutil.copyfileobj(source, target)
+                _place(draft, path)
+        except FileExistsError:
+            raise UsageError(_exists(path)) from None
         except OSError as error:
             raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+        except (RuntimeError, ValueError) as error:  # pyogrio's, of which most are RuntimeErrors
+            raise UsageError(f"{path}: cannot be written: {error}") from error
 
     return written
+
+
+def _exists(path: Path) -> str:
+    return f"{path}: exists already and may hold answers; choose another name"
+
+
+def _place(draft: Path, path: Path) -> None:
+    """Give a finished file its name, whole or not at all, and never over another file.
+
+    Raises:
+        FileExistsError: the name is taken.
+
+    """
+    try:
+        os.link(draft, path)  # unlike a renaming it fails where the name is taken
+    except FileExistsError:
+        raise
+    except OSError:  # FAT and some network shares have no links
+        path.touch(exist_ok=False)
+        try:
+            draft.replace(path)
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _write_csv(path: Path, assessment: Assessment, points: Sequence[SamplePoint]) -> None:
@@ -82,4 +109,6 @@ def _write_geopackage(path: Path, assessment: Assessment, points: Sequence[Sampl
             crs="EPSG:4326",
             driver="GPKG",
             layer=LAYER,
+            # GDAL builds it after the points are stored, and keeps silent where the disk is full by then.
+            SPATIAL_INDEX="NO",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ import click
 from db.connection import connect, read_as_of_now
 from db.errors import UsageError
 from db.settings import Settings
-from reporting.delivery import FORMATS, chosen_format, csv_text, json_text, write_text, write_whole
+from reporting.delivery import FORMATS, chosen_format, write_text, write_whole
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from db.reports.views import Pair, Report
+    from db.reports.known import Pair
+    from db.reports.regions import RegionHead
+    from db.reports.report import Report
     from reporting.words import Language
 
 ROW_FORMATS = tuple(each for each in FORMATS if each != "html")
@@ -29,11 +32,21 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a report is wanted: format, file (None: standard output), language of a page, table of many."""
+    """How a report is wanted.
+
+    Attributes:
+        style: format.
+        out: file; None: standard output.
+        overwrite: replace the file whatever it holds.
+        language: of a page.
+        table: of many; None: all, or the first.
+
+    """
 
     style: str
     out: Path | None
-    language: Language
+    overwrite: bool = False
+    language: Language = "both"
     table: str | None = None
 
 
@@ -42,35 +55,61 @@ def report_group() -> None:
     """Print reports, write them as files, make pages to sign."""
 
 
-def _delivery_options(command: Command) -> Command:
+def _delivered(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say how its report is wanted, as one argument ``delivery``."""
+
+    @functools.wraps(command)
+    def call(
+        *, style: str | None, out: Path | None, overwrite: bool, language: Language, table: str | None,
+        **rest: Any,
+    ) -> None:  # fmt: skip
+        command(delivery=Delivery(chosen_format(style, out), out, overwrite, language, table), **rest)
+
     for option in (
         click.option(
             "--lang", "language", type=click.Choice(["en", "zh", "both"]), default="both", show_default=True,
             help="Language of a page.",
         ),
+        _overwrite_option,
+        _out_option,
         click.option(
-            "--out", type=click.Path(path_type=Path), metavar="FILE",
-            help="Write to this file, which is replaced if it exists; its name tells the format.",
+            "--table", metavar="NAME",
+            help="Only this table of the report, e.g. gaps; a wrong name lists them. CSV holds one: the "
+            "first where none is named.",
         ),
         click.option(
             "--format", "style", type=click.Choice(FORMATS),
             help="table (default), csv, json, gpkg (with --out), or html: one file that opens offline.",
         ),
     ):  # fmt: skip
-        command = option(command)
-    return command
+        call = option(call)
+    return call
 
 
-def _row_options(command: Command) -> Command:
-    """The options of reports that are rows only, not pages."""
-    command = click.option(
-        "--out", type=click.Path(path_type=Path), metavar="FILE",
-        help="Write to this file, which is replaced if it exists; its name tells the format.",
-    )(command)  # fmt: skip
-    return click.option(
+def _delivered_rows(command: Callable[..., None]) -> Callable[..., None]:
+    """As ``_delivered``, of reports that are rows only, not pages."""
+
+    @functools.wraps(command)
+    def call(
+        *, style: str | None, out: Path | None, overwrite: bool, table: str | None = None, **rest: Any
+    ) -> None:
+        delivery = Delivery(chosen_format(style, out, ROW_FORMATS), out, overwrite, table=table)
+        command(delivery=delivery, **rest)
+
+    style_option = click.option(
         "--format", "style", type=click.Choice(ROW_FORMATS),
         help="table (default), csv, json, or gpkg (with --out).",
-    )(command)  # fmt: skip
+    )  # fmt: skip
+    return style_option(_out_option(_overwrite_option(call)))
+
+
+_out_option = click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE",
+    help="Write to this file; its name tells the format. An earlier report there is replaced.",
+)  # fmt: skip
+_overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace FILE also where it holds something else than this report."
+)
 
 
 def _mine_option(command: Command) -> Command:
@@ -91,15 +130,6 @@ def _pair_option(command: Command) -> Command:
     )(command)
 
 
-def _table_option(command: Command) -> Command:
-    return click.option(
-        "--table",
-        "table",
-        metavar="NAME",
-        help="Only this table, e.g. change; CSV holds one: damage by default.",
-    )(command)
-
-
 def _pair(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Pair | None:
     if value is None:
         return None
@@ -115,10 +145,8 @@ def _pair(_context: click.Context, _parameter: click.Parameter, value: str | Non
 @report_group.command("damage")
 @_mine_option
 @_year_option
-@_delivery_options
-def damage(
-    mines: tuple[str, ...], years: tuple[int, ...], style: str | None, out: Path | None, language: Language
-) -> None:
+@_delivered
+def damage(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) -> None:
     """Damaged area by mine, year and class.
 
     Rows of lode_api.damage_by_mine_year. Areas are geodesic, in m2, over the observed part of the mine; an
@@ -127,19 +155,15 @@ def damage(
     """
     from reporting.overview_report import gather_damage
 
-    delivery = Delivery(chosen_format(style, out), out, language)
-    _overview(
-        delivery, "Damaged area by mine, year and class", lambda conn: gather_damage(conn, mines, years)
-    )
+    title = "Damaged area by mine, year and class"
+    _overview(delivery, title, lambda conn: gather_damage(conn, mines or None, years or None))
 
 
 @report_group.command("change")
 @_mine_option
 @_pair_option
-@_delivery_options
-def change(
-    mines: tuple[str, ...], pair: Pair | None, style: str | None, out: Path | None, language: Language
-) -> None:
+@_delivered
+def change(delivery: Delivery, mines: tuple[str, ...], pair: Pair | None) -> None:
     """New, treated, persisting damage by mine, years, kind.
 
     Rows of lode_api.change_by_mine_year, over ground that both years observed: damage of the later year is
@@ -148,32 +172,31 @@ def change(
     """
     from reporting.overview_report import gather_change
 
-    delivery = Delivery(chosen_format(style, out), out, language)
-    _overview(delivery, "Change by mine, years and kind", lambda conn: gather_change(conn, mines, pair))
+    title = "Change by mine, years and kind"
+    _overview(delivery, title, lambda conn: gather_change(conn, mines or None, pair))
 
 
 @report_group.command("mine")
 @click.argument("code")
-@_table_option
-@_delivery_options
-def mine(code: str, table: str | None, style: str | None, out: Path | None, language: Language) -> None:
+@_delivered
+def mine(delivery: Delivery, code: str) -> None:
     """Everything about one mine: the page that is signed.
 
     As html, maps, pictures, areas, change, gaps and evidence of the mine CODE. As table or json, every table
     of it; as csv, the one that --table names: damage, change, transition, series, restoration,
-    outside_licence, sensitive, alerts, uncertainty, gaps, runs or labels.
+    outside_licence, outside_licence_years, sensitive, sensitive_years, alerts, uncertainty,
+    uncertainty_warnings, gaps, runs, labels or summary.
     """
     from reporting.mine_page import mine_page
     from reporting.mine_report import gather_mine
 
-    delivery = Delivery(chosen_format(style, out), out, language, table)
     with connect(Settings()) as conn:
         read_as_of_now(conn)
         found = gather_mine(conn, code)
         if delivery.style == "html":
-            write_text(mine_page(conn, found, language), out)
+            _write_page(delivery, mine_page(conn, found, delivery.language))
         elif delivery.style == "gpkg":
-            _write_geopackage(conn, delivery, [code], found.tables)
+            _write_geopackage(conn, delivery, [code], found.tables, about=f"mine {code}")
         else:
             _write_rows(delivery, f"Mine {code}", found.tables)
 
@@ -181,79 +204,79 @@ def mine(code: str, table: str | None, style: str | None, out: Path | None, lang
 @report_group.command("region")
 @click.argument("name")
 @click.option("--layer", metavar="KEY", help="Layer of the region, where several have one of this name.")
-@_table_option
-@_delivery_options
-def region(
-    name: str, layer: str | None, table: str | None, style: str | None, out: Path | None, language: Language
-) -> None:
+@_delivered
+def region(delivery: Delivery, name: str, layer: str | None) -> None:
     """Damage of a region, in mines and outside of them.
 
     NAME is the region's name or code; rows of lode_api.damage_by_region_year. As csv, the table that --table
-    names: damage, series, ranking, sensitive, alerts or gaps.
+    names: damage and series, which are of the region; mines, ranking, sensitive, sensitive_years, alerts or
+    gaps, which are of the mines that lie in it, wholly or in part, with the figures of the whole mine.
     """
     from reporting.overview_report import gather_region
 
-    delivery = Delivery(chosen_format(style, out), out, language, table)
     _overview(delivery, f"Region {name}", lambda conn: gather_region(conn, name, layer), all_tables=True)
 
 
 @report_group.command("ranking")
 @_pair_option
-@_delivery_options
-def ranking(pair: Pair | None, style: str | None, out: Path | None, language: Language) -> None:
+@_delivered
+def ranking(delivery: Delivery, pair: Pair | None) -> None:
     """Mines by new damage, with share and confidence.
 
     Rows of lode_api.mine_ranking, for pairs of consecutive years.
     """
     from reporting.overview_report import gather_ranking
 
-    delivery = Delivery(chosen_format(style, out), out, language)
     _overview(delivery, "Mines by new damage", lambda conn: gather_ranking(conn, pair))
 
 
 @report_group.command("gaps")
 @_mine_option
 @_year_option
-@_delivery_options
-def gaps(
-    mines: tuple[str, ...], years: tuple[int, ...], style: str | None, out: Path | None, language: Language
-) -> None:
+@_delivered
+def gaps(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) -> None:
     """What was not observed, and why.
 
     Rows of lode_api.data_gap: mines that a year did not observe, or not wholly.
     """
     from reporting.overview_report import gather_gaps
 
-    delivery = Delivery(chosen_format(style, out), out, language)
-    _overview(delivery, "What was not observed", lambda conn: gather_gaps(conn, mines, years))
+    _overview(delivery, "What was not observed", lambda conn: gather_gaps(conn, mines or None, years or None))
 
 
 @report_group.command("licence")
 @_mine_option
 @_year_option
-@_row_options
-def licence(mines: tuple[str, ...], years: tuple[int, ...], style: str | None, out: Path | None) -> None:
-    """Damage outside the licence, by mine, year and class.
+@click.option("--table", metavar="NAME", help="outside_licence: by class too, mines with a boundary only.")
+@_delivered_rows
+def licence(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) -> None:
+    """Damage outside the licence, by mine and year.
 
-    Rows of lode_api.outside_licence; mines without a licence boundary have none.
+    Rows of lode_api.outside_licence_by_mine_year. An empty area is not known, and finding and reason say why:
+    no licence boundary is stored, or the year did not observe the mine. By class, of mines whose boundary is
+    stored: --table outside_licence, rows of lode_api.outside_licence.
     """
-    from db.reports.views import outside_licence_report
+    from db.reports.views import licence_findings, outside_licence_report
 
-    delivery = Delivery(chosen_format(style, out, ROW_FORMATS), out, "both")
     with connect(Settings()) as conn:
-        found = outside_licence_report(conn, mines, years)
+        read_as_of_now(conn)
+        found = {
+            "outside_licence_years": licence_findings(conn, mines or None, years or None),
+            "outside_licence": outside_licence_report(conn, mines or None, years or None),
+        }
         if delivery.style == "gpkg":
-            _write_geopackage(conn, delivery, mines, {"outside_licence": found})
+            about = "damage outside the licence"
+            _write_geopackage(conn, delivery, mines or None, found, about=about)
         else:
-            _write_rows(delivery, "Damage outside the licence", {"outside_licence": found}, one=True)
+            _write_rows(delivery, "Damage outside the licence", found, one=True)
 
 
 @report_group.command("evidence")
 @click.argument("code")
 @click.argument("year", type=int)
 @click.option("--class", "land_class", metavar="KEY", help="Only this class, e.g. open_pit.")
-@_row_options
-def evidence(code: str, year: int, land_class: str | None, style: str | None, out: Path | None) -> None:
+@_delivered_rows
+def evidence(delivery: Delivery, code: str, year: int, land_class: str | None) -> None:
     """Polygons, runs, scenes, models behind a mine's numbers.
 
     Rows of lode_api.evidence: every piece of ground that counts for the mine CODE in YEAR; their areas add up
@@ -261,13 +284,14 @@ def evidence(code: str, year: int, land_class: str | None, style: str | None, ou
     """
     from db.reports.views import evidence_report
 
-    delivery = Delivery(chosen_format(style, out, ROW_FORMATS), out, "both")
     with connect(Settings()) as conn:
-        found = evidence_report(conn, code, year, land_class)
+        read_as_of_now(conn)
+        found = {"evidence": evidence_report(conn, code, year, land_class)}
+        title = f"Evidence of mine {code}, {year}"
         if delivery.style == "gpkg":
-            _write_geopackage(conn, delivery, [code], {"evidence": found})
+            _write_geopackage(conn, delivery, [code], found, about=title)
         else:
-            _write_rows(delivery, f"Evidence of mine {code}, {year}", {"evidence": found}, one=True)
+            _write_rows(delivery, title, found, one=True)
 
 
 def _overview(
@@ -280,40 +304,83 @@ def _overview(
         read_as_of_now(conn)
         found = gather(conn)
         if delivery.style == "html":
-            write_text(overview_page(found, delivery.language), delivery.out)
+            _write_page(delivery, overview_page(found, delivery.language))
         elif delivery.style == "gpkg":
-            _write_geopackage(conn, delivery, [head.code for head in found.mines], found.tables)
+            about = f"{title}; mines that lie in it, wholly or in part" if found.region else title
+            codes = [head.code for head in found.mines]
+            _write_geopackage(conn, delivery, codes, found.tables, about=about, region=found.region)
         else:
-            first = next(iter(found.tables))
-            tables = found.tables if all_tables else {first: found.tables[first]}
-            _write_rows(delivery, title, tables, one=not all_tables)
+            _write_rows(delivery, title, found.tables, one=not all_tables)
+
+
+def _chosen(delivery: Delivery, tables: Mapping[str, Report]) -> Mapping[str, Report]:
+    """The tables that are wanted.
+
+    Raises:
+        UsageError: there is no such table.
+
+    """
+    if delivery.table is None:
+        return tables
+    if delivery.table not in tables:
+        raise UsageError(f"--table {delivery.table}: there is no such table; choose from {', '.join(tables)}")
+    return {delivery.table: tables[delivery.table]}
+
+
+def _write_page(delivery: Delivery, page: str) -> None:
+    if delivery.table is not None:
+        raise UsageError(
+            f"--table {delivery.table}: a page holds all tables; leave --table out, or choose csv"
+        )
+    write_text(page, delivery.out, style="html", overwrite=delivery.overwrite)
 
 
 def _write_rows(delivery: Delivery, title: str, tables: Mapping[str, Report], *, one: bool = False) -> None:
+    """Deliver tables as rows; ``one``: the first stands for the report where none is named."""
+    from db.reports.report import csv_text, json_text
     from db.reports.table import print_table
 
-    if delivery.table is not None and delivery.table not in tables:
-        raise UsageError(f"--table {delivery.table}: there is no such table; choose from {', '.join(tables)}")
-    chosen = {delivery.table: tables[delivery.table]} if delivery.table else dict(tables)
-    first = next(iter(chosen.values()))
+    chosen = _chosen(delivery, tables)
+    name, first = next(iter(chosen.items()))
+    if one:
+        chosen = {name: first}
     if delivery.style == "csv":
-        write_text(csv_text(first), delivery.out)
+        write_text(csv_text(first), delivery.out, style="csv", overwrite=delivery.overwrite)
     elif delivery.style == "json":
-        write_text(json_text(first if one or delivery.table else chosen), delivery.out)
+        text = json_text(first if one or delivery.table else chosen)
+        write_text(text, delivery.out, style="json", overwrite=delivery.overwrite)
     else:
-        for name, report in chosen.items():
-            print_table(report, title=title if one else f"{title}: {name}")
+        for each, report in chosen.items():
+            print_table(report, title=title if one and delivery.table is None else f"{title}: {each}")
+    rest = [each for each in tables if each not in chosen]
+    if rest and delivery.table is None:
+        click.echo(f"other tables of this report: --table {', '.join(rest)}", err=True)
 
 
 def _write_geopackage(
-    conn: Connection[Any], delivery: Delivery, codes: Sequence[str], tables: Mapping[str, Report]
+    conn: Connection[Any],
+    delivery: Delivery,
+    codes: Sequence[str] | None,
+    tables: Mapping[str, Report],
+    *,
+    about: str,
+    region: RegionHead | None = None,
 ) -> None:
+    """Write the ground of mines (None: of all) and tables to a GeoPackage."""
     from db.reports.ground import GROUND_LAYERS, ground_layer
-    from reporting.geopackage import write_geopackage
+    from db.reports.regions import region_layer
+    from reporting.geopackage import is_geopackage_of_ours, write_geopackage
 
-    if delivery.out is None:
+    out = delivery.out
+    if out is None:
         raise UsageError("a GeoPackage is a file: name it with --out FILE.gpkg")
-    layers = {name: ground_layer(conn, name, codes) for name in GROUND_LAYERS} if codes else {}
-    renamed = {f"table_{name}": report for name, report in tables.items()}
-    write_whole(delivery.out, lambda path: write_geopackage(path, layers, renamed))
-    click.echo(f"wrote {delivery.out}", err=True)
+    renamed = {f"table_{name}": report for name, report in _chosen(delivery, tables).items()}
+    layers = {name: ground_layer(conn, name, codes) for name in GROUND_LAYERS}
+    if region is not None:
+        layers = {"region": region_layer(conn, region), **layers}
+    write_whole(
+        out,
+        lambda path: write_geopackage(path, layers, renamed, about=about, name=str(out)),
+        is_report=is_geopackage_of_ours,
+        overwrite=delivery.overwrite,
+    )

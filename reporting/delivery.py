@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from db.errors import UsageError
-from db.reports.views import Report
-from reporting.rows import plain_value
 
 FORMATS = ("table", "csv", "json", "gpkg", "html")
 _OF_SUFFIX = {
@@ -26,6 +22,10 @@ _OF_SUFFIX = {
     ".htm": "html",
     ".txt": "table",
 }
+
+GENERATOR = '<meta name="generator" content="Lode '
+"""What tells a page of ours; it stands among its first lines."""
+_HEAD_BYTES = 4096
 
 
 def chosen_format(style: str | None, out: Path | None, formats: Sequence[str] = FORMATS) -> str:
@@ -51,59 +51,102 @@ def chosen_format(style: str | None, out: Path | None, formats: Sequence[str] = 
     return style
 
 
-def write_text(text: str, out: Path | None) -> None:
-    """Write UTF-8 text to a file, or to standard output as it is."""
+def write_text(text: str, out: Path | None, *, style: str, overwrite: bool = False) -> None:
+    """Write UTF-8 text to a file, or to standard output as it is.
+
+    Args:
+        text: csv, json or html.
+        out: the file; None: standard output.
+        style: which of the three.
+        overwrite: replace the file whatever it holds; else only a report with the same columns or tables.
+
+    Raises:
+        UsageError: as ``write_whole``.
+
+    """
     if out is None:
         sys.stdout.write(text)
         return
-    write_whole(out, lambda path: path.write_text(text, "utf-8", newline=""))
-    click.echo(f"wrote {out}", err=True)
+    alike = {"csv": _same_columns, "json": _same_keys, "html": _is_page}[style]
+    write_whole(
+        out,
+        lambda path: path.write_text(text, "utf-8", newline=""),
+        is_report=lambda path: alike(path, text),
+        overwrite=overwrite,
+    )
 
 
-def write_whole(out: Path, write: Callable[[Path], object]) -> None:
+def write_whole(
+    out: Path, write: Callable[[Path], object], *, is_report: Callable[[Path], bool], overwrite: bool = False
+) -> None:
     """Let ``write`` make a file beside ``out`` and put it in its place; a failure leaves what was there.
 
-    An existing file is replaced.
+    What is replaced is said. A link stays a link: the file it leads to is replaced.
+
+    Args:
+        out: the file.
+        write: makes it, at the path it is given.
+        is_report: whether the file that is there is a report, which a newer one may replace.
+        overwrite: replace whatever is there.
 
     Raises:
-        UsageError: the folder is missing or closed, the disk is full, or ``out`` is a folder.
+        UsageError: the folder is missing or closed, the disk is full, ``out`` is a folder or a device, or it
+            holds something else than a report and ``overwrite`` is false.
 
     """
-    if out.is_dir():
+    target = Path(os.path.realpath(out))
+    if target.is_dir():
         raise UsageError(f"{out}: is a folder; name a file in it")
     try:
-        with tempfile.TemporaryDirectory(prefix=".lode-", dir=out.parent) as folder:
-            made = Path(folder) / out.name
+        is_there = target.exists()
+        if is_there and not target.is_file():
+            raise UsageError(f"{out}: is no file; without --out a report goes to standard output")
+        if is_there and target.stat().st_size and not (overwrite or is_report(target)):
+            raise UsageError(
+                f"{out}: exists and is not this report; name another file, or give --overwrite to replace it"
+            )
+        with tempfile.TemporaryDirectory(prefix=".lode-", dir=target.parent) as folder:
+            made = Path(folder) / target.name
             write(made)
-            if out.exists():
-                made.chmod(out.stat().st_mode & 0o777)
-            os.replace(made, out)
+            if is_there:
+                made.chmod(target.stat().st_mode & 0o777)
+            _sync(made)
+            os.replace(made, target)
+        _sync(target.parent)
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}") from None
+    click.echo(f"{'replaced' if is_there else 'wrote'} {out}", err=True)
 
 
-def csv_text(report: Report) -> str:
-    """A table as CSV (RFC 4180, comma, UTF-8): full digits, units in the columns' names, empty for null."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(report.columns)
-    writer.writerows([_csv_value(value) for value in row] for row in report.rows)
-    return file.getvalue()
+def _sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk: a name must not come before its content."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def json_text(tables: Report | Mapping[str, Report]) -> str:
-    """A table as a list of objects; several tables as an object of such lists."""
-    content = _objects(tables) if isinstance(tables, Report) else {k: _objects(v) for k, v in tables.items()}
-    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+def _same_columns(path: Path, text: str) -> bool:
+    """Whether a file begins with the same line of column names."""
+    head = text[: text.index("\n") + 1].encode()
+    with path.open("rb") as file:
+        return file.read(len(head)) == head
 
 
-def _objects(report: Report) -> list[dict[str, object]]:
-    return [
-        {key: plain_value(value) for key, value in zip(report.columns, row, strict=True)}
-        for row in report.rows
-    ]
+def _same_keys(path: Path, text: str) -> bool:
+    """Whether a file holds JSON with the same tables, or rows with the same columns."""
+    try:
+        there, wanted = json.loads(path.read_bytes()), json.loads(text)
+    except ValueError:
+        return False
+    if isinstance(there, list) and isinstance(wanted, list):
+        if not there or not wanted:
+            return not there or isinstance(there[0], dict)
+        return isinstance(there[0], dict) and there[0].keys() == wanted[0].keys()
+    return isinstance(there, dict) and isinstance(wanted, dict) and there.keys() == wanted.keys()
 
 
-def _csv_value(value: object) -> object:
-    plain = plain_value(value)
-    return " ".join(map(str, plain)) if isinstance(plain, list) else plain
+def _is_page(path: Path, _text: str) -> bool:
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(_HEAD_BYTES)

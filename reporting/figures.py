@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 
 from db.classes import LandClass
+from db.reports.report import Row
 from reporting import charts
 from reporting.numbers import per_cent
-from reporting.rows import Row
 from reporting.words import Words
 
 KINDS = ("excavated", "occupied", "subsided")

@@ -2,38 +2,71 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyogrio
 import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
 
-from db.reports.views import Report
-from reporting.rows import plain_value
+from db.errors import UsageError
+from db.reports.report import Report, plain_value
+
+_MARK = "Lode report: "
+"""What the description of every layer begins with."""
 
 
-def write_geopackage(path: Path, layers: Mapping[str, Report], tables: Mapping[str, Report]) -> None:
+def write_geopackage(
+    path: Path, layers: Mapping[str, Report], tables: Mapping[str, Report], *, about: str, name: str
+) -> None:
     """Write layers and tables to a new file.
 
     Args:
         path: the file; what is there is not looked at.
         layers: by name; the last column, geom, is WKB of a MultiPolygon in EPSG:4326.
         tables: by name, without outlines.
+        about: whose report it is; stands in the description of every layer.
+        name: what the user calls the file.
+
+    Raises:
+        UsageError: GDAL cannot write it, e.g. because the disk is full; names the file.
 
     """
-    for name, report in layers.items():
-        outlines = np.array([_multi_wkb(row[-1]) for row in report.rows], object)
-        _append(path, name, report, len(report.columns) - 1, outlines)
-    for name, report in tables.items():
-        _append(path, name, report, len(report.columns), None)
+    try:
+        for layer, report in layers.items():
+            outlines = np.array([_multi_wkb(row[-1]) for row in report.rows], object)
+            _append(path, layer, report, len(report.columns) - 1, outlines, about)
+        for layer, report in tables.items():
+            _append(path, layer, report, len(report.columns), None, about)
+        for layer, report in {**layers, **tables}.items():
+            found = pyogrio.read_info(path, layer=layer)[
+                "features"
+            ]  # GDAL may only log what failed at the end
+            if found != len(report.rows):
+                raise UsageError(f"{name}: cannot be written: {found} of {len(report.rows)} rows of {layer}")
+    except (DataSourceError, DataLayerError) as error:
+        raise UsageError(f"{name}: cannot be written: {error}") from None
+
+
+def is_geopackage_of_ours(path: Path) -> bool:
+    """Whether a file is a GeoPackage that holds a report and nothing else."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)) as file:
+            rows = file.execute("select description from gpkg_contents").fetchall()
+    except sqlite3.Error:
+        return False
+    return bool(rows) and all(str(row[0]).startswith(_MARK) for row in rows)
 
 
 def _append(
-    path: Path, layer: str, report: Report, count: int, outlines: np.ndarray[Any, Any] | None
+    path: Path, layer: str, report: Report, count: int, outlines: np.ndarray[Any, Any] | None, about: str
 ) -> None:
     """Add a layer of the first ``count`` columns, with outlines or without."""
     columns = [
@@ -51,6 +84,7 @@ def _append(
         crs=None if outlines is None else "EPSG:4326",
         append=path.exists(),
         dataset_options=None if path.exists() else {"VERSION": "1.2"},  # what QGIS 3.22 knows whole
+        layer_options={"DESCRIPTION": _MARK + about},
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from db.classes import LandClass
+from db.reports.report import Row
 from reporting.numbers import area_cell
-from reporting.rows import Row
 from reporting.words import Words
 
 DAMAGED = {"excavated", "occupied", "subsided"}

@@ -10,19 +10,19 @@ from psycopg import Connection
 
 from db.classes import LandClass
 from db.reports import ground as report_ground
+from db.reports.report import Row
 from reporting import figures, page
 from reporting.chips import Chip, make_chips
 from reporting.heat import heat_table
 from reporting.maps import Layer, Mark, draw_map, outlines
 from reporting.mine_report import MineReport
-from reporting.rows import Row
 from reporting.view import LocalView
 from reporting.words import Language, Words
 
 MAP_PX = 520
 CHIP_PX = 420
 MAX_MATRICES = 3
-"""Change matrices at most: those of the newest pairs; the others are in JSON and CSV."""
+"""Change matrices at most: those of the newest pairs; the page says where the others are."""
 MAX_CHIPS = 4
 """Years with a picture at most: the first, and the newest ones."""
 
@@ -42,26 +42,24 @@ def mine_page(conn: Connection[Any], report: MineReport, language: Language) -> 
 
     """
     words = Words(language)
-    classes = {each.key: each for each in report.classes}
     newest = report.observed_years[-1] if report.observed_years else None
     alerts = [row for row in report.rows("alerts") if row["is_current"] and row["year"] == newest]
     ground = {
         year: report_ground.class_ground(conn, report.head.mine_id, year) for year in report.observed_years
     }
     drawn_maps = _maps(conn, report, words, ground, alerts)
+    chips, chip_count = _chips(conn, report, words, ground)
     return page.render(
         "mine.html",
         words,
         report=report,
         head=report.head,
         facts=report.facts,
-        classes=classes,
-        newest=newest,
-        pair_of_years=report.newest_pair,
-        keys=_key_figures(report, newest),
+        classes={each.key: each for each in report.classes},
         maps=drawn_maps,
         maps_legend=_legend(drawn_maps),
-        chips=_chips(conn, report, words, ground),
+        chips=chips,
+        chip_count=chip_count,
         areas=figures.areas_chart(report.rows("damage"), report.classes, words),
         change=figures.change_chart(report.rows("change"), words),
         series=figures.series_chart(report.rows("series"), words),
@@ -75,25 +73,6 @@ def mine_page(conn: Connection[Any], report: MineReport, language: Language) -> 
 def id_of(alert: Row) -> tuple[object, ...]:
     """What an alert is known by: mine, kind and year."""
     return alert["mine_code"], alert["kind"], alert["year"]
-
-
-def _key_figures(report: MineReport, newest: int | None) -> dict[str, Any]:
-    """The numbers at the top; each is a row of a view, or the sum of a year's rows."""
-    series = {row["year"]: row for row in report.rows("series")}
-    change = {
-        (row["from_year"], row["to_year"]): row for row in report.rows("change") if row["kind"] == "any"
-    }
-    outside = [row for row in report.rows("outside_licence") if row["year"] == newest]
-    known = [row["unlicensed_area_m2"] for row in outside if row["unlicensed_area_m2"] is not None]
-    open_alerts = [row for row in report.rows("alerts") if row["is_current"] and row["state"] == "open"]
-    return {
-        "damaged": series[newest]["active_area_m2"] if newest else None,
-        "observed": series[newest]["observed_fraction"] if newest else None,
-        "change": change.get(report.newest_pair) if report.newest_pair else None,
-        "outside": sum(known) if known else None,
-        "alerts": len(open_alerts),
-        "severe": sum(row["level"] == "severe" for row in open_alerts),
-    }
 
 
 Ground = Mapping[int, Iterable[report_ground.ClassGround]]
@@ -166,7 +145,7 @@ def _maps(
                 Layer(shapely.union_all(of_change), words.html(change), CHANGE_COLOURS[change],
                       stroke=None if change == "persisting" else _CHANGE_LINES[change], stroke_width=0.8)
             )  # fmt: skip
-        layers += [*_unseen(conn, report, words, from_year, to_year), *_frame(report, words)]
+        layers += [*_uncompared(conn, report, words, from_year, to_year), *_frame(report, words)]
         title = words.plain("map_change", from_year=from_year, to_year=to_year)
         drawn.append({
             "title": words.html("map_change", from_year=from_year, to_year=to_year),
@@ -182,21 +161,40 @@ def _legend(drawn: list[dict[str, Any]]) -> list[Layer]:
 
 
 def _unseen(conn: Connection[Any], report: MineReport, words: Words, *years: int) -> list[Layer]:
-    """Ground that one of these years did not observe; not the rim of pixels, as in ``data_gap``."""
-    gaps = {row["year"] for row in report.rows("gaps")} & set(years)
-    parts = [report_ground.unobserved_ground(conn, report.head.mine_id, year) for year in sorted(gaps)]
+    """Ground that one of these years did not observe."""
+    parts = _gaps(conn, report, years)
     return [Layer(shapely.union_all(parts), words.html("unobserved"), "url(#unseen)")] if parts else []
+
+
+def _uncompared(
+    conn: Connection[Any], report: MineReport, words: Words, from_year: int, to_year: int
+) -> list[Layer]:
+    """Ground that is not compared: one of two years did not observe it, or could not judge it."""
+    parts = _gaps(conn, report, (from_year, to_year))
+    unjudged = report_ground.unjudged_ground(conn, report.head.mine_id, from_year, to_year)
+    if unjudged is not None:
+        parts.append(unjudged)
+    return [Layer(shapely.union_all(parts), words.html("uncompared"), "url(#unseen)")] if parts else []
+
+
+def _gaps(conn: Connection[Any], report: MineReport, years: Iterable[int]) -> list[shapely.Geometry]:
+    """What each of these years did not observe; not the rim of pixels, as in ``data_gap``."""
+    gaps = {row["year"] for row in report.rows("gaps")} & set(years)
+    return [report_ground.unobserved_ground(conn, report.head.mine_id, year) for year in sorted(gaps)]
 
 
 _CHANGE_LINES = {"new": "#8f1c0d", "treated": "#2c6f3a"}
 
 
-def _chips(conn: Connection[Any], report: MineReport, words: Words, ground: Ground) -> list[dict[str, Any]]:
-    """Pictures by year with the boundary over them, and the class map of each."""
+def _chips(
+    conn: Connection[Any], report: MineReport, words: Words, ground: Ground
+) -> tuple[list[dict[str, Any]], int]:
+    """Pictures by year with the boundary over them, the class map of each; and how many years have one."""
     view = LocalView.around(report.head.boundary, longest_px=CHIP_PX)
     scenes = report_ground.chip_scenes(conn, report.head.mine_id)
     chips: list[Chip] = make_chips(conn, view, scenes)
-    if len(chips) > MAX_CHIPS:
+    count = len(chips)
+    if count > MAX_CHIPS:
         chips = [chips[0], *chips[-(MAX_CHIPS - 1) :]]
     drawn = []
     for chip in chips:
@@ -213,7 +211,7 @@ def _chips(conn: Connection[Any], report: MineReport, words: Words, ground: Grou
             view, _frame(report, words, on_picture=True), words.plain("boundary"), class_="frame"
         )
         drawn.append({"chip": chip, "frame": frame, "class_map": class_map})
-    return drawn
+    return drawn, count
 
 
 def _heats(report: MineReport, words: Words) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ from typing import Any
 import shapely
 from markupsafe import Markup
 
+from db.reports.report import Row
 from reporting import figures, page
 from reporting.maps import Layer, Mark, draw_map
 from reporting.numbers import M2_PER_HA, hectares, nice_step
 from reporting.overview_report import OverviewReport
-from reporting.rows import Row
 from reporting.view import LocalView
 from reporting.words import Language, Words
 
@@ -26,7 +26,7 @@ NO_NUMBER_PX = 2.5
 MAX_NAMES = 12
 """Names stand on the map up to this many mines."""
 ROWS_SHOWN = 50
-"""Rows of a long table on a page; the CSV holds all."""
+"""Rows of a long table on a page; below it stands how to get all."""
 
 _REDS = ("#fbe3d6", "#f5b598", "#e37350", "#c23a20", "#8f1c0d")
 _GREYS = ("#f0f0ee", "#d0d4d4", "#a8b0b1", "#7c8788", "#566062")
@@ -70,6 +70,8 @@ def overview_page(report: OverviewReport, language: Language) -> str:
         mine_years=_mine_years(report),
         changes=report.rows("change") if report.kind == "change" and not report.rows("ranking") else [],
         rows_shown=ROWS_SHOWN,
+        pair_count=len({(row["from_year"], row["to_year"]) for row in report.rows("ranking")}),
+        of_mines=report.region is None or bool(report.mines),
     )
 
 
@@ -82,7 +84,7 @@ def _years(report: OverviewReport) -> list[int]:
 
 
 def _keys(report: OverviewReport, series: list[Row], by_kind: list[Row]) -> dict[str, Any]:
-    """The numbers at the top: rows of the views."""
+    """The numbers at the top: rows of the views, and how many rows of alerts are open."""
     observed = [row for row in series if row["active_area_m2"] is not None]
     newest = observed[-1] if observed else None
     any_kind = {(row["from_year"], row["to_year"]): row for row in by_kind if row["kind"] == "any"}
@@ -90,7 +92,7 @@ def _keys(report: OverviewReport, series: list[Row], by_kind: list[Row]) -> dict
     return {
         "newest": newest,
         "change": any_kind.get(report.newest_pair) if report.newest_pair else None,
-        "alerts": len(alerts) if "alerts" in report.tables else None,
+        "alerts": len(alerts) if "alerts" in report.tables and report.mines else None,
         "severe": sum(row["level"] == "severe" for row in alerts),
     }
 
@@ -101,15 +103,8 @@ def _mine_years(report: OverviewReport) -> list[dict[str, Any]]:
         return []
     names = {head.code: head.name for head in report.mines}
     by_mine: dict[str, dict[int, float | None]] = {}
-    if "series" in report.tables:
-        for row in report.rows("series"):
-            by_mine.setdefault(row["mine_code"], {})[row["year"]] = row["active_area_m2"]
-    else:
-        for row in report.rows("damage"):
-            years = by_mine.setdefault(row["mine_code"], {})
-            years.setdefault(row["year"], None)
-            if row["area_m2"] is not None:
-                years[row["year"]] = (years[row["year"]] or 0.0) + row["area_m2"]
+    for row in report.rows("series"):
+        by_mine.setdefault(row["mine_code"], {})[row["year"]] = row["active_area_m2"]
     found = [
         {"code": code, "name": names[code], "areas": areas, "newest": areas[max(areas)]}
         for code, areas in by_mine.items()
@@ -148,18 +143,29 @@ def _map(report: OverviewReport, words: Words) -> dict[str, Any] | None:
         "title": title,
         "svg": draw_map(view, layers, words.plain("overview_map"), marks=marks),
         "layers": layers,
-        "shades": [
-            *([(_NO_NUMBER, words.html("no_number"))] if len(amounts) < len(report.mines) else []),
-            *(
-                (colour, Markup("{}–{} ha").format(hectares(low), hectares(high)))
-                for colour, low, high in zip(ramp, (0.0, *breaks), breaks, strict=False)
-            ),
-        ],
+        "shades": _shades(report, amounts, ramp, breaks, words),
     }
+
+
+def _shades(
+    report: OverviewReport, amounts: dict[str, float], ramp: Sequence[str], breaks: list[float], words: Words
+) -> list[tuple[str, Markup]]:
+    """What the colours of mines mean; only those that may be on the map."""
+    shades = [(_NO_NUMBER, words.html("no_number"))] if len(amounts) < len(report.mines) else []
+    if any(amounts.values()):
+        ends = zip(ramp, (0.0, *breaks), breaks, strict=False)
+        shades += [
+            (colour, Markup("{}–{} ha").format(hectares(low), hectares(high))) for colour, low, high in ends
+        ]
+    elif amounts:
+        shades.append((ramp[0], Markup("{} ha").format(hectares(0.0))))
+    return shades
 
 
 def _amounts(report: OverviewReport, words: Words) -> tuple[Markup, dict[str, float], Sequence[str]]:
     """What the map shows: new damage where the report knows it, else damage, else ground not observed."""
+    if not report.mines:
+        return words.html("region_boundary"), {}, _REDS
     pair = report.newest_pair
     if pair is not None:
         rows = report.rows("ranking") or [row for row in report.rows("change") if row["kind"] == "any"]

@@ -10,14 +10,15 @@ from markupsafe import Markup
 
 from reporting import numbers
 from reporting.maps import legend_swatch, patterns
-from reporting.phrases import REASONS_ZH, VALUES_ZH
+from reporting.phrases import VALUES_ZH
+from reporting.reasons import chinese
 from reporting.words import Words
-
-AT_LEAST = "at least; "
-"""What restoration_rate puts before a reason where figures are the least they can be."""
 
 MOST_YEARS = 8
 """Years side by side in a table of a page; charts show all."""
+
+MOST_ROWS = {"alerts": 100, "sensitive": 200}
+"""Rows of a table of a page at most; below it stands how many there are, and how to get them."""
 
 
 def render(template: str, words: Words, **values: object) -> str:
@@ -37,10 +38,11 @@ def render(template: str, words: Words, **values: object) -> str:
         lstrip_blocks=True,
     )
 
-    def reason(english: str | None, chinese: str | None = None) -> Markup:
-        told = english or ""
-        known = chinese or REASONS_ZH.get(told.removeprefix(AT_LEAST))
-        return words.pair(english, f"至少；{known}" if known and told.startswith(AT_LEAST) else known)
+    classes = values.get("classes")
+    names = {key: each.name_zh for key, each in classes.items()} if isinstance(classes, dict) else {}
+
+    def reason(english: str | None, told_zh: str | None = None) -> Markup:
+        return words.pair(english, told_zh or chinese(english or "", names))
 
     def known_value(english: str | None) -> Markup:
         return words.pair((english or "").replace("_", " "), VALUES_ZH.get(english or ""))
@@ -59,7 +61,9 @@ def render(template: str, words: Words, **values: object) -> str:
         whole=numbers.whole,
         patterns=patterns(),
         swatch=legend_swatch,
+        code=lambda text: Markup("<code>{}</code>").format(text),
         MOST_YEARS=MOST_YEARS,
+        MOST_ROWS=MOST_ROWS,
         lode_version=version("lode"),
         style=Markup((files("reporting") / "templates" / "style.css").read_text("utf-8")),  # noqa: S704
     )

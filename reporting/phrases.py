@@ -45,6 +45,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "observed_both": ("of ground that both years observed", "两年均观测范围内"),
     "no_earlier_year": ("no earlier year observed", "无更早观测年度"),
     "not_observed": ("not observed", "未观测"),
+    "not_known": (
+        "not observed, or no model of the year maps the class",
+        "未观测，或该年度所用模型不识别此地类",
+    ),
     "observed_short": ("{share} observed", "观测{share}"),
     "severe_alerts": ("{count} severe", "其中严重{count}条"),
     # sections
@@ -52,9 +56,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "map_damage": ("Damaged land {year}", "{year}年损毁土地"),
     "map_change": ("Change {from_year}–{to_year}", "{from_year}–{to_year}年变化"),
     "map_note": (
-        "Transverse Mercator about the centre, WGS 84; north is up. Hatched ground was not observed: "
-        "it is neither damaged nor undamaged.",
-        "以图幅中心为原点的横轴墨卡托投影，WGS 84，上方为北。斜线部分未观测，既不计为损毁，也不计为未损毁。",
+        "Transverse Mercator about the centre, WGS 84; north is up. Hatched ground was not observed, "
+        "or is not compared: it is neither damaged nor undamaged, neither new nor treated.",
+        "以图幅中心为原点的横轴墨卡托投影，WGS 84，上方为北。斜线部分未观测或未比较，"
+        "既不计为损毁或未损毁，也不计为新增或治理。",
     ),
     "map_no_pair": (
         "No two years observed this mine: there is no change to show.",
@@ -63,6 +68,17 @@ PHRASES: dict[str, tuple[str, str]] = {
     "boundary": ("Mine boundary", "矿区边界"),
     "licence_boundary": ("Licence boundary", "采矿权边界"),
     "unobserved": ("Not observed", "未观测"),
+    "uncompared": ("Not compared", "未比较"),
+    "uncompared_ha": ("Not compared, ha", "未比较（公顷）"),
+    "uncompared_note": (
+        "Not compared: not observed in one of the years, or damaged in one and seen in the other by models "
+        "that do not map the class of that damage.",
+        "未比较：其中一年未观测，或一年为损毁而另一年所用模型不识别该损毁地类。",
+    ),
+    "bridging_note": (
+        "* Steps over years that saw less than half of the mine.",
+        "* 跨越观测不足矿区一半的年度。",
+    ),
     "undamaged": ("Other land", "其他土地"),
     "new": ("New", "新增"),
     "treated": ("Treated", "治理"),
@@ -142,7 +158,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         "The map has changed since it was sampled: these estimates are of the map as it was.",
         "抽样之后分类图已变化：以下为抽样时分类图的估计。",
     ),
-    "points": ("Points", "样点数"),
+    "points": ("Points answered of drawn", "有效样点/抽取样点"),
     "share_of_damage": ("Share of the damage", "占损毁"),
     "alert_past": ("no longer holds", "条件已不成立"),
     "all_mines": ("all mines", "全部矿山"),
@@ -153,16 +169,82 @@ PHRASES: dict[str, tuple[str, str]] = {
         "未观测部分既不计为损毁，也不计为治理。",
     ),
     "outside_licence": ("Outside the licence", "采矿权外损毁"),
-    "outside_none": ("No damage was found outside the licence.", "未发现采矿权外损毁。"),
+    "finding": ("What is known", "结论"),
+    "outside.found": ("Damage was found outside the licence.", "发现采矿权外损毁。"),
+    "outside.none found": (
+        "No damage outside the licence: all of the mine was observed.",
+        "矿区完整观测，未发现采矿权外损毁。",
+    ),
+    "outside.none found in part": (
+        "None was found in what was observed; of the rest nothing is known.",
+        "已观测部分未发现采矿权外损毁，其余部分情况不明。",
+    ),
+    "outside.found in part": (
+        "Damage was found outside the licence; of what was not observed nothing is known.",
+        "已观测部分发现采矿权外损毁，其余部分情况不明。",
+    ),
+    "outside.not observed": (
+        "Not observed: nobody knows whether there is any.",
+        "未观测，是否存在采矿权外损毁不明。",
+    ),
+    "outside_ha": ("Outside, ha", "采矿权外（公顷）"),
+    "damaged_of": ("Damaged, ha", "损毁（公顷）"),
+    "observed_part": ("in the observed part", "已观测部分"),
     "outside_no_licence": (
         "The database holds no licence boundary of this mine: it cannot be said what lies outside.",
         "数据库中没有该矿山的采矿权边界，无法判断。",
     ),
     "sensitive": ("Overlap with sensitive areas", "与敏感区重叠"),
-    "sensitive_none": (
-        "No damage lies in a sensitive area that the database knows.",
-        "损毁范围与数据库中的敏感区无重叠。",
+    "sensitive_no_layer": (
+        "The database holds no protected layer: it cannot be said whether damage lies in a sensitive area.",
+        "数据库中没有敏感区图层，无法判断损毁是否位于敏感区内。",
     ),
+    "sensitive_apart": (
+        "The mine has no ground in the protected layers of the database ({count}).",
+        "该矿山与数据库中的敏感区图层（{count}个）无重叠。",
+    ),
+    "sensitive.found": ("Damage was found in protected areas.", "发现敏感区内损毁。"),
+    "sensitive.found in part": (
+        "Damage was found in protected areas; of what was not observed nothing is known.",
+        "已观测部分发现敏感区内损毁，其余部分情况不明。",
+    ),
+    "sensitive.none found": (
+        "No damage in protected areas: all of the mine was observed.",
+        "矿区完整观测，未发现敏感区内损毁。",
+    ),
+    "sensitive.none found in part": (
+        "None was found in what was observed; of the rest nothing is known.",
+        "已观测部分未发现敏感区内损毁，其余部分情况不明。",
+    ),
+    "sensitive.not observed": (
+        "Not observed: nobody knows whether there is any.",
+        "未观测，敏感区内有无损毁不明。",
+    ),
+    "sensitive.apart": ("No ground in a protected area.", "不涉及敏感区。"),
+    "protected_areas": ("Protected areas that meet the mine", "涉及敏感区数"),
+    "protected_damaged": ("Of them, with damage", "其中有损毁"),
+    "mines_found": ("Mines: found", "发现的矿山"),
+    "mines_none_found": ("None found, wholly observed", "完整观测未发现"),
+    "mines_none_found_in_part": ("None found, partly observed", "部分观测未发现"),
+    "mines_not_observed": ("Not observed", "未观测"),
+    "mines_apart": ("Apart from protected ground", "不涉及敏感区"),
+    "region_mines": ("Mines that lie in it, wholly or in part", "全部或部分位于该区域的矿山"),
+    "region_no_mines": ("No mine has ground in this region.", "没有矿山位于该区域。"),
+    "whole_mines": (
+        "Mines that lie in the region, wholly or in part; figures are of the whole mine.",
+        "全部或部分位于该区域的矿山；数值为整座矿山的数值。",
+    ),
+    "region_share": (
+        "Figures are of the region: ground of mines inside it, and damage outside mines.",
+        "数值为该区域的数值：区域内的矿区用地及矿区外损毁。",
+    ),
+    "wholly": ("wholly", "全部"),
+    "in_part": ("in part", "部分"),
+    "lies_in": ("Lies in it", "位于区域内"),
+    "mine_area_ha": ("Mine, ha", "矿区（公顷）"),
+    "inside_ha": ("Inside, ha", "区域内（公顷）"),
+    "inside_share": ("Share of the mine", "占矿区"),
+    "alerts_of_mines": ("of the whole mines that lie in it", "位于该区域的整座矿山"),
     "alerts": ("Alerts", "预警"),
     "alerts_none": ("No alert.", "无预警。"),
     "evidence": ("Evidence", "依据"),
@@ -235,8 +317,21 @@ PHRASES: dict[str, tuple[str, str]] = {
         "以图幅中心为原点的横轴墨卡托投影，WGS 84，上方为北。图上过小的矿山以圆表示。",
     ),
     "years_more": (
-        "The newest {shown} of {count} years; CSV and JSON hold all.",
-        "仅列最近{shown}年，共{count}年，其余见CSV或JSON。",
+        "The newest {shown} of {count} years; all: {command}",
+        "仅列最近{shown}年，共{count}年；全部：{command}",
+    ),
+    "chips_more": (
+        "Pictures of {shown} of {count} years: the first and the newest. The scenes of all years are in the "
+        "database (lode_api.scene_catalogue).",
+        "共{count}年有影像，仅显示首年及最近年度共{shown}年；其余影像见数据库（lode_api.scene_catalogue）。",
+    ),
+    "matrices_more": (
+        "Matrices of the newest {shown} of {count} pairs of years; all: {command}",
+        "仅列最近{shown}对年度的矩阵，共{count}对；全部：{command}",
+    ),
+    "pairs_more": (
+        "The newest of {count} pairs of years; all: {command}",
+        "仅列最近一对年度，共{count}对；全部：{command}",
     ),
     "no_number": ("no number", "无数据"),
     "overview_map_gaps": ("Not observed {year}", "{year}年未观测"),
@@ -247,9 +342,9 @@ PHRASES: dict[str, tuple[str, str]] = {
     "overview_map_new": ("New damage {from_year}–{to_year}", "{from_year}–{to_year}年新增损毁"),
     "overview_map_damage": ("Damaged land {year}", "{year}年损毁土地"),
     "overview_circle": ("Circle: {area} ha", "圆：{area}公顷"),
-    "overview_more": (
-        "{shown} of {count} are shown; the rest is in the CSV.",
-        "显示{shown}条，共{count}条，其余见CSV。",
+    "rows_more": (
+        "{shown} of {count} rows are shown; all: {command}",
+        "显示{shown}行，共{count}行；全部：{command}",
     ),
     "ranking": ("Ranking", "排名"),
     "ranking_none": ("No pair of years observed any mine.", "没有任何矿山有两个年度的观测。"),
@@ -263,21 +358,6 @@ PHRASES: dict[str, tuple[str, str]] = {
     "kind.any": ("All kinds", "合计"),
     "kind.none": ("Not damaged", "未损毁"),
 }
-
-REASONS_ZH: dict[str, str] = {
-    "nobody looked for damage in this year": "该年度未作损毁解译",
-    "no damage was ever seen": "从未观测到损毁",
-    "no scene of this year covers it": "该年度没有覆盖该矿山的影像",
-    "a scene of this year covers it, but no current run observed it": "该年度有影像覆盖，但没有现行解译结果",
-    "the models of this year do not map this class": "该年度所用模型不识别此地类",
-    "only what interpreters drew is known: no current run observed it": "仅有人工解译部分，没有现行解译结果",
-    "a part was not observed; a scene that no current run interpreted covers the mine": (
-        "部分未观测；另有覆盖该矿山的影像尚无现行解译结果"
-    ),
-    "the rest is under cloud or outside the scenes": "其余部分被云遮挡或在影像范围之外",
-    "scenes of this year cover it, but only cloud or nodata was seen there": "该年度影像在此处仅有云或无数据",
-}
-"""Chinese of the reasons that views state in English."""
 
 VALUES_ZH: dict[str, str] = {
     "coal": "煤", "iron": "铁", "copper": "铜", "gold": "金", "granite": "花岗岩", "lead_zinc": "铅锌",

@@ -20,17 +20,31 @@ BARE = "bbbbbb\nbbbbbb\nbbbbbb"
 
 
 class District:
-    """A mine ``M1`` that covers WHOLE, one network, and scenes of the same ground."""
+    """A mine ``M1`` that covers WHOLE, one network, and scenes of the same ground.
 
-    def __init__(self, conn: Connection[Any]) -> None:
+    With ``made`` it is the one that the database has.
+    """
+
+    def __init__(self, conn: Connection[Any], *, made: bool = False) -> None:
         self.conn = conn
+        if made:
+            (self.mine_id,) = conn.execute("select mine_id from lode.mine").fetchone() or (0,)
+            (self.model_id,) = conn.execute("select model_id from lode.model").fetchone() or (0,)
+            return
         self.mine_id = add_mine(conn, "M1", cells(WHOLE, "x"))
         self.model_id = add_model(conn, "net")
 
-    def publish(self, day: date, drawing: str, *, probability: float = 0.9) -> int:
-        """Publish a new scene of that day; every polygon has this mean probability. Returns the run."""
-        scene = add_scene(self.conn, f"scene of {day}", day, cells(WHOLE, "x"))
-        run = publish_drawing(self.conn, scene, self.model_id, day.year, drawing, current=False)
+    def publish(
+        self, day: date, drawing: str, *, probability: float = 0.9, codes: tuple[int, ...] | None = None
+    ) -> int:
+        """Publish a new scene of that day; every polygon has this mean probability. Returns the run.
+
+        The network maps all classes, or with ``codes`` these alone.
+        """
+        (number,) = self.conn.execute("select count(*) from lode.scene").fetchone() or (0,)
+        scene = add_scene(self.conn, f"scene {number} of {day}", day, cells(WHOLE, "x"))
+        model_id = self.model_id if codes is None else add_model(self.conn, f"net {number}", codes)
+        run = publish_drawing(self.conn, scene, model_id, day.year, drawing, current=False)
         self.conn.execute(
             "update lode.landcover set mean_probability = %s where run_id = %s", (probability, run)
         )

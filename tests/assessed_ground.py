@@ -12,6 +12,7 @@ import shapely
 from psycopg import Connection
 
 from db.assessments.draw import Drawn
+from db.assessments.seal import seal_assessment
 from tests.catalogue_rows import CODES, add_mine, add_model, add_scene, publish_drawing
 from tests.grids import cells
 
@@ -99,6 +100,7 @@ def planted_assessment(
         codes = [code for code, count in found.items() for _ in range(count)]
         answer(conn, row[0], range(number + 1, number + 1 + len(codes)), codes)
         number += len(codes)
+    seal_assessment(conn, int(row[0]))
     return int(row[0])
 
 

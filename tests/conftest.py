@@ -1,4 +1,4 @@
-"""Fixtures: one private cluster per test run, one fresh database per test.
+"""Fixtures: one private cluster per worker of a test run, one fresh database per test.
 
 home                   an empty folder for a test's own cluster
 cluster                a running cluster in a temporary home, removed at the end of the run
@@ -7,7 +7,9 @@ template_database      name of a migrated database
 database_url           URL of a fresh copy of template_database, dropped after the test
 postgis_url            URL of a fresh copy of postgis_template, dropped after the test
 conn                   connection to database_url
-run_lode               calls the command line on database_url
+run_lode               calls the command line on database_url, in this process
+
+``make test`` runs several workers (tests/workers.py); ``pytest tests/...`` alone runs in this process.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,18 +24,46 @@ from typing import Protocol
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg.rows import TupleRow
 
 from db.connection import connect
 from db.embedded import Cluster
-from tests.support import reaped_home, throwaway_cluster
+from db.embedded.configuration import machine_memory_bytes
+from tests.support import REPOSITORY, lode_here, reaped_home, throwaway_cluster
+from tests.workers import THREADS, worker_count
+
+settings.register_profile("lode", deadline=None)  # other workers may have the processor
+settings.load_profile("lode")
 
 _numbers = itertools.count(1)
+
+LONG = (REPOSITORY / "tests" / "e2e", REPOSITORY / "tests" / "real")
+"""Folders of the tests that take up to a minute each."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Workers of ``-n auto``."""
+    return worker_count(len(os.sched_getaffinity(0)), machine_memory_bytes())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker one thread: they inherit this, before torch and BLAS are loaded there."""
+    if config.getoption("numprocesses", None):
+        os.environ.update({name: "1" for name in THREADS if name not in os.environ})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start with the long tests where workers share them out, so that none of them ends alone."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: LONG[0] not in item.path.parents and LONG[1] not in item.path.parents)
 
 
 class RunLode(Protocol):
     def __call__(
-        self, *arguments: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 300
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]: ...
 
 
@@ -100,16 +129,7 @@ def conn(database_url: str) -> Iterator[psycopg.Connection[TupleRow]]:
 
 @pytest.fixture
 def run_lode(database_url: str) -> RunLode:
-    def run(
-        *arguments: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 300
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "lode", *map(str, arguments)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            env={**os.environ, "LODE_DATABASE_URL": database_url, **(env or {})},
-        )
+    def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return lode_here(database_url, *arguments, env=env)
 
     return run

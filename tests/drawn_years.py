@@ -23,6 +23,11 @@ NOT_SEEN = -1
 DAMAGE = {2: "excavated", 3: "occupied", 4: "occupied", 5: "occupied", 6: "excavated", 7: "occupied"}
 DAMAGE |= {8: "subsided"}
 LETTERS = {code: letter for letter, code in CODES.items()}
+MAPPED = frozenset(range(8))
+"""Classes that networks map; the others come from interpreters alone."""
+
+BY_LABEL = -2
+"""Instead of a scene's number: an interpreter decided the class."""
 
 Cells = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -37,6 +42,7 @@ class Seen:
     priority: int = 0
     cloud_fraction: float = 0.0
     is_counted: bool = True
+    mapped: frozenset[int] = MAPPED
 
 
 @dataclass
@@ -63,23 +69,59 @@ class World:
 
     def year_map(self, year: int) -> Cells:
         """Class of each cell in a year: the worst run first, the better ones over it, labels last."""
+        return self._year_ground(year)[0]
+
+    def _year_ground(self, year: int) -> tuple[Cells, Cells]:
+        """Class of each cell, and the number of the scene that says so."""
         ground = np.full((ROWS, COLUMNS), NOT_SEEN)
-        runs = [seen for seen in self.scenes if seen.is_counted and seen.acquired_on.year == year]
-        order = {id(seen): place for place, seen in enumerate(self.scenes)}
+        origin = np.full((ROWS, COLUMNS), NOT_SEEN)
+        runs = [
+            (number, seen)
+            for number, seen in enumerate(self.scenes)
+            if seen.is_counted and seen.acquired_on.year == year
+        ]
         runs.sort(
-            key=lambda seen: (
-                seen.priority,
-                round(100 * (1 - seen.cloud_fraction)),
-                seen.acquired_on,
-                order[id(seen)],
+            key=lambda run: (
+                run[1].priority,
+                round(100 * (1 - run[1].cloud_fraction)),
+                run[1].acquired_on,
+                run[0],
             )
         )
-        for seen in runs:
-            ground = np.where(seen.codes != NOT_SEEN, seen.codes, ground)
+        for number, seen in runs:
+            is_seen = seen.codes != NOT_SEEN
+            ground[is_seen] = seen.codes[is_seen]
+            origin[is_seen] = number
         drawn = [label for label in self.labels if label.valid_on.year == year]
         for label in sorted(drawn, key=lambda each: each.valid_on):
             ground[label.mask] = label.code
-        return ground
+            origin[label.mask] = BY_LABEL
+        return ground, origin
+
+    def could_judge(self, inside: Mask, year: int, land_class: int) -> Mask:
+        """Cells that a year saw and where its "undamaged" would mean that they are not of this class."""
+        ground, origin = self._year_ground(year)
+        drawn = inside & (ground == land_class) & (origin == BY_LABEL)
+        judged = (origin == BY_LABEL) | (ground != NOT_SEEN) & np.isin(ground, list(DAMAGE))
+        for number, seen in enumerate(self.scenes):
+            if land_class in seen.mapped or (land_class not in MAPPED and drawn.any()):
+                judged |= origin == number
+        return judged
+
+    def seen_years(self, inside: Mask) -> list[int]:
+        """Years that saw any of a mine, ascending."""
+        return [year for year in self.years() if (inside & (self.year_map(year) != NOT_SEEN)).any()]
+
+    def pairs(self, inside: Mask) -> list[tuple[int, int]]:
+        """Years that are compared: neighbours, and bridges over years that saw less than half of a mine."""
+        seen = self.seen_years(inside)
+        half = {year: 2 * (inside & (self.year_map(year) != NOT_SEEN)).sum() >= inside.sum() for year in seen}
+        found = list(pairwise(seen))
+        for before, year in pairwise(seen):
+            earlier = [each for each in seen if each < before and half[each]]
+            if half[year] and not half[before] and earlier:
+                found.append((earlier[-1], year))
+        return found
 
     def areas(self) -> dict[tuple[str, int, int], int]:
         """Cells by mine, year and class, where there are any."""
@@ -94,17 +136,30 @@ class World:
         return found
 
     def transitions(self) -> dict[tuple[str, int, int, int, int], int]:
-        """Cells by mine, pair of consecutive years that saw it, class before and class after."""
+        """Cells by mine, pair of years, class before and class after, where both years could judge."""
         found: dict[tuple[str, int, int, int, int], int] = {}
         for code, inside in self.mines.items():
-            maps = {year: self.year_map(year) for year in self.years()}
-            seen = [year for year, ground in maps.items() if (inside & (ground != NOT_SEEN)).any()]
-            for before, after in pairwise(seen):
-                for was, is_now in zip(maps[before][inside], maps[after][inside], strict=True):
-                    if NOT_SEEN not in (was, is_now):
-                        key = (code, before, after, int(was), int(is_now))
-                        found[key] = found.get(key, 0) + 1
+            for before, after in self.pairs(inside):
+                was, is_now = self.year_map(before), self.year_map(after)
+                compared = inside & (was != NOT_SEEN) & (is_now != NOT_SEEN)
+                for land_class in DAMAGE:
+                    compared &= (was != land_class) | self.could_judge(inside, after, land_class)
+                    if land_class in MAPPED:
+                        compared &= (is_now != land_class) | self.could_judge(inside, before, land_class)
+                for pair in zip(was[compared], is_now[compared], strict=True):
+                    key = (code, before, after, int(pair[0]), int(pair[1]))
+                    found[key] = found.get(key, 0) + 1
         return found
+
+    def judged(self, inside: Mask, year: int) -> Mask:
+        """Cells that a year saw, and could judge whether damage of earlier years was still there."""
+        seen = inside & (self.year_map(year) != NOT_SEEN)
+        for earlier in self.seen_years(inside):
+            if earlier < year:
+                for land_class in DAMAGE:
+                    was = self.year_map(earlier) == land_class
+                    seen &= ~was | self.could_judge(inside, year, land_class)
+        return seen
 
 
 def drawing(codes: Cells, corner: tuple[int, int]) -> str:
@@ -117,6 +172,16 @@ def drawing(codes: Cells, corner: tuple[int, int]) -> str:
 def area_of(mask: Mask, corner: tuple[int, int]) -> Any:
     """Cells of a mask as a MultiPolygon in EPSG:4326."""
     return cells(drawing(np.where(mask, 1, NOT_SEEN), corner), "v")
+
+
+def cells_within(shape: Any, corner: tuple[int, int]) -> Mask:
+    """The cells whose centre lies in a shape in EPSG:4326."""
+    mask = np.zeros((ROWS, COLUMNS), np.bool_)
+    for row, column in np.ndindex(mask.shape):
+        one = np.zeros_like(mask)
+        one[row, column] = True
+        mask[row, column] = shape.contains(area_of(one, corner).centroid)
+    return mask
 
 
 def random_mask(random: np.random.Generator) -> Mask:
@@ -137,7 +202,11 @@ def random_seen(random: np.random.Generator, year: int) -> Seen:
     codes[~random_mask(random) & (random.random() < 0.5)] = NOT_SEEN
     day = date(year, int(random.integers(1, 13)), int(random.integers(1, 29)))
     cloud = float(random.choice([0.0, 0.0, 0.004, 0.2]))
-    return Seen(codes, day, int(random.choice([0, 0, 0, 1])), cloud)
+    mapped = MAPPED
+    if random.random() < 0.3:  # a network that knows fewer classes finds the others undamaged
+        mapped = MAPPED - {int(random.choice([2, 5])), int(random.choice([6, 7]))}
+        codes[(codes != NOT_SEEN) & ~np.isin(codes, list(mapped))] = 0
+    return Seen(codes, day, int(random.choice([0, 0, 0, 1])), cloud, mapped=mapped)
 
 
 def random_label(random: np.random.Generator, year: int) -> Drawn:
@@ -151,17 +220,19 @@ def random_label(random: np.random.Generator, year: int) -> Drawn:
 
 def store(conn: Connection[Any], world: World, name: str, corner: tuple[int, int]) -> None:
     """Put a world into the database, with its own products and codes of mines, at a corner of the grid."""
-    model = add_model(conn, f"net {name}")
     for code, inside in world.mines.items():
         add_mine(conn, code, area_of(inside, corner))
     for number, seen in enumerate(world.scenes):
-        store_seen(conn, seen, f"{name}-{number}", model, corner)
+        store_seen(conn, seen, f"{name}-{number}", corner)
     for label in world.labels:
         add_label(conn, label.code, area_of(label.mask, corner), label.valid_on)
 
 
-def store_seen(conn: Connection[Any], seen: Seen, product: str, model: int, corner: tuple[int, int]) -> int:
+def store_seen(conn: Connection[Any], seen: Seen, product: str, corner: tuple[int, int]) -> int:
     """A scene and its published run; returns the scene's key."""
+    name = "net " + "".join(map(str, sorted(seen.mapped)))
+    known = conn.execute("select model_id from lode.model where name = %s", (name,)).fetchone()
+    model = int(known[0]) if known else add_model(conn, name, tuple(sorted(seen.mapped)))
     footprint = area_of(np.ones((ROWS, COLUMNS), np.bool_), corner)
     scene = add_scene(conn, product, seen.acquired_on, footprint)
     conn.execute(

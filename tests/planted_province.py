@@ -23,6 +23,8 @@ from tests.catalogue_rows import add_model, add_scene, ewkb
 
 YEARS = (2021, 2023)
 MINES, OPEN_CAST = 1_555, 1_325
+CLAIMING = 25
+"""Every so many mines one claims half of its neighbour's ground as well."""
 
 NEW_KM2 = {"excavated": 49.09, "occupied": 66.26}
 TREATED_KM2 = {"excavated": 3.13, "occupied": 6.83, "subsided": 1.21}
@@ -131,7 +133,7 @@ def plant() -> Province:
         of(
             _split(random, TREATED_KM2["subsided"], ~is_open_cast & some[2]),
             SUBSIDENCE,
-            np.where(index % 2 == 0, TREATED_SUBSIDENCE, VEGETATION),
+            np.where((index % 2 == 0) | (index % CLAIMING == 1), TREATED_SUBSIDENCE, VEGETATION),
         ),
         of(_split(random, KEPT_KM2["subsided"], ~is_open_cast & some[2]), SUBSIDENCE, SUBSIDENCE),
         of(_split(random, CONVERTED_KM2, is_open_cast & some[3]), PIT, DUMP),
@@ -170,9 +172,9 @@ def _width_deg(west: float, south: float, area_m2: float) -> float:
 
 
 def _boundary(mine: int, boxes: list[shapely.Polygon]) -> MultiPolygon:
-    """A mine's own box; every 25th mine claims the western half of its neighbour's as well."""
+    """A mine's own box; every CLAIMING-th mine claims the western half of its neighbour's as well."""
     parts = [boxes[mine]]
-    if mine % 25 == 0 and (mine + 1) % COLUMNS and mine + 1 < MINES:
+    if mine % CLAIMING == 0 and (mine + 1) % COLUMNS and mine + 1 < MINES:
         west, south, east, north = boxes[mine + 1].bounds
         parts.append(shapely.box(west, south, (west + east) / 2, north))
     return MultiPolygon(parts)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+import lode
 from db.embedded import Cluster
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -38,6 +40,23 @@ def test_data(name: str) -> Path:
 
 
 test_data.__test__ = False  # type: ignore[attr-defined]  # a helper, whatever its name suggests to pytest
+
+
+def lode_here(
+    url: str, *arguments: str | Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line on a database in this process, which has torch and GDAL loaded.
+
+    A process of its own takes up to five seconds to load them. What ``lode`` would print as a traceback, a
+    bug, is raised here, and so are warnings.
+    """
+    words = [str(each) for each in arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name, value in {"LODE_DATABASE_URL": url, **(env or {})}.items():
+            patch.setenv(name, value)
+        code = lode.run(words)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def throwaway_cluster(home: Path) -> Cluster:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from typing import Any
-
 import click
 
-from db.alerts.reviews import KINDS, LEVELS, STATES, alert_by_id, alert_list, review_alert
+from db.alerts.reviews import (
+    KINDS,
+    LEVELS,
+    RISEN,
+    STATES,
+    TO_REVIEW,
+    alert_by_id,
+    alert_list,
+    alert_reviews,
+    review_alert,
+)
 from db.connection import connect
 from db.errors import UsageError
-from db.reports.views import Report
+from db.reports.report import Report, csv_text, json_text
 from db.settings import Settings
 
 _IN_TABLE = (
@@ -53,10 +58,10 @@ def alert_group() -> None:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([*STATES, "all"]),
-    default=["open"],
+    type=click.Choice([*STATES, RISEN, "all"]),
+    default=TO_REVIEW,
     show_default=True,
-    help="Only this state; may be repeated.",
+    help="Only this state, or risen since its review; may be repeated.",
 )
 @click.option(
     "--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
@@ -69,8 +74,9 @@ def list_(
     states: tuple[str, ...],
     style: str,
 ) -> None:
-    """List alerts, newest year first, by rank.
+    """List alerts to look at, newest year first, by rank.
 
+    Those are open, or have risen since they were reviewed (the review stays; confirm or reject again).
     Rows of lode_api.damage_alert; CSV and JSON have all columns, with reason and note.
     """
     with connect(Settings()) as conn:
@@ -83,11 +89,9 @@ def list_(
             states=() if "all" in states else states,
         )
     if style == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(report.columns)
-        writer.writerows(report.rows)
+        click.echo(csv_text(report), nl=False)
     elif style == "json":
-        click.echo(json.dumps(_dicts(report), ensure_ascii=False, indent=1, default=str))
+        click.echo(json_text(report), nl=False)
     elif report.rows:
         _print_table(report)
     else:
@@ -97,20 +101,28 @@ def list_(
 @alert_group.command("show")
 @click.argument("alert_id", type=int, metavar="ID")
 def show(alert_id: int) -> None:
-    """Show everything about one alert."""
+    """Show everything about one alert, and every review of it."""
     with connect(Settings()) as conn:
-        (alert,) = _dicts(alert_by_id(conn, alert_id))
+        (alert,) = alert_by_id(conn, alert_id).dicts()
+        reviews = alert_reviews(conn, alert_id).dicts()
     width = max(map(len, alert))
     for name, value in alert.items():
         if value is not None:
             click.echo(f"{name:<{width}}  {_shown(name, value)}")
+    for review in reviews:
+        said = f"{review['state']} at {review['level']}, {review['area_m2']:,.0f} m2"
+        note = f": {review['note']}" if review["note"] else ""
+        click.echo(f"{review['reviewed_at']:%Y-%m-%d %H:%M} {review['reviewed_by']} {said}{note}")
 
 
 @alert_group.command("confirm")
 @click.argument("alert_id", type=int, metavar="ID")
 @click.option("--note", help="What you saw; without it the alert keeps its note.")
 def confirm(alert_id: int, note: str | None) -> None:
-    """Confirm an alert; it stays confirmed whatever is derived later."""
+    """Confirm an alert; it stays confirmed whatever is derived later.
+
+    Confirm it again when you looked again: who, when and what is written down anew.
+    """
     _review(alert_id, "confirmed", note)
 
 
@@ -138,10 +150,6 @@ def _review(alert_id: int, state: str, note: str | None) -> None:
     click.echo(f"alert {alert_id} is {state}")
 
 
-def _dicts(report: Report) -> list[dict[str, Any]]:
-    return [dict(zip(report.columns, row, strict=True)) for row in report.rows]
-
-
 def _print_table(report: Report) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -151,7 +159,9 @@ def _print_table(report: Report) -> None:
     for name in _IN_TABLE:
         is_text = name in {"level", "mine_code", "kind", "state"}
         table.add_column(_HEADINGS.get(name, name), justify="left" if is_text else "right")
-    for alert in _dicts(report):
+    for alert in report.dicts():
+        if alert["has_risen_since_review"]:
+            alert["state"] += f", {RISEN}"
         cells = ("" if alert[name] is None else _shown(name, alert[name]) for name in _IN_TABLE)
         table.add_row(*map(escape, cells))
     console = Console()

@@ -41,6 +41,19 @@ class Answer:
         )
 
 
+def own_name(conn: Connection[Any]) -> str | None:
+    """In whose name alone this database session may answer: its login's; None: in anybody's.
+
+    The owner of the table, members of that role and superusers import what others answered
+    (``lode_api.sample_answer_kept``).
+    """
+    row = conn.execute(
+        "select case when not pg_has_role(session_user, c.relowner, 'usage') then session_user::text end"
+        " from pg_class c where c.oid = 'lode.sample_answer'::regclass"
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def answers_of_assessment(conn: Connection[Any], assessment_id: int) -> Mapping[tuple[int, str], Answer]:
     """Stored answers by number of the point and interpreter."""
     with conn.cursor(row_factory=class_row(Answer)) as cursor:

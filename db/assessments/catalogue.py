@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 from db.errors import UsageError
 from db.labels import ewkb_hex
 from db.registry import NAME_BYTES, is_name
+from db.reports.known import require_mines
 
 SMALLEST_STRATUM_M2 = 1.0
 """Classes with less ground than this are cut off a polygon's edge: nobody can look at them."""
@@ -79,6 +80,7 @@ class Assessment:
     seed: int
     requested_by: str
     created_at: datetime.datetime
+    drawn_sha256: str | None
     point_count: int
     answered_count: int
 
@@ -157,10 +159,8 @@ def _require_mapped_mines(conn: Connection[Any], year: int, mine_codes: Sequence
         (year,),
     )
     is_mapped: dict[str, bool] = dict(rows.fetchall())
+    require_mines(conn, mine_codes)
     for code in mine_codes:
-        if code not in is_mapped:
-            some = ", ".join(sorted(is_mapped)[:10])
-            raise UsageError(f"no mine has the code {code!r}; mines known: {some}")
         if not is_mapped[code]:
             raise UsageError(f"mine {code!r}: none of its ground is mapped in {year}")
 
@@ -248,7 +248,7 @@ def _store_stratum(conn: Connection[Any], assessment_id: int, stratified_by: str
 
 _SELECT = """
     select a.assessment_id, a.name, a.year, a.stratified_by, a.scope, a.mine_codes, a.total_area_m2, a.seed,
-      a.requested_by, a.created_at,
+      a.requested_by, a.created_at, a.drawn_sha256,
       (select count(*) from lode.sample_point p where p.assessment_id = a.assessment_id) as point_count,
       (
         select count(*) from lode.sample_point p

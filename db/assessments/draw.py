@@ -28,6 +28,7 @@ from db.assessments.design import (
     deal_numbers,
     points_in,
 )
+from db.assessments.seal import seal_assessment
 from db.errors import UsageError
 
 SEED_BITS = 31
@@ -60,10 +61,11 @@ class SampleDesign:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn: key and seed of the assessment, and its strata."""
+    """What was drawn: key and seed of the assessment, SHA-256 (``db.assessments.seal``), and strata."""
 
     assessment_id: int
     seed: int
+    sha256: str
     strata: tuple[DrawnStratum, ...]
 
 
@@ -93,7 +95,8 @@ def draw_assessment(conn: Connection[Any], name: str, design: SampleDesign) -> D
         for stratum, dealt, stream in zip(strata, numbers, streams, strict=True)
     )
     new = NewAssessment(name, design.year, design.stratified_by, _scope(codes), codes, seed)
-    return Drawn(store_assessment(conn, new, drawn), seed, drawn)
+    assessment_id = store_assessment(conn, new, drawn)
+    return Drawn(assessment_id, seed, seal_assessment(conn, assessment_id), drawn)
 
 
 def _counts(strata: Sequence[MapStratum], design: SampleDesign) -> Mapping[str, int]:

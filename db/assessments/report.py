@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any
 
 from psycopg import Connection
 
 from db.assessments.catalogue import Assessment, assessment_by_name
+from db.assessments.seal import Seal, seal_of_assessment
 from db.errors import UsageError
-from db.reports.views import Report
+from db.reports.report import Report, read_report
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class AssessmentReport:
 
     Attributes:
         assessment: the design.
+        seal: sums of the sample and of the answers that the figures stand on.
         areas: rows of ``lode_api.area_uncertainty`` without name and year.
         matrix: rows of ``lode_api.error_matrix``, likewise.
         answers: points by what became of them.
@@ -48,6 +50,7 @@ class AssessmentReport:
     """
 
     assessment: Assessment
+    seal: Seal
     areas: Report
     matrix: Report
     answers: AnswerCounts
@@ -58,39 +61,41 @@ def assessment_report(conn: Connection[Any], name: str) -> AssessmentReport:
     """Areas, accuracies and error matrix of an assessment, from the views.
 
     Raises:
-        UsageError: there is no such assessment, or a stratum has fewer than two points with a reference
-            class: nothing is then known about its error.
+        UsageError: there is no such assessment, its sample is no longer the one that was drawn, or a
+            stratum has fewer than two points with a reference class, so that its error is unknown.
 
     """
     assessment = assessment_by_name(conn, name)
-    areas = _rows(
+    seal = seal_of_assessment(conn, assessment.assessment_id)
+    if seal.fault is not None:
+        raise UsageError(
+            f"assessment {name!r}: {seal.fault}. What somebody chose says nothing about the rest: restore "
+            "the sample from a dump, or draw a new one"
+        )
+    areas = read_report(
         conn,
         "select land_class, land_class_name_zh, mapped_area_m2, estimated_area_m2, standard_error_m2,"
         " lower_m2, upper_m2, users_accuracy, users_accuracy_se, producers_accuracy, producers_accuracy_se,"
-        " overall_accuracy, overall_accuracy_se, sample_count, answered_count, reason, is_outdated"
+        " overall_accuracy, overall_accuracy_se, sample_count, answered_count, reason, is_outdated,"
+        " unanswered_count"
         " from lode_api.area_uncertainty where assessment = %s order by ogc_fid",
-        name,
+        (name,),
     )
-    rows = [dict(zip(areas.columns, row, strict=True)) for row in areas.rows]
+    rows = areas.dicts()
     if any(row["estimated_area_m2"] is None for row in rows):
         raise UsageError(
             f"assessment {name!r}: {rows[0]['reason']}. A stratum with one answer or none is an error, not a "
             "number: every stratum needs two, and 50 are usual"
         )
-    matrix = _rows(
+    matrix = read_report(
         conn,
         "select map_class, map_class_name_zh, reference_class, reference_class_name_zh, mapped_area_m2,"
         " mapped_proportion, answered_count, point_count, area_proportion"
         " from lode_api.error_matrix where assessment = %s order by ogc_fid",
-        name,
+        (name,),
     )
     answers = _answer_counts(conn, name)
-    return AssessmentReport(assessment, areas, matrix, answers, _warnings(rows, answers))
-
-
-def _rows(conn: Connection[Any], query: LiteralString, name: str) -> Report:
-    cursor = conn.execute(query, (name,))
-    return Report(tuple(column.name for column in cursor.description or ()), cursor.fetchall())
+    return AssessmentReport(assessment, seal, areas, matrix, answers, _warnings(rows, answers))
 
 
 def _answer_counts(conn: Connection[Any], name: str) -> AnswerCounts:
@@ -112,12 +117,12 @@ def _warnings(rows: list[dict[str, Any]], answers: AnswerCounts) -> tuple[str, .
             "draw a new sample for the map of today"
         )
     if answers.unanswered:
-        found.append(f"{answers.unanswered} points have no answer yet: the figures will change")
+        found.append(f"points without an answer yet: {answers.unanswered}; the figures will change")
     unknown = answers.cannot_tell + answers.tie
     if unknown:
         found.append(
-            f"{unknown} points have no reference class ({answers.cannot_tell} where nobody can tell, "
-            f"{answers.tie} where they disagree evenly): they are left out, as if never drawn"
+            f"points without a reference class: {unknown} ({answers.cannot_tell} where nobody can tell, "
+            f"{answers.tie} where they disagree evenly); they are left out, as if never drawn"
         )
     for row in rows:
         if row["users_accuracy"] == 1:

@@ -9,6 +9,7 @@ import click
 from db.connection import connect
 from db.errors import UsageError
 from db.qgis.project import project_file, store_project
+from db.qgis.project_files import check_target, write_project
 from db.qgis.styles import install_styles, may_install_styles
 from db.settings import Settings
 
@@ -39,8 +40,8 @@ def styles_command() -> None:
 @qgis_group.command("project")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the project to this .qgz file instead of the database.",
+    type=click.Path(path_type=Path),
+    help="Write the project to this .qgz file instead of the database; replaces one of ours.",
 )
 @click.option(
     "--name", default="lode", show_default=True, help="Name of the project, in the database and as its title."
@@ -56,8 +57,11 @@ def project_command(out: Path | None, name: str, scenes: int) -> None:
     """Make a QGIS project with all layers in groups.
 
     Without --out it is stored in the database, where QGIS opens it with Project > Open From > PostgreSQL. It
-    holds the address of the database but no password.
+    holds the address of the database but no password. A project that somebody saved in QGIS is never
+    replaced, nor is any other file.
     """
+    if out is not None:
+        check_target(out)
     with connect(Settings()) as conn:
         content = project_file(conn, title=name, scene_count=scenes)
         if out is None:
@@ -66,10 +70,5 @@ def project_command(out: Path | None, name: str, scenes: int) -> None:
     if out is None:
         click.echo(f"the project {name} is in the database: Project > Open From > PostgreSQL, schema public")
         return
-    if out.suffix != ".qgz":
-        raise UsageError(f"--out is {out}; a project's name ends in .qgz")
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+    write_project(out, content)
     click.echo(f"wrote {out}")

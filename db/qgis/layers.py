@@ -50,6 +50,7 @@ EDITED = {
     "region": None,
     "report_period": None,
     "sample_answer": None,
+    "sample_task": ("land_class", "answered_on", "note"),
 }
 """Columns that people fill, by relation; None: all but the key. Everything else is derived."""
 

@@ -16,6 +16,7 @@ from pyproj import CRS
 from db.errors import UsageError
 from db.qgis.layers import Layer, land_classes, layer_look, published_layers
 from db.qgis.names import Name, in_language, relation_name
+from db.qgis.project_files import MARK
 from db.qgis.qml import VERSION, style_element, to_text
 
 GROUPS: dict[str, Name] = {
@@ -114,6 +115,7 @@ def project_file(conn: Connection[Any], *, title: str, scene_count: int) -> byte
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         # A fixed time: the same database gives the same file.
         archive.writestr(zipfile.ZipInfo(f"{title}.qgs", (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
+        archive.comment = MARK
     return buffer.getvalue()
 
 

@@ -11,7 +11,7 @@ import shapely
 from psycopg import Connection
 from psycopg.sql import SQL
 
-from db.reports.views import Report
+from db.reports.report import Report, read_report
 
 _RGB_NM = {"red": 660.0, "green": 560.0, "blue": 480.0}
 _RGB_REACH_NM = 45.0
@@ -90,12 +90,24 @@ def unobserved_ground(conn: Connection[Any], mine_id: int, year: int) -> shapely
     return shapely.from_wkb(row[0]) if row else shapely.MultiPolygon()
 
 
+def unjudged_ground(
+    conn: Connection[Any], mine_id: int, from_year: int, to_year: int
+) -> shapely.Geometry | None:
+    """Ground that two years saw and that is not compared: one of them could not judge it; None: none."""
+    row = conn.execute(
+        "select st_asbinary(blind_geom) from lode.mine_pair"
+        " where mine_id = %s and from_year = %s and to_year = %s",
+        (mine_id, from_year, to_year),
+    ).fetchone()
+    return shapely.from_wkb(row[0]) if row and row[0] else None
+
+
 def change_ground(conn: Connection[Any], mine_id: int, from_year: int, to_year: int) -> list[ChangeGround]:
     """Ground that is new, persists or was treated between two years, one shape a change and kind."""
     rows = conn.execute(
         "select change, damage_kind, st_asbinary(st_multi(st_collectionextract(st_collect(geom), 3)))"
         " from lode.damage_change where mine_id = %s and from_year = %s and to_year = %s"
-        " group by 1, 2 order by 1, 2",
+        ' group by change, damage_kind order by change collate "C", damage_kind collate "C"',
         (mine_id, from_year, to_year),
     )
     return [ChangeGround(change, kind, shapely.from_wkb(wkb)) for change, kind, wkb in rows]
@@ -152,13 +164,13 @@ _LAYERS = {
     "mine": SQL(
         "select m.code as mine_code, m.name as mine_name, m.mineral, m.mining_method,"
         " st_area(m.boundary::geography) as area_m2, st_asbinary(m.boundary) as geom"
-        " from lode.mine m where {all} or m.code = any({codes}) order by m.code"
+        ' from lode.mine m where {all} or m.code = any({codes}) order by m.code collate "C"'
     ),
     "licence": SQL(
         "select m.code as mine_code, m.name as mine_name,"
         " st_area(m.licence_boundary::geography) as area_m2, st_asbinary(m.licence_boundary) as geom"
         " from lode.mine m where m.licence_boundary is not null and ({all} or m.code = any({codes}))"
-        " order by m.code"
+        ' order by m.code collate "C"'
     ),
     "damage": SQL(
         "select e.mine_code, e.year, e.land_class, e.kind, e.area_m2, e.is_exclusive, e.unlicensed_area_m2,"
@@ -166,18 +178,21 @@ _LAYERS = {
         " e.scene_sha256, e.acquired_on, e.interpreter, st_asbinary(e.geom) as geom"
         " from lode_api.evidence e"
         " where e.kind in ('excavated', 'occupied', 'subsided', 'treated')"
-        " and ({all} or e.mine_code = any({codes})) order by e.ogc_fid"
+        " and ({all} or e.mine_code = any({codes}))"
+        ' order by e.mine_code collate "C", e.year, e.ogc_fid'
     ),
     "change": SQL(
         "select m.code as mine_code, d.code, d.from_year, d.to_year, d.change, d.damage_kind as kind,"
         " d.area_m2, d.first_damaged_on, d.last_seen_on, st_asbinary(d.geom) as geom"
         " from lode.damage_change d join lode.mine m using (mine_id)"
-        " where {all} or m.code = any({codes}) order by d.from_year, d.to_year, d.code, d.change"
+        " where {all} or m.code = any({codes})"
+        ' order by d.from_year, d.to_year, d.code collate "C", d.change collate "C"'
     ),
     "alert": SQL(
         "select a.mine_code, a.kind, a.level, a.year, a.area_m2, a.confidence, a.reason, a.reason_zh,"
         " a.state, a.is_current, st_asbinary(a.geom) as geom"
-        " from lode_api.damage_alert a where {all} or a.mine_code = any({codes}) order by a.ogc_fid"
+        " from lode_api.damage_alert a where {all} or a.mine_code = any({codes})"
+        ' order by a.mine_code collate "C", a.year, a.kind collate "C"'
     ),
 }
 
@@ -185,15 +200,13 @@ GROUND_LAYERS = tuple(_LAYERS)
 """Layers with outlines that a report can be written with."""
 
 
-def ground_layer(conn: Connection[Any], name: str, mine_codes: Sequence[str] = ()) -> Report:
+def ground_layer(conn: Connection[Any], name: str, mine_codes: Sequence[str] | None = None) -> Report:
     """A layer of ``GROUND_LAYERS``; its last column, geom, is WKB of a MultiPolygon in EPSG:4326.
 
     Args:
         conn: connection.
         name: which layer.
-        mine_codes: only these mines; empty means all.
+        mine_codes: only these mines; None means all, an empty sequence none.
 
     """
-    query = _LAYERS[name].format(all=not mine_codes, codes=list(mine_codes))
-    cursor = conn.execute(query)
-    return Report(tuple(column.name for column in cursor.description or ()), cursor.fetchall())
+    return read_report(conn, _LAYERS[name].format(all=mine_codes is None, codes=list(mine_codes or ())))

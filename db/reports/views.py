@@ -7,40 +7,30 @@ database. Areas are m2 (geodesic, WGS 84), shares and probabilities 0..1; None i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from psycopg import Connection
 from psycopg.sql import SQL, Composed
 
-from db.errors import UsageError
-
-Pair = tuple[int, int]
-"""The earlier and the later year of a change."""
+from db.reports.known import Pair as Pair
+from db.reports.known import require_class, require_mines, require_pair, require_years
+from db.reports.report import Report as Report
+from db.reports.report import read_report
 
 _MINES = SQL("mine_code = any(%s)")
 _YEARS = SQL("year = any(%s)")
 _PAIR = SQL("(from_year, to_year) = (%s, %s)")
 
-_SOME = 10
-"""How many of the known mines a message names."""
 
-
-@dataclass(frozen=True)
-class Report:
-    """A table to print: column names and rows."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-
-
-def damage_report(conn: Connection[Any], mine_codes: Sequence[str] = (), years: Sequence[int] = ()) -> Report:
+def damage_report(
+    conn: Connection[Any], mine_codes: Sequence[str] | None = None, years: Sequence[int] | None = None
+) -> Report:
     """Damaged area by mine, year and class from ``lode_api.damage_by_mine_year``.
 
     Args:
         conn: connection.
-        mine_codes: only these mines; empty means all.
-        years: only these years; empty means all.
+        mine_codes: only these mines; None means all, an empty sequence none.
+        years: only these years; None means all.
 
     Raises:
         UsageError: a mine or a year is not in the database.
@@ -51,7 +41,7 @@ def damage_report(conn: Connection[Any], mine_codes: Sequence[str] = (), years: 
             "select mine_code, mine_name, year, land_class, land_class_name_zh, kind, area_m2,"
             " observed_fraction, exclusive_area_m2, interpreted_area_m2, is_interpreted, reason"
             " from lode_api.damage_by_mine_year {}"
-            ' order by mine_code collate "C", year, kind, land_class'
+            ' order by mine_code collate "C", year, kind collate "C", land_class collate "C"'
         ),
         mine_codes,
         years,
@@ -64,17 +54,20 @@ def damage_by_year(conn: Connection[Any]) -> Report:
         conn,
         SQL(
             "select year, land_class, land_class_name_zh, kind, area_m2, observed_mine_count, mine_count,"
-            " observed_fraction, is_interpreted from lode_api.damage_by_year order by year, kind, land_class"
+            " observed_fraction, is_interpreted from lode_api.damage_by_year"
+            ' order by year, kind collate "C", land_class collate "C"'
         ),
     )
 
 
-def change_report(conn: Connection[Any], mine_codes: Sequence[str] = (), pair: Pair | None = None) -> Report:
+def change_report(
+    conn: Connection[Any], mine_codes: Sequence[str] | None = None, pair: Pair | None = None
+) -> Report:
     """New, treated and remaining damage by mine, pair of years and kind, from ``change_by_mine_year``.
 
     Args:
         conn: connection.
-        mine_codes: only these mines; empty means all.
+        mine_codes: only these mines; None means all, an empty sequence none.
         pair: only the change between these years; None means every pair.
 
     Raises:
@@ -86,7 +79,7 @@ def change_report(conn: Connection[Any], mine_codes: Sequence[str] = (), pair: P
             "select mine_code, mine_name, from_year, to_year, kind, new_area_m2, treated_area_m2,"
             " persisting_area_m2, converted_from_area_m2, converted_to_area_m2,"
             " interpreted_treated_area_m2, net_area_m2, damage_from_area_m2, damage_to_area_m2,"
-            " unobserved_area_m2, observed_fraction, is_consecutive"
+            " unobserved_area_m2, unjudged_area_m2, observed_fraction, is_consecutive, is_bridging"
             ' from lode_api.change_by_mine_year {} order by mine_code collate "C", ogc_fid'
         ),
         mine_codes,
@@ -118,18 +111,21 @@ def transition_report(conn: Connection[Any], mine_code: str, pair: Pair | None =
             "select mine_code, mine_name, from_year, to_year, from_class, from_class_name_zh, to_class,"
             " to_class_name_zh, area_m2, share"
             " from lode_api.transition_by_mine_year {}"
-            ' order by mine_code collate "C", from_year, to_year, from_class, to_class'
+            ' order by mine_code collate "C", from_year, to_year, from_class collate "C",'
+            ' to_class collate "C"'
         ),
         [mine_code],
         pair,
     )
 
 
-def series_report(conn: Connection[Any], mine_codes: Sequence[str] = ()) -> Report:
+def series_report(
+    conn: Connection[Any], mine_codes: Sequence[str] | None = None, years: Sequence[int] | None = None
+) -> Report:
     """Active, newly damaged and cumulative area by mine and year, from ``active_newly_cumulative``.
 
     Raises:
-        UsageError: a mine is not in the database.
+        UsageError: a mine or a year is not in the database.
     """
     return _by_mine_and_year(
         conn,
@@ -139,6 +135,7 @@ def series_report(conn: Connection[Any], mine_codes: Sequence[str] = ()) -> Repo
             ' order by mine_code collate "C", year'
         ),
         mine_codes,
+        years,
     )
 
 
@@ -154,7 +151,7 @@ def series_by_year(conn: Connection[Any]) -> Report:
 
 
 def restoration_report(
-    conn: Connection[Any], mine_codes: Sequence[str] = (), years: Sequence[int] = ()
+    conn: Connection[Any], mine_codes: Sequence[str] | None = None, years: Sequence[int] | None = None
 ) -> Report:
     """Ground ever damaged, what of it is not any more, and the rate, from ``lode_api.restoration_rate``.
 
@@ -174,11 +171,11 @@ def restoration_report(
 
 
 def outside_licence_report(
-    conn: Connection[Any], mine_codes: Sequence[str] = (), years: Sequence[int] = ()
+    conn: Connection[Any], mine_codes: Sequence[str] | None = None, years: Sequence[int] | None = None
 ) -> Report:
     """Damage outside the licence by mine, year and class, from ``lode_api.outside_licence``.
 
-    Mines without a licence boundary have no rows.
+    Mines without a licence boundary have no rows: see ``licence_findings``.
 
     Raises:
         UsageError: a mine or a year is not in the database.
@@ -186,15 +183,58 @@ def outside_licence_report(
     return _by_mine_and_year(
         conn,
         SQL(
-            "select mine_code, year, land_class, kind, unlicensed_area_m2, share_of_damage, observed_fraction"
-            ' from lode_api.outside_licence {} order by mine_code collate "C", year, kind, land_class'
+            "select mine_code, year, land_class, kind, unlicensed_area_m2, share_of_damage,"
+            " observed_fraction, reason from lode_api.outside_licence {}"
+            ' order by mine_code collate "C", year, kind collate "C", land_class collate "C"'
         ),
         mine_codes,
         years,
     )
 
 
-def gap_report(conn: Connection[Any], mine_codes: Sequence[str] = (), years: Sequence[int] = ()) -> Report:
+def licence_findings(
+    conn: Connection[Any], mine_codes: Sequence[str] | None = None, years: Sequence[int] | None = None
+) -> Report:
+    """What is known of damage outside the licence, by mine and year; from ``outside_licence_by_mine_year``.
+
+    Raises:
+        UsageError: a mine or a year is not in the database.
+    """
+    return _by_mine_and_year(
+        conn,
+        SQL(
+            "select mine_code, mine_name, year, finding, damaged_area_m2, unlicensed_area_m2,"
+            " share_of_damage, observed_fraction, reason from lode_api.outside_licence_by_mine_year {}"
+            ' order by mine_code collate "C", year'
+        ),
+        mine_codes,
+        years,
+    )
+
+
+def sensitive_findings(
+    conn: Connection[Any], mine_codes: Sequence[str] | None = None, years: Sequence[int] | None = None
+) -> Report:
+    """What is known of damage on protected ground, by mine and year; ``sensitive_overlap_by_mine_year``.
+
+    Raises:
+        UsageError: a mine or a year is not in the database.
+    """
+    return _by_mine_and_year(
+        conn,
+        SQL(
+            "select mine_code, mine_name, year, finding, layer_count, region_count, damaged_region_count,"
+            " observed_fraction, reason from lode_api.sensitive_overlap_by_mine_year {}"
+            ' order by mine_code collate "C", year'
+        ),
+        mine_codes,
+        years,
+    )
+
+
+def gap_report(
+    conn: Connection[Any], mine_codes: Sequence[str] | None = None, years: Sequence[int] | None = None
+) -> Report:
     """Mines that a year did not observe, or not wholly, and why, from ``lode_api.data_gap``.
 
     Raises:
@@ -211,11 +251,18 @@ def gap_report(conn: Connection[Any], mine_codes: Sequence[str] = (), years: Seq
     )
 
 
-def ranking_report(conn: Connection[Any], pair: Pair | None = None) -> Report:
+def ranking_report(
+    conn: Connection[Any], pair: Pair | None = None, *, mine_codes: Sequence[str] | None = None
+) -> Report:
     """Mines by new damage between consecutive years, from ``lode_api.mine_ranking``.
 
+    Args:
+        conn: connection.
+        pair: only between these years; None means every pair of consecutive years.
+        mine_codes: only these mines, ranked among all; None means all, an empty sequence none.
+
     Raises:
-        UsageError: no mine was observed in both years.
+        UsageError: a mine is not in the database, or no mine was observed in both years.
     """
     return _by_mine_and_pair(
         conn,
@@ -224,7 +271,7 @@ def ranking_report(conn: Connection[Any], pair: Pair | None = None) -> Report:
             " observed_fraction, damaged_area_m2"
             ' from lode_api.mine_ranking {} order by from_year, to_year, rank, mine_code collate "C"'
         ),
-        (),
+        mine_codes,
         pair,
         consecutive=True,
     )
@@ -244,11 +291,11 @@ def evidence_report(
     Raises:
         UsageError: there is no such mine, year or class.
     """
-    _check_mines(conn, [mine_code])
-    _check_years(conn, [year])
+    require_mines(conn, [mine_code])
+    require_years(conn, [year])
     where: list[tuple[SQL, list[object]]] = [(_MINES, [[mine_code]]), (_YEARS, [[year]])]
     if land_class is not None:
-        _check_class(conn, land_class)
+        require_class(conn, land_class)
         where.append((SQL("land_class = %s"), [land_class]))
     return _rows(
         conn,
@@ -257,21 +304,22 @@ def evidence_report(
             " landcover_id,"
             " mean_probability, run_id, run_finished_at, model, model_sha256, product, product_version,"
             " scene_sha256, acquired_on, label_id, interpreter, valid_on, label_source"
-            " from lode_api.evidence {} order by kind, land_class, area_m2 desc, ogc_fid"
+            " from lode_api.evidence {}"
+            ' order by kind collate "C", land_class collate "C", area_m2 desc, ogc_fid'
         ),
         where,
     )
 
 
 def _by_mine_and_year(
-    conn: Connection[Any], select: SQL, mine_codes: Sequence[str], years: Sequence[int] = ()
+    conn: Connection[Any], select: SQL, mine_codes: Sequence[str] | None, years: Sequence[int] | None = None
 ) -> Report:
     where: list[tuple[SQL, list[object]]] = []
-    if mine_codes:
-        _check_mines(conn, mine_codes)
+    if mine_codes is not None:
+        require_mines(conn, mine_codes)
         where.append((_MINES, [list(mine_codes)]))
-    if years:
-        _check_years(conn, years)
+    if years is not None:
+        require_years(conn, years)
         where.append((_YEARS, [list(years)]))
     return _rows(conn, select, where)
 
@@ -279,17 +327,17 @@ def _by_mine_and_year(
 def _by_mine_and_pair(
     conn: Connection[Any],
     select: SQL,
-    mine_codes: Sequence[str],
+    mine_codes: Sequence[str] | None,
     pair: Pair | None,
     *,
     consecutive: bool = False,
 ) -> Report:
     where: list[tuple[SQL, list[object]]] = []
-    if mine_codes:
-        _check_mines(conn, mine_codes)
+    if mine_codes is not None:
+        require_mines(conn, mine_codes)
         where.append((_MINES, [list(mine_codes)]))
     if pair is not None:
-        _check_pair(conn, pair, consecutive=consecutive)
+        require_pair(conn, pair, consecutive=consecutive)
         where.append((_PAIR, list(pair)))
     return _rows(conn, select, where)
 
@@ -299,42 +347,6 @@ def _rows(conn: Connection[Any], select: SQL, where: Sequence[tuple[SQL, list[ob
     conditions: Composed | SQL = SQL("")
     if where:
         conditions = SQL("where ") + SQL(" and ").join(condition for condition, _values in where)
-    cursor = conn.execute(
-        select.format(conditions), [value for _condition, given in where for value in given]
+    return read_report(
+        conn, select.format(conditions), [value for _condition, given in where for value in given]
     )
-    return Report(tuple(column.name for column in cursor.description or ()), cursor.fetchall())
-
-
-def _check_mines(conn: Connection[Any], mine_codes: Sequence[str]) -> None:
-    known = {row[0] for row in conn.execute("select code from lode.mine")}
-    unknown = sorted(set(mine_codes) - known)
-    if unknown:
-        some = ", ".join(sorted(known)[:_SOME]) or "none; `lode ingest mines FILE` brings them in"
-        more = f" and {len(known) - _SOME} more" if len(known) > _SOME else ""
-        raise UsageError(f"no mine has the code {', '.join(unknown)}; mines known: {some}{more}")
-
-
-def _check_years(conn: Connection[Any], years: Sequence[int]) -> None:
-    known = [row[0] for row in conn.execute("select year from lode_api.report_year order by year")]
-    unknown = sorted(set(years) - set(known))
-    if unknown:
-        some = ", ".join(map(str, known)) or "none; `lode ingest scene FILE` brings scenes in"
-        raise UsageError(f"no scene was acquired in {', '.join(map(str, unknown))}; years known: {some}")
-
-
-def _check_pair(conn: Connection[Any], pair: Pair, *, consecutive: bool) -> None:
-    known = conn.execute(
-        "select from_year, to_year from lode.mine_pair where is_consecutive or not %s"
-        " group by from_year, to_year order by from_year, to_year",
-        (consecutive,),
-    ).fetchall()
-    if tuple(pair) not in known:
-        some = ", ".join(f"{first}-{last}" for first, last in known) or "none yet"
-        hint = "" if consecutive else "; a row in lode.report_period adds years that are not consecutive"
-        raise UsageError(f"no mine has a change from {pair[0]} to {pair[1]}; pairs known: {some}{hint}")
-
-
-def _check_class(conn: Connection[Any], land_class: str) -> None:
-    known = [row[0] for row in conn.execute("select key from lode.land_class order by land_class_code")]
-    if land_class not in known:
-        raise UsageError(f"no class has the key {land_class!r}; classes known: {', '.join(known)}")

@@ -74,7 +74,7 @@ alert = Table(
         "share",
         Double,
         comment="New damage: of the mine's area; outside the licence: of the mine's damage of that year; "
-        "growth of a tailings pond: of the pond before, null where there was none",
+        "growth of a tailings pond: of the pond before; null: there was none, or nobody looked for one",
     ),
     Column(
         "confidence",
@@ -114,6 +114,12 @@ alert = Table(
     moment_column("reviewed_at", "When it was confirmed or rejected"),
     Column("reviewed_level", Text, comment="Level it had when it was reviewed"),
     Column("reviewed_area_m2", Double, comment="Area it had when it was reviewed, m2"),
+    Column(
+        "unreviewed_area_m2",
+        Double,
+        comment="Part of its ground outside what was reviewed, without slivers, m2 (geodesic, WGS 84); "
+        "null: not reviewed",
+    ),
     Column("note", Text, comment="What the inspector says of it"),
     Column("start_date", Date, nullable=False, comment="First day it is shown for"),
     Column("end_date", Date, nullable=False, comment="First day it is no longer shown for"),
@@ -126,11 +132,51 @@ alert = Table(
     CheckConstraint("area_m2 > 0 and share >= 0", name="area"),
     CheckConstraint("confidence >= 0 and confidence <= 1 and agreeing_scene_count >= 0", name="confidence"),
     CheckConstraint(
-        "(state = 'open') = (reviewed_at is null) and (reviewed_at is null) = (reviewed_by is null)",
+        "(state = 'open') = (reviewed_at is null) and (reviewed_at is null) = (reviewed_by is null)"
+        " and (reviewed_at is null) = (reviewed_level is null)"
+        " and (reviewed_at is null) = (reviewed_area_m2 is null)"
+        " and (reviewed_at is null) = (unreviewed_area_m2 is null)",
         name="reviewed",
     ),
     Index("alert_mine_kind_year_idx", "mine_id", "kind", "to_year", unique=True),
     spatial_index("alert", "geom"),
     schema=SCHEMA,
     comment="Alerts of damage; derived, but for state and note, which people set and derivation keeps",
+)
+
+alert_review = Table(
+    "alert_review",
+    metadata,
+    key_column("alert_review_id", "Key"),
+    Column(
+        "alert_id",
+        ForeignKey(alert.c.alert_id, ondelete="SET NULL"),
+        comment="The alert; null: it is gone, with its mine or after it was opened again",
+    ),
+    Column("mine_code", Text, nullable=False, comment="Code the mine then had"),
+    Column("kind", Text, nullable=False, comment="Kind of the alert"),
+    Column("from_year", Integer, comment="Earlier year; null for damage outside the licence"),
+    Column("to_year", Integer, nullable=False, comment="Year it was seen in"),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        comment="confirmed, rejected, or open: an earlier review was taken back",
+    ),
+    Column("note", Text, comment="The alert's note as it then read; null: none was written"),
+    Column("reviewed_by", Text, nullable=False, comment="Database role that said so"),
+    moment_column("reviewed_at", "When it was said", now=True),
+    Column("level", Text, nullable=False, comment="Level the alert then had"),
+    Column("area_m2", Double, nullable=False, comment="Area it then had, m2 (geodesic, WGS 84)"),
+    Column("confidence", Double, nullable=False, comment="Confidence it then had, 0..1"),
+    Column("reason", Text, nullable=False, comment="Reason as it then read, English"),
+    Column("reason_zh", Text, nullable=False, comment="Reason as it then read, Chinese"),
+    geometry_column("geom", "MULTIPOLYGON", "The ground it then spoke of, EPSG:4326"),
+    CheckConstraint(_KINDS, name="kind"),
+    CheckConstraint(_LEVELS, name="level"),
+    CheckConstraint("state in ('open', 'confirmed', 'rejected')", name="state"),
+    Index("alert_review_alert_idx", "alert_id", "alert_review_id"),
+    schema=SCHEMA,
+    comment="Every review of an alert with what the reviewer saw; written by the database, never changed, "
+    "and kept when the alert goes",
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -42,9 +45,16 @@ assessment = Table(
     Column("seed", BigInteger, nullable=False, comment="Seed the points were drawn with"),
     Column("requested_by", Text, nullable=False, server_default=text("session_user"), comment="Who asked"),
     moment_column("created_at", "When the points were drawn", now=True),
+    Column(
+        "drawn_sha256",
+        Text,
+        comment="SHA-256 of design, strata and points as they were drawn (lode_api.assessment_seal); kept "
+        "when the draw is over, after which none of them can be changed; null: not over",
+    ),
     CheckConstraint("stratified_by in ('class', 'kind')", name="stratified_by"),
     CheckConstraint("total_area_m2 > 0", name="area"),
     CheckConstraint("mine_codes is null or cardinality(mine_codes) > 0", name="mines"),
+    CheckConstraint("drawn_sha256 ~ '^[0-9a-f]{64}$'", name="drawn_sha256"),
     schema=SCHEMA,
     comment="Sampled checks of the year map: stratified random points inside mines, Olofsson et al. 2014",
 )
@@ -114,38 +124,82 @@ sample_point = Table(
     comment="Random points whose true class interpreters tell; the mapped class is not shown, on purpose",
 )
 
-sample_answer = Table(
-    "sample_answer",
-    metadata,
-    key_column("sample_answer_id", "Key"),
-    Column(
+
+def _point_column() -> Column[int]:
+    return Column(
         "sample_point_id",
         ForeignKey(sample_point.c.sample_point_id, ondelete="CASCADE"),
         nullable=False,
         comment="The point",
-    ),
+    )
+
+
+def _answer_columns() -> tuple[Column[Any], ...]:
+    return (
+        Column(
+            "land_class_code",
+            ForeignKey(land_class.c.land_class_code),
+            comment="Class the interpreter saw there (reference class); null: cannot tell",
+        ),
+        Column(
+            "answered_on",
+            Date,
+            nullable=False,
+            server_default=text("current_date"),
+            comment="Day of the answer",
+        ),
+        Column("note", Text, comment="What the interpreter wants to be known"),
+    )
+
+
+sample_answer = Table(
+    "sample_answer",
+    metadata,
+    key_column("sample_answer_id", "Key"),
+    _point_column(),
     Column(
         "interpreter",
         Text,
         nullable=False,
         server_default=text("session_user"),
-        comment="Who answered; each interpreter answers a point once",
+        comment="Who answered, each interpreter a point once; the database login, or whom the owner of the "
+        "table imported it for",
     ),
+    *_answer_columns(),
     Column(
-        "land_class_code",
-        ForeignKey(land_class.c.land_class_code),
-        comment="Class the interpreter saw there (reference class); null: cannot tell",
-    ),
-    Column(
-        "answered_on",
-        Date,
+        "entered_by",
+        Text,
         nullable=False,
-        server_default=text("current_date"),
-        comment="Day of the answer",
+        server_default=text("session_user"),
+        comment="Database login that stored it as it is; kept by trigger",
     ),
-    Column("note", Text, comment="What the interpreter wants to be known"),
-    CheckConstraint("btrim(interpreter) <> ''", name="interpreter"),
+    moment_column("entered_at", "When it was stored as it is; kept by trigger", now=True),
+    CheckConstraint("interpreter <> '' and interpreter = btrim(interpreter)", name="interpreter"),
     Index("sample_answer_interpreter_idx", "sample_point_id", "interpreter", unique=True),
     schema=SCHEMA,
-    comment="What interpreters saw at sample points; may be filled by import or in a GIS client",
+    comment="What interpreters saw at sample points; filled by import, or in a GIS client through"
+    " lode_api.sample_task",
+)
+
+sample_answer_past = Table(
+    "sample_answer_past",
+    metadata,
+    key_column("sample_answer_past_id", "Key"),
+    _point_column(),
+    Column("interpreter", Text, nullable=False, comment="Who had answered"),
+    *_answer_columns(),
+    Column("entered_by", Text, nullable=False, comment="Database login that had stored it"),
+    moment_column("entered_at", "When it had been stored", now=True),
+    Column("ended_by", Text, nullable=False, comment="Database login that changed it or took it back"),
+    moment_column("ended_at", "When it was changed or taken back", now=True),
+    Column(
+        "is_taken_back",
+        Boolean,
+        nullable=False,
+        comment="It was deleted; false: the interpreter's next answer took its place",
+    ),
+    Index("sample_answer_past_point_idx", "sample_point_id", "interpreter"),
+    schema=SCHEMA,
+    comment="Answers at sample points that were changed or taken back, as they had been; kept by trigger, "
+    "grows only and goes with its assessment",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Double, ForeignKey, Index, Integer, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, Double, ForeignKey, Index, Integer, Table, Text
 
 from db.tables.accounts import damage_change, mine_damage
 from db.tables.base import SCHEMA, geometry_column, key_column, metadata, spatial_index
@@ -15,7 +15,7 @@ def _zoom_column() -> Column[int]:
         "zoom",
         Integer,
         nullable=False,
-        comment="Web map zoom it is drawn at, 0 to 10",
+        comment="Web map zoom it is drawn at, 0 to 12",
     )
 
 
@@ -42,7 +42,7 @@ landcover_general = Table(
     Column("area_m2", Double, nullable=False, comment="Published area of what it stands for, m2 (geodesic)"),
     Column("mean_probability", Double, comment="Mean probability of the class, 0..1"),
     _shape_column(),
-    CheckConstraint("zoom between 0 and 10", name="zoom"),
+    CheckConstraint("zoom between 0 and 12", name="zoom"),
     Index("landcover_general_run_zoom_idx", "run_id", "zoom"),
     spatial_index("landcover_general", "geom"),
     schema=SCHEMA,
@@ -64,11 +64,16 @@ damage_general = Table(
         ForeignKey(damage_change.c.damage_change_id, ondelete="CASCADE"),
         comment="The change polygon it stands for",
     ),
+    Column("mine_id", Integer, nullable=False, comment="Its mine"),
+    Column("year", Integer, nullable=False, comment="Its year; of change the later one"),
+    Column("kind", Text, nullable=False, comment="Kind of damage, or new, persisting, treated"),
+    Column("area_m2", Double, nullable=False, comment="Area of what it stands for, m2 (geodesic)"),
     _shape_column(),
-    CheckConstraint("zoom between 0 and 10", name="zoom"),
+    CheckConstraint("zoom between 0 and 12", name="zoom"),
     CheckConstraint("(mine_damage_id is null) <> (damage_change_id is null)", name="origin"),
     Index("damage_general_mine_damage_idx", "mine_damage_id", "zoom", unique=True),
     Index("damage_general_damage_change_idx", "damage_change_id", "zoom", unique=True),
+    Index("damage_general_zoom_year_idx", "zoom", "year"),
     spatial_index("damage_general", "geom"),
     schema=SCHEMA,
     comment="Damaged ground and its change for maps of small scale; derived by triggers",

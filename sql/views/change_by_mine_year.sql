@@ -6,7 +6,9 @@
 --   takes all kinds together and is the sum of their new and treated areas. So for every row
 --     damage_to = damage_from + new - treated + converted_from - converted_to.
 --   A kind has a row where its classes were looked for or found; a mine has a pair of years when both
---   observed it. Pairs are of consecutive years that observed the mine, and those of lode.report_period.
+--   observed it. Pairs are of consecutive years that observed the mine, those that step over years which saw
+--   less than half of it, and those of lode.report_period. Ground whose damage the models of the other year do
+--   not map (unjudged) is not compared: it is a part of what counts as unobserved.
 -- Used by: `lode report change`, reports, analysts.
 create view lode_api.change_by_mine_year as
 select
@@ -28,8 +30,10 @@ select
   c.persisting_area_m2 + c.treated_area_m2 + c.converted_to_area_m2 as damage_from_area_m2,
   c.persisting_area_m2 + c.new_area_m2 + c.converted_from_area_m2 as damage_to_area_m2,
   c.unobserved_area_m2,
+  coalesce(st_area(p.blind_geom::geography), 0) as unjudged_area_m2,
   p.observed_area_m2 / nullif(p.observed_area_m2 + p.unobserved_area_m2, 0) as observed_fraction,
-  p.is_consecutive
+  p.is_consecutive,
+  p.is_bridging
 from lode.mine_change c
 join lode.mine_pair p on p.mine_pair_id = c.mine_pair_id
 join lode.mine m on m.mine_id = c.mine_id;
@@ -61,7 +65,12 @@ comment on column lode_api.change_by_mine_year.damage_to_area_m2 is
   'Of this kind in the later year, over what both years observed, m2';
 comment on column lode_api.change_by_mine_year.unobserved_area_m2 is
   'Ground of the mine that not both years observed, m2: neither new, treated nor undamaged';
+comment on column lode_api.change_by_mine_year.unjudged_area_m2 is
+  'Part of unobserved_area_m2 that both years saw: damaged in one of them, in the other undamaged to models that '
+  'do not map the class of that damage, m2';
 comment on column lode_api.change_by_mine_year.observed_fraction is
   'Share of the mine that both years observed, 0..1';
 comment on column lode_api.change_by_mine_year.is_consecutive is
-  'No year between them observed the mine; otherwise a period of lode.report_period';
+  'No year between them observed the mine';
+comment on column lode_api.change_by_mine_year.is_bridging is
+  'Steps over years that saw less than half of the mine, between two that saw at least half';

@@ -2,7 +2,8 @@
 --   report opens with.
 -- Units: m2 and km2 (geodesic, WGS 84), shares 0..1.
 -- Rules: as change_by_mine_year; ground that lies in several mines counts once. A pair of years sums the
---   mines that both years observed (mine_count); observed_fraction is over the ground of all mines. Null:
+--   mines that both years observed (mine_count); observed_fraction is over the ground of all mines. Years
+--   that are compared only because one between them saw too little of a mine have no row of their own. Null:
 --   nobody looked for the kind in either year.
 -- Used by: `lode report change`, reports.
 create view lode_api.change_by_year as
@@ -28,6 +29,9 @@ from (
     sum(q.exclusive_observed_area_m2) as observed_area_m2
   from lode.mine_pair q
   group by q.from_year, q.to_year
+  having bool_or(q.is_consecutive) or exists (
+    select from lode.report_period r where (r.from_year, r.to_year) = (q.from_year, q.to_year)
+  )
 ) p
 cross join (values (0, 'any'), (1, 'excavated'), (2, 'occupied'), (3, 'subsided')) as k(number, kind)
 cross join (select sum(z.area_m2) as area_m2 from lode.mine_zone z where z.is_exclusive) g

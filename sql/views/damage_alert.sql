@@ -1,7 +1,8 @@
 -- Purpose: alerts of damage with the names of their mines, ranked: what an inspector opens, confirms, rejects.
 -- Units: m2 (geodesic, WGS 84), share and confidence 0..1. CRS: EPSG:4326.
--- Rules: rank counts within a year, by level, then by area times confidence; rejected alerts and those that no
---   longer hold have none. state and note can be edited here as in lode.alert, nothing else can.
+-- Rules: is_to_review marks what an inspector looks at: open alerts, and reviewed ones that have risen since.
+--   rank counts within a year, by level, then by area times confidence; rejected alerts that did not rise and
+--   those that no longer hold have none. state and note can be edited here as in lode.alert, nothing else can.
 -- Used by: `lode alert`, QGIS, reports.
 create view lode_api.damage_alert as
 select
@@ -25,9 +26,14 @@ select
   a.reviewed_at,
   a.note,
   a.is_current,
-  a.is_current and a.state <> 'open'
-    and lode_api.alert_level_rank(a.level) > lode_api.alert_level_rank(a.reviewed_level)
-    as has_risen_since_review,
+  a.is_current and a.state <> 'open' and lode_api.has_risen(
+    a.level, a.reviewed_level, a.area_m2, a.reviewed_area_m2, a.unreviewed_area_m2, k.least_m2
+  ) as has_risen_since_review,
+  a.is_current and (a.state = 'open' or lode_api.has_risen(
+    a.level, a.reviewed_level, a.area_m2, a.reviewed_area_m2, a.unreviewed_area_m2, k.least_m2
+  )) as is_to_review,
+  a.reviewed_area_m2,
+  a.unreviewed_area_m2,
   a.run_ids,
   a.first_raised_at,
   a.updated_at,
@@ -36,6 +42,12 @@ select
   a.geom::geometry(MultiPolygon, 4326) as geom
 from lode.alert a
 join lode.mine m on m.mine_id = a.mine_id
+left join (
+  select u.kind, min(u.threshold_m2) filter (where u.threshold_m2 > 0) as least_m2
+  from lode.alert_rule u
+  where u.is_enabled
+  group by u.kind
+) k on k.kind = a.kind
 -- Ranked beside the alerts and not over them, so that a map's box filter still finds the index.
 left join (
   select b.alert_id, row_number() over (
@@ -43,7 +55,15 @@ left join (
     order by lode_api.alert_level_rank(b.level) desc, b.area_m2 * b.confidence desc, b.alert_id
   )::integer as rank
   from lode.alert b
-  where b.is_current and b.state <> 'rejected'
+  left join (
+    select u.kind, min(u.threshold_m2) filter (where u.threshold_m2 > 0) as least_m2
+    from lode.alert_rule u
+    where u.is_enabled
+    group by u.kind
+  ) k on k.kind = b.kind
+  where b.is_current and (b.state <> 'rejected' or lode_api.has_risen(
+    b.level, b.reviewed_level, b.area_m2, b.reviewed_area_m2, b.unreviewed_area_m2, k.least_m2
+  ))
 ) r on r.alert_id = a.alert_id
 where a.is_current or a.state <> 'open'; -- others are gone at the end of their transaction
 
@@ -60,15 +80,15 @@ comment on column lode_api.damage_alert.kind is 'new_damage, outside_licence or 
 comment on column lode_api.damage_alert.level is 'notice, warning or severe, by lode.alert_rule';
 comment on column lode_api.damage_alert.level_rank is 'Level as a number: 1 notice, 2 warning, 3 severe';
 comment on column lode_api.damage_alert.rank is
-  'Place among the alerts of its year, 1 first, by level and then area times confidence; null: rejected, or '
-  'its condition no longer holds';
+  'Place among the alerts of its year, 1 first, by level and then area times confidence; null: rejected and '
+  'not risen since, or its condition no longer holds';
 comment on column lode_api.damage_alert.year is 'Year it was seen in';
 comment on column lode_api.damage_alert.from_year is
-  'Earlier year it is compared with; null for damage outside the licence';
+  'Earlier year it is compared with; null: damage outside the licence, which is not compared';
 comment on column lode_api.damage_alert.area_m2 is 'Area of its ground, m2 (geodesic, WGS 84)';
 comment on column lode_api.damage_alert.share is
   'New damage: of the mine''s area; outside the licence: of the mine''s damage of that year; growth of a '
-  'tailings pond: of the pond before, null where there was none. 0..1, for ponds any size';
+  'tailings pond: of the pond before; null: there was none, or nobody looked for one. 0..1, for ponds any size';
 comment on column lode_api.damage_alert.confidence is
   'How sure it is that the ground is what the alert says, 0..1; rises when another scene agrees';
 comment on column lode_api.damage_alert.agreeing_scene_count is
@@ -76,12 +96,22 @@ comment on column lode_api.damage_alert.agreeing_scene_count is
 comment on column lode_api.damage_alert.reason is 'Why it was raised, with the numbers, English';
 comment on column lode_api.damage_alert.reason_zh is 'Why it was raised, with the numbers, Chinese';
 comment on column lode_api.damage_alert.state is 'open, confirmed or rejected; may be edited';
-comment on column lode_api.damage_alert.reviewed_by is 'Database role that confirmed or rejected it';
-comment on column lode_api.damage_alert.reviewed_at is 'When it was confirmed or rejected';
-comment on column lode_api.damage_alert.note is 'What the inspector says of it; may be edited';
+comment on column lode_api.damage_alert.reviewed_by is
+  'Database role that confirmed or rejected it; null: nobody did';
+comment on column lode_api.damage_alert.reviewed_at is
+  'When it was last confirmed or rejected; null: it is open';
+comment on column lode_api.damage_alert.note is
+  'What the inspector says of it; may be edited; null: nothing was written';
 comment on column lode_api.damage_alert.is_current is 'Its condition still holds';
 comment on column lode_api.damage_alert.has_risen_since_review is
-  'It was reviewed at a lower level than it has now: look again';
+  'It was reviewed, and now its level is higher, its area larger by more than a tenth, or a tenth of that area '
+  'or enough for an alert lies outside what was reviewed: look again; the review stays';
+comment on column lode_api.damage_alert.is_to_review is
+  'It holds, and is open or has risen since its review: what an inspector looks at';
+comment on column lode_api.damage_alert.reviewed_area_m2 is
+  'Area it had when it was reviewed, m2; null: not reviewed';
+comment on column lode_api.damage_alert.unreviewed_area_m2 is
+  'Part of its ground outside what was reviewed (lode.alert_review), without slivers, m2; null: not reviewed';
 comment on column lode_api.damage_alert.run_ids is
   'Runs that found the ground (lode_api.run_history); none: interpreters did';
 comment on column lode_api.damage_alert.first_raised_at is 'When it was raised first';

@@ -2,7 +2,8 @@
 -- Rules: Olofsson et al. 2014 (Remote Sensing of Environment 148:42-57), equation 4: cell (i, j) estimates the
 --   proportion of area mapped as i that is j, p_ij = W_i n_ij / n_i, with W_i the mapped share of the area.
 --   n_i counts points of stratum i with a reference class; points nobody can tell are left out, as if they
---   had not been drawn.
+--   had not been drawn. Of a sample that was changed after the draw (lode_api.assessment_seal) the proportions
+--   are null.
 -- Units: m2 (geodesic, WGS 84), proportions 0..1.
 -- Used by: lode_api.area_uncertainty, `lode assess report`.
 create view lode_api.error_matrix as
@@ -30,6 +31,10 @@ answered as (
   from found f
   group by f.assessment, f.map_class
 ),
+sealed as materialized ( -- once, not once a cell
+  select l.assessment, l.fault
+  from lode_api.assessment_seal l
+),
 legend as (
   select s.assessment, s.stratified_by, s.class_key from stratum s
   union
@@ -49,8 +54,12 @@ select
   s.weight as mapped_proportion,
   coalesce(t.answered_count, 0)::integer as answered_count,
   coalesce(f.point_count, 0)::integer as point_count,
-  s.weight * coalesce(f.point_count, 0) / t.answered_count::double precision as area_proportion
+  case
+    when k.fault is null then s.weight * coalesce(f.point_count, 0) / t.answered_count::double precision
+  end as area_proportion,
+  k.fault
 from stratum s
+join sealed k on k.assessment = s.assessment
 join legend l on l.assessment = s.assessment
 join name n on n.stratified_by = l.stratified_by and n.class_key = l.class_key
 left join answered t on t.assessment = s.assessment and t.map_class = s.class_key
@@ -73,4 +82,7 @@ comment on column lode_api.error_matrix.mapped_proportion is 'Its share of the a
 comment on column lode_api.error_matrix.answered_count is 'Points of the stratum with a reference class';
 comment on column lode_api.error_matrix.point_count is 'Of them, points with this reference class';
 comment on column lode_api.error_matrix.area_proportion is
-  'Estimated share of the area that is mapped as the one and is the other, 0..1; null: no point was answered';
+  'Estimated share of the area that is mapped as the one and is the other, 0..1; null: no point was answered, '
+  'or see fault';
+comment on column lode_api.error_matrix.fault is
+  'Why the sample proves nothing: it is not the one that was drawn; null: it is';

@@ -1,10 +1,11 @@
 -- Purpose: which mines damaged most new ground between two consecutive years, and how sure that is.
 -- Units: m2 (geodesic, WGS 84), shares and probabilities 0..1.
--- Rules: one row for every mine and pair of consecutive years that observed it; mines whose areas are equal
---   to the m2 share a rank. share is over the new damage of all mines of the pair, counted once where mines
---   overlap. confidence is the mean probability, weighted by area, of what is damaged in the mine in the
---   later year: of each polygon what its network gave it (0.5 where a run stored none), 1 where an
---   interpreter decided. A mine that was observed in part (observed_fraction) may deserve a higher rank.
+-- Rules: one row for every mine and pair of consecutive years that observed it, and for pairs that step over
+--   years which saw less than half of it; mines whose areas are equal to the m2 share a rank. share is over
+--   the new damage of all mines of the pair, counted once where mines overlap. confidence is the mean
+--   probability, weighted by area, of what is damaged in the mine in the later year: of each polygon what its
+--   network gave it (0.5 where a run stored none), 1 where an interpreter decided. A mine that was observed
+--   in part (observed_fraction) may deserve a higher rank.
 -- Used by: `lode report ranking`, inspectors who choose where to go.
 create view lode_api.mine_ranking as
 select
@@ -30,7 +31,7 @@ from (
     rank() over (partition by h.from_year, h.to_year order by round(h.new_area_m2) desc)::integer as rank,
     sum(h.exclusive_new_area_m2) over (partition by h.from_year, h.to_year) as all_new_area_m2
   from lode.mine_change h
-  join lode.mine_pair p on p.mine_pair_id = h.mine_pair_id and p.is_consecutive
+  join lode.mine_pair p on p.mine_pair_id = h.mine_pair_id and (p.is_consecutive or p.is_bridging)
   where h.damage_kind = 'any'
 ) c
 join lode.mine m on m.mine_id = c.mine_id

@@ -2,8 +2,10 @@
 -- Units: m2 (geodesic, WGS 84), shares 0..1.
 -- Rules: mines with a licence boundary only; for the others nobody can say. Rows as in damage_by_mine_year:
 --   null where the mine was not observed, 0 where nothing lies outside. Only ground inside the mine's
---   boundary is counted. share_of_damage is over the damage of all classes of the mine and year, so that
---   the shares of its classes add up to the share of its damage that lies outside the licence.
+--   boundary is counted; reason says why there is no number. Whether a mine has a licence boundary, and what
+--   a year found of all classes: outside_licence_by_mine_year. share_of_damage is over the damage of all
+--   classes of the mine and year, so that the shares of its classes add up to the share of its damage that
+--   lies outside the licence.
 -- Used by: `lode report licence`, alerts, inspectors.
 create view lode_api.outside_licence as
 select
@@ -14,7 +16,13 @@ select
   c.damage_kind as kind,
   a.unlicensed_area_m2,
   a.unlicensed_area_m2 / nullif(d.area_m2, 0) as share_of_damage,
-  o.observed_fraction
+  o.observed_fraction,
+  case
+    when a.unlicensed_area_m2 is not null then null
+    when o.mine_year_id is null then o.reason
+    when o.run_count = 0 then 'only what interpreters drew is known: no current run observed it'
+    else 'the models of this year do not map this class'
+  end as reason
 from lode_api.observation_by_mine_year o
 join lode.mine m on m.mine_id = o.mine_id and m.licence_boundary is not null
 join lode.land_class c on c.damage_kind in ('excavated', 'occupied', 'subsided')
@@ -42,3 +50,4 @@ comment on column lode_api.outside_licence.unlicensed_area_m2 is
 comment on column lode_api.outside_licence.share_of_damage is
   'Share of the mine''s damage of that year, of all classes, 0..1; null: no damage, or not observed';
 comment on column lode_api.outside_licence.observed_fraction is 'Share of the mine observed, 0..1';
+comment on column lode_api.outside_licence.reason is 'Why unlicensed_area_m2 is null';

@@ -2,7 +2,7 @@
 -- Units: m2 (geodesic, WGS 84), rate 0..1.
 -- Rules: total is the ground that this or an earlier year saw damaged (cumulative). Treated is what of it
 --   this year observed and found undamaged: total less what is still damaged less what of it this year did
---   not observe. rate = treated / total. Nothing unseen counts as treated; where a part was not observed,
+--   not observe, or could not judge because its models do not map the class of that damage. rate = treated / total. Nothing unseen counts as treated; where a part was not observed or judged,
 --   treated and rate are the least they can be, and reason says so. Ground that interpreters
 --   drew as treated in this year stands beside it, whether or not any year saw it damaged. Vegetation that
 --   came back without anybody's work counts as well: images do not tell why. Null where the year did not
@@ -25,7 +25,10 @@ select
     when o.mine_year_id is null then o.reason
     when d.damaged_area_m2 is null then 'nobody looked for damage in this year'
     when my.cumulative_area_m2 = 0 then 'no damage was ever seen'
-    when my.unobserved_damage_area_m2 > 1 then 'at least; ' || o.reason
+    when my.unobserved_damage_area_m2 > 1 then 'at least; ' || concat_ws('; ', o.reason,
+      case when my.blind_geom is not null then
+        'the models of this year do not map every class of damage'
+      end)
   end as reason
 from lode_api.observation_by_mine_year o
 left join lode.mine_year my on my.mine_year_id = o.mine_year_id

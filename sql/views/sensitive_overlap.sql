@@ -17,7 +17,13 @@ select
   c.name_zh as land_class_name_zh,
   c.damage_kind as kind,
   a.area_m2,
-  least(a.area_m2 / nullif(d.area_m2, 0), 1) as share_of_mine_damage,
+  ( -- for the rows that are asked for only
+    select least(a.area_m2 / nullif(sum(b.area_m2), 0), 1)
+    from lode.mine_year y
+    join lode.mine_area b on b.mine_year_id = y.mine_year_id
+    join lode.land_class k on k.land_class_code = b.land_class_code
+    where y.mine_id = x.mine_id and y.year = a.year and k.damage_kind in ('excavated', 'occupied', 'subsided')
+  ) as share_of_mine_damage,
   least(a.area_m2 / ry.region_area_m2, 1) as share_of_region
 from lode.region_layer l
 join lode.region r on r.region_layer_id = l.region_layer_id
@@ -26,14 +32,6 @@ join lode.region_mine_area a on a.region_mine_id = x.region_mine_id
 join lode.land_class c on c.land_class_code = a.land_class_code
 join lode.mine m on m.mine_id = x.mine_id
 join lode.region_year ry on ry.region_id = r.region_id and ry.year = a.year
-join (
-  select y.mine_id, y.year, sum(b.area_m2) as area_m2
-  from lode.mine_year y
-  join lode.mine_area b on b.mine_year_id = y.mine_year_id
-  join lode.land_class k on k.land_class_code = b.land_class_code
-  where k.damage_kind in ('excavated', 'occupied', 'subsided')
-  group by y.mine_id, y.year
-) d on d.mine_id = x.mine_id and d.year = a.year
 where l.is_protected;
 
 comment on view lode_api.sensitive_overlap is

@@ -34,7 +34,7 @@ def mapfile(world: World, tmp_path: Path) -> Path:
         ("SIZE 800 600", f"SIZE {WIDTH_PX} {HEIGHT_PX}"),
         ("EXTENT 84 43 86 44", f"EXTENT {west} {south} {east} {north}"),
         (
-            "host=<socket folder> dbname=lode user=lode_admin",
+            "host=<socket folder> dbname=lode user=lode_reader",
             f"host={parts['host']} port={parts['port']} dbname={parts['dbname']} user={parts['user']}",
         ),
         ("year = 2022", "year = 2021"),

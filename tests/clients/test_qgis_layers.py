@@ -364,12 +364,3 @@ def test_a_project_somebody_saved_is_kept(world: World, monkeypatch: pytest.Monk
     world.conn.commit()
     with pytest.raises(UsageError, match="holds a project kept that was saved in QGIS"):
         CliRunner().invoke(qgis_group, ["project", "--name", "kept"], catch_exceptions=False)
-
-
-def test_a_project_needs_its_own_ending(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LODE_DATABASE_URL", world.url)
-    for name, said in (("lode.qgs", "a project's name ends in .qgz"), ("no/lode.qgz", "cannot write")):
-        with pytest.raises(UsageError, match=said):
-            CliRunner().invoke(qgis_group, ["project", "--out", str(tmp_path / name)], catch_exceptions=False)

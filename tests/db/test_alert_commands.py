@@ -72,6 +72,33 @@ def test_confirm_reject_open_and_show(alert_id: int, capsys: pytest.CaptureFixtu
     assert (row["state"], row["note"], row["reviewed_by"]) == ("open", "it was snow", None)
 
 
+def test_what_has_risen_is_listed_with_what_is_open(
+    alert_id: int, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Until it is rejected again, for which a note is asked; `show` tells both reviews."""
+    chosen = ["--kind", "new_damage", "--format", "csv"]
+    assert run(["alert", "reject", str(alert_id), "--note", "snow"]) == 0
+    with connect(database_url) as conn:
+        district = District(conn, made=True)
+        district.publish(date(2022, 9, 1), "pppppb\nbbbbbt\nbbbbbb")
+    capsys.readouterr()
+    assert run(["alert", "list", *chosen]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["state"], row["has_risen_since_review"], row["is_to_review"]) == ("rejected", "True", "True")
+    assert run(["alert", "list", "--kind", "new_damage"]) == 0
+    assert "rejected, risen" in capsys.readouterr().out
+    assert run(["alert", "list", *chosen, "--state", "open"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert run(["alert", "reject", str(alert_id), "--note", "still snow"]) == 0
+    capsys.readouterr()
+    assert run(["alert", "list", *chosen]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert run(["alert", "show", str(alert_id)]) == 0
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("rejected at notice, 40,032 m2: snow")
+    assert second.endswith("rejected at warning, 60,048 m2: still snow")
+
+
 def test_wrong_calls_are_refused(alert_id: int, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, code, said in (
         (["confirm", "99999999999"], 1, "there is no alert 99999999999;"),

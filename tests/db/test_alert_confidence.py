@@ -136,3 +136,14 @@ def test_a_probability_of_one_or_none_is_a_number(district: District) -> None:
     district.conn.execute("update lode.landcover set mean_probability = null where run_id = %s", (early,))
     district.conn.execute("select lode_api.derive_alerts(array[%s], '{2022}')", (district.mine_id,))
     assert judged(district) == (pytest.approx(0.95), 1)
+
+
+def test_a_network_that_could_not_find_it_does_not_disagree(district: District) -> None:
+    """It maps neither pits nor ponds and shows bare ground: nothing follows; what it maps it may deny."""
+    district.publish(LATE, PIT, probability=0.9)
+    district.publish(EARLY, BARE, probability=0.8, codes=(0, 1, 2, 5))
+    assert judged(district) == (0.9, 0)
+    district.publish(LATER, "ddddbb\nbbbbbb\nbbbbbb", probability=0.8, codes=(0, 5))
+    assert judged(district) == (pytest.approx(0.98), 1), "damage of another kind agrees"
+    district.publish(LATER, BARE, probability=0.8, codes=(0, 6))
+    assert judged(district) == (pytest.approx(0.98 * 0.6), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -235,16 +236,16 @@ def test_damage_that_rises_after_a_review_is_pointed_out(district: District) -> 
     assert district.alerts("level", "has_risen_since_review", "state") == [("severe", False, "rejected")]
 
 
-def test_a_review_that_derivation_had_to_wait_for_stays(district: District, database_url: str) -> None:
-    """The inspector confirms while a run is withdrawn beside: the alert is kept, and no longer holds."""
+def beside_an_inspector(district: District, database_url: str, work: Callable[[], object]) -> None:
+    """Do this and commit while an inspector confirms: it has to wait until the inspector has saved."""
     with connect(database_url) as inspector:
         inspector.execute("update lode.alert set state = 'confirmed', note = 'just now'")
 
-        def withdraw() -> None:
-            district.conn.execute("update lode.run set is_current = false")
+        def work_and_commit() -> None:
+            work()
             district.commit()
 
-        beside = threading.Thread(target=withdraw)
+        beside = threading.Thread(target=work_and_commit)
         beside.start()
         waiting = (
             "select count(*) from pg_stat_activity"
@@ -256,7 +257,24 @@ def test_a_review_that_derivation_had_to_wait_for_stays(district: District, data
                 time.sleep(0.02)
         inspector.commit()
         beside.join()
+
+
+def test_a_review_that_derivation_had_to_wait_for_stays(district: District, database_url: str) -> None:
+    """A run is withdrawn beside: the alert is kept, and no longer holds."""
+    withdraw = "update lode.run set is_current = false"
+    beside_an_inspector(district, database_url, lambda: district.conn.execute(withdraw))
     assert only(district, "state", "note", "is_current") == ("confirmed", "just now", False)
+
+
+def test_ground_that_came_while_it_was_reviewed_was_not_reviewed(
+    district: District, database_url: str
+) -> None:
+    """A later scene with two cells more is published beside."""
+    later = date(2022, 10, 1)
+    beside_an_inspector(district, database_url, lambda: district.publish(later, "pppppp\nbbbbbb\nbbbbbb"))
+    reviewed, unreviewed, area = only(district, "reviewed_area_m2", "unreviewed_area_m2", "area_m2")
+    assert [round(m2 / CELL_M2, 4) for m2 in (reviewed, unreviewed, area)] == [4, 2, 6]
+    assert district.alerts("state", "has_risen_since_review") == [("confirmed", True)]
 
 
 def test_reviews_by_python(district: District) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from click.testing import CliRunner, Result
 from psycopg import Connection
 
 from db.assessments.draw import SampleDesign, draw_assessment
+from db.assessments.seal import seal_of_assessment
 from db.errors import UsageError
 from ingest.answers import AnswersOutcome, AnswersRequest, import_answers
 from ingest.assess_commands import assess_group
@@ -232,6 +236,11 @@ REFUSED: list[tuple[list[list[Any]], str]] = [
     ),
     ([[*HEADER, "lon", "lat"], [1, "dump", "Li", "", "0", "0"]], "line 2: point 1 of 'a' lies at"),
     ([[""]], "has no header"),
+    ([HEADER], "holds no rows"),
+    (
+        [HEADER, [1, "dump", "Li", ""], [2, "dump", "ＬＩ", ""]],
+        "line 3: interpreter 'ＬＩ' is also spelt 'Li'; one person answers a point once",
+    ),
 ]
 
 
@@ -245,12 +254,17 @@ def test_files_that_cannot_be_right_store_nothing(conn: Connection[Any], tmp_pat
         b'point,class\n1,"dump': "line 2: is no CSV",
         b"point,class\n1,d\0mp": "holds zero bytes",
         b"point,class\n1,\xff\xff": "are not utf-8-sig or gb18030",
-        b"PK\x03\x04": "has no header|which column",
+        b"PK\x03\x04": "has no header|which column|holds no rows",
     }
     for content, said in raw.items():
         (tmp_path / "f.csv").write_bytes(content)
         with pytest.raises(UsageError, match=said):
             bring(conn, tmp_path / "f.csv")
+    (tmp_path / "f.csv").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"f.csv: the file is empty \(0 bytes\)"):
+        bring(conn, tmp_path / "f.csv")
+    with pytest.raises(UsageError, match=r"f.csv: its texts are not .*; state --encoding"):
+        bring(conn, write_csv(tmp_path / "f.csv", [HEADER, [1, "水体", "李", ""]], "gbk"), encoding="utf-8")
     with pytest.raises(UsageError, match="--encoding x: there is no such encoding"):
         bring(conn, write_csv(tmp_path / "f.csv", [HEADER]), encoding="x")
     with pytest.raises(UsageError, match="no assessment is called 'b': there are a"):
@@ -282,6 +296,12 @@ def test_the_report_says_what_the_view_holds(conn: Connection[Any], call: Call) 
     assert sum(cell["point_count"] for cell in whole["error_matrix"]) == 120
     assert f"overall accuracy {view['occupied']['overall_accuracy']:.1%}" in table
     assert whole["assessment"]["seed"] == 2
+    seal = seal_of_assessment(conn, drawn.assessment_id)
+    assert whole["assessment"]["drawn_sha256"] == seal.drawn_sha256 == drawn.sha256
+    assert whole["answers_sha256"] == seal.answers_sha256
+    assert f"points: {seal.drawn_sha256}" in table
+    assert f"answers: {seal.answers_sha256}" in table
+    assert {row["unanswered_count"] for row in whole["areas"]} == {0}
     listed = call("list").output
     assert "a: map of 2021 by kind, mapped ground inside all mines" in listed
     assert "120 of 120 points answered" in listed
@@ -309,6 +329,41 @@ def test_commands_that_cannot_be_right(conn: Connection[Any], call: Call, tmp_pa
     assert call(*begin, "--by", "mine").exit_code == 2
     assert "there is no assessment yet" in call("list").output
     assert taken.read_text("utf-8").strip() == "answers"
+
+
+def test_points_that_were_not_stored_leave_no_file(
+    conn: Connection[Any], run_lode: RunLode, database_url: str, tmp_path: Path
+) -> None:
+    """Whatever stops the transaction at its very end: nobody interprets points of no assessment."""
+    publish_map(conn)
+    conn.execute(
+        "create function public.refuse() returns trigger language plpgsql as $$"
+        " begin raise exception 'not today' using errcode = 'lock_not_available'; end $$"
+    )
+    conn.execute(
+        "create constraint trigger refuse after insert on lode.assessment deferrable initially deferred"
+        " for each row execute function public.refuse()"
+    )
+    conn.commit()
+    command = ("assess", "sample", "--name", "a", "--year", "2021", "--out", tmp_path / "points.csv")
+    failed = subprocess.run(  # in a process of its own, as psycopg leaves the connection open then
+        [sys.executable, "-m", "lode", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LODE_DATABASE_URL": database_url},
+    )
+    assert failed.returncode == 1
+    assert "nothing was stored: other sessions hold a lock (not today)" in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+    conn.execute("drop trigger refuse on lode.assessment")
+    conn.commit()
+    done = run_lode(*command)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "points.csv").read_text("utf-8-sig").splitlines()) == 401
+    drawn = conn.execute("select drawn_sha256 from lode.assessment").fetchone()
+    assert drawn is not None
+    assert f"SHA-256 of design, strata and points: {drawn[0]}" in done.stdout
 
 
 def test_the_front_door_leads_here(conn: Connection[Any], run_lode: RunLode) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
+from db.api import api_files
 from db.checks import run_checks
 from db.connection import connect
 from db.errors import UsageError
+from db.qgis.names import RELATIONS
 from db.qgis.qml import Category, Look, write_qml
 from db.qgis.styles import install_styles, may_install_styles, style_faults
 from db.upgrade import upgrade
@@ -84,3 +86,10 @@ def test_labels_and_legends_are_escaped() -> None:
     assert 'value="a&quot;&lt;b&gt;"' in text
     assert 'label="a &amp; b &lt;c&gt;"' in text
     assert "1,2,3,255" in text
+
+
+def test_every_view_has_a_name_in_both_languages() -> None:
+    views = [file.name for file in api_files() if file.kind == "view"]
+    unnamed = [name for name in views if not all(RELATIONS.get(name, ("", "")))]
+    assert unnamed == []
+    assert all(any("\u4e00" <= letter <= "\u9fff" for letter in RELATIONS[name][1]) for name in views)

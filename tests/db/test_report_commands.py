@@ -97,15 +97,40 @@ def test_evidence_adds_up_to_the_damage(report: Run, history: Connection[Any]) -
 
 def test_a_file_says_its_format_and_is_replaced_whole(report: Run, tmp_path: Path) -> None:
     out = tmp_path / "change.csv"
-    out.write_text("what was there")
     code, printed, err = report("change", "--out", out)
     assert (code, printed) == (0, "")
-    assert str(out) in err
+    assert f"wrote {out}" in err
+    assert f"replaced {out}" in report("change", "--out", out)[2]
     assert out.read_text("utf-8").startswith("mine_code,mine_name,from_year")
     assert [path.name for path in tmp_path.iterdir()] == ["change.csv"]
 
 
-@pytest.mark.parametrize("command", [["mine", CODE], ["damage"], ["change"], ["ranking"], ["gaps"]])
+def test_licence_tells_mines_without_a_boundary_from_mines_without_damage(report: Run) -> None:
+    """The mine far has neither a licence boundary nor a scene; of the other nothing lay outside in 2021."""
+    rows = json.loads(report("licence", "--format", "json")[1])
+    found = {(row["mine_code"], row["year"]): (row["finding"], row["unlicensed_area_m2"]) for row in rows}
+    assert found["far", 2021] == ("no licence boundary", None)
+    assert found[CODE, 2021] == ("none found", 0)
+    assert found[CODE, 2023][0] == "found"
+    by_class = json.loads(report("licence", "--format", "json", "--table", "outside_licence")[1])
+    assert {row["mine_code"] for row in by_class} == {CODE}
+    of_year = {row["land_class"]: row["unlicensed_area_m2"] for row in by_class if row["year"] == 2023}
+    assert sum(of_year.values()) == pytest.approx(found[CODE, 2023][1], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["mine", CODE],
+        ["damage"],
+        ["damage", "--mine", CODE, "--year", "2022"],
+        ["change"],
+        ["change", "--years", "2021-2022"],
+        ["ranking"],
+        ["gaps"],
+        ["gaps", "--year", "2023"],
+    ],
+)
 def test_every_report_is_a_page(report: Run, tmp_path: Path, command: list[str]) -> None:
     out = tmp_path / "page.html"
     code, _printed, err = report(*command, "--out", out)

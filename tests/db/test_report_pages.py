@@ -117,7 +117,7 @@ def test_an_empty_database_has_pages_too(conn: Connection[Any]) -> None:
     add_mine(conn, "lonely", cells("x", "x"))
     page = text_of(mine_page(conn, gather_mine(conn, "lonely"), "both"))
     assert "no year with a scene" in page
-    assert overview_page(gather_gaps(conn, (), ()), "zh").startswith("<!doctype html>")
+    assert overview_page(gather_gaps(conn), "zh").startswith("<!doctype html>")
 
 
 def test_one_year_gives_areas_and_no_change(conn: Connection[Any]) -> None:
@@ -129,6 +129,42 @@ def test_one_year_gives_areas_and_no_change(conn: Connection[Any]) -> None:
     assert "no earlier year observed" in page
     assert "there is no change to show" in page
     assert "50.0 % of the mine's area" in page
+
+
+def test_a_thin_year_hides_no_change(conn: Connection[Any]) -> None:
+    """2022 saw a cell of six: the page compares 2021 with 2023, as the map of change does."""
+    ground = cells("xxx\nxxx", "x")
+    add_mine(conn, "thin", ground)
+    model_id = add_model(conn, "net")
+    for year, drawing in ((2021, "pvv\nvvv"), (2022, "p..\n..."), (2023, "ppv\nvvv")):
+        scene_id = add_scene(conn, str(year), date(year, 6, 1), ground)
+        publish_drawing(conn, scene_id, model_id, year, drawing)
+    report = gather_mine(conn, "thin")
+    assert report.newest_pair == (2021, 2023)
+    assert report.summary["new_area_m2"] / CELL_M2 == pytest.approx(1, abs=1e-3)
+    page = mine_page(conn, report, "en")
+    change_map = page.split("<figcaption>")[2].split("</figure>")[0]
+    assert "Change 2021–2023" in change_map
+    assert 'fill="#d1311d"' in change_map
+    assert "2021–2023*" in text_of(page)
+    assert "* Steps over years that saw less than half of the mine." in text_of(page)
+
+
+def test_ground_that_a_network_could_not_judge_is_hatched_and_counted(conn: Connection[Any]) -> None:
+    """The network of 2022 knows no dumps: what was one and is no damage now is not compared, nor treated."""
+    ground = cells("xxx\nxxx", "x")
+    add_mine(conn, "M1", ground)
+    for year, drawing, codes in ((2021, "dpv\nvvv", range(8)), (2022, "vpv\nvvv", (1, 6))):
+        scene_id = add_scene(conn, str(year), date(year, 6, 1), ground)
+        publish_drawing(conn, scene_id, add_model(conn, f"net {year}", tuple(codes)), year, drawing)
+    report = gather_mine(conn, "M1")
+    (change,) = [row for row in report.rows("change") if row["kind"] == "any"]
+    assert change["unjudged_area_m2"] / CELL_M2 == pytest.approx(1, abs=1e-3)
+    assert change["treated_area_m2"] == pytest.approx(0, abs=1e-3)
+    page = mine_page(conn, report, "en")
+    damage_map, change_map = (part.split("</figure>")[0] for part in page.split("<figcaption>")[1:3])
+    assert ("url(#unseen)" in damage_map, "url(#unseen)" in change_map) == (False, True)
+    assert "Not compared, ha" in page
 
 
 def test_without_an_assessment_the_page_says_mapped_area(history: Connection[Any]) -> None:

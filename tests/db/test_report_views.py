@@ -10,6 +10,7 @@ from psycopg import Connection
 
 from tests.catalogue_rows import add_mine, add_model, add_scene, ewkb, publish_drawing
 from tests.grids import CELL_M2, cells
+from tests.regions import add_region
 
 WHOLE = "xxxxxx\nxxxxxx\nxxxxxx"
 SUBSIDENCE, TREATED_PIT = 8, 9
@@ -303,8 +304,15 @@ VIEWS = {
     "active_newly_cumulative_by_year",
     "restoration_rate",
     "outside_licence",
+    "outside_licence_by_mine_year",
     "data_gap",
     "evidence",
+    "evidence_by_run",
+    "evidence_by_label",
+    "sensitive_overlap_by_mine_year",
+    "mine_in_region",
+    "region_summary",
+    "mine_summary",
     "change_by_mine_year",
     "change_by_year",
     "transition_by_mine_year",
@@ -321,6 +329,8 @@ def test_every_view_has_a_key_and_is_described(conn: Connection[Any]) -> None:
         add_year(conn, year, drawing)
     add_label(conn, SUBSIDENCE, "....x", 2022)
     conn.execute("insert into lode.report_period (from_year, to_year) values (2021, 2024)")
+    add_region(conn, "county", "C1", cells("xxx", "x"))
+    add_region(conn, "county", "C2", cells("...xxx", "x"))
     for view in sorted(VIEWS):
         row = conn.execute(
             "select count(*), count(ogc_fid), count(distinct ogc_fid), min(pg_typeof(ogc_fid)::text)"

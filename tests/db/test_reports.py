@@ -12,10 +12,12 @@ from psycopg import Connection
 from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
-from db.reports import views
-from tests.catalogue_rows import add_mine, add_model, add_scene, publish_drawing
+from db.reports import page_rows, regions, views
+from db.reports.report import Report
+from tests.catalogue_rows import add_label, add_mine, add_model, add_scene, publish_drawing
 from tests.conftest import copied_database
 from tests.grids import cells
+from tests.regions import add_region
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +35,11 @@ def fill(conn: Connection[Any]) -> None:
     for year, drawing in ((2021, "ppdvvv"), (2022, "pddvvp"), (2023, "ppp...")):
         scene = add_scene(conn, str(year), date(year, 6, 1), cells("xxxxxx", "x"))
         publish_drawing(conn, scene, model, year, drawing)
+    add_label(conn, 1, cells("....x", "x"), date(2022, 7, 1), is_counted=True, interpreter="Li")
+    add_region(conn, "county", "C1", cells("xxxxxx", "x"))
 
 
-Make = Callable[[Connection[Any]], views.Report]
+Make = Callable[[Connection[Any]], Report]
 
 REPORTS: list[tuple[str, Make, int]] = [
     # view, report, rows on the account above
@@ -48,9 +52,25 @@ REPORTS: list[tuple[str, Make, int]] = [
     ("active_newly_cumulative_by_year", views.series_by_year, 3),
     ("restoration_rate", views.restoration_report, 2 * 3),
     ("outside_licence", views.outside_licence_report, 3 * 6),
+    ("outside_licence_by_mine_year", views.licence_findings, 2 * 3),
+    ("sensitive_overlap_by_mine_year", views.sensitive_findings, 2 * 3),
     ("data_gap", views.gap_report, 1),
     ("mine_ranking", views.ranking_report, 3),
     ("evidence", lambda conn: views.evidence_report(conn, "M1", 2021), 2),
+    ("evidence_by_run", lambda conn: page_rows.evidence_runs(conn, "M1"), 3),
+    ("evidence_by_label", lambda conn: page_rows.evidence_labels(conn, "m2"), 1),
+    ("mine_summary", lambda conn: page_rows.summary_rows(conn, "M1"), 1),
+    ("mine_in_region", lambda conn: regions.region_mines_report(conn, regions.find_region(conn, "C1")), 2),
+    (
+        "damage_by_region_year",
+        lambda conn: regions.region_damage_report(conn, regions.find_region(conn, "C1")),
+        3 * 6,
+    ),
+    (
+        "active_newly_cumulative_by_region",
+        lambda conn: regions.region_series_report(conn, regions.find_region(conn, "C1")),
+        3,
+    ),
 ]
 
 

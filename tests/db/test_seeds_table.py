@@ -45,11 +45,12 @@ def province() -> planted.Province:
 def conn(cluster: Cluster, template_database: str, province: planted.Province) -> Iterator[Connection[Any]]:
     with copied_database(cluster, template_database) as url, connect(url) as connection:
         planted.insert_mines(connection, province)
+        # Before the scenes: each mine is then derived as its scenes come, and not once more for its labels.
+        planted.insert_labels(connection, province)
+        connection.commit()
         connection.execute("analyze")
         for year, edges in SCENES.items():
             planted.publish_year(connection, province, year, edges)
-        planted.insert_labels(connection, province)
-        connection.commit()
         connection.execute("analyze")
         yield connection
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from db.embedded import Cluster
 from ingest.simulate.district import District, simulate_district
 from tests.conftest import copied_database
+from tests.support import lode_here
 
 SIDE_PX = 384
 
@@ -27,15 +26,8 @@ class Prepared:
 
 
 def lode(url: str, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command line on a database."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lode", *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        env={**os.environ, "LODE_DATABASE_URL": url},
-    )
+    """Run the command line on a database, in this process; tests that kill it start one of their own."""
+    done = lode_here(url, *arguments)
     if check and done.returncode != 0:
         pytest.fail(f"lode {arguments} ended with {done.returncode}: {done.stderr[-2000:]}")
     return done

@@ -29,7 +29,7 @@ from ingest.opening import ENVIRONMENT
 from ingest.requests import FeatureOutcome, FeatureRequest
 from ingest.scene import SceneOutcome, ingest_scene
 from tests.conftest import RunLode
-from tests.db.test_ingest_scenes import leftovers
+from tests.db.ingested_scenes import leftovers
 from tests.support import test_data as data
 
 KEPT, TURNED, WARPED = "kept", "turned", "warped"

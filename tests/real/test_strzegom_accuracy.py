@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from db.connection import connect
 from db.registry import model_by_name
@@ -15,6 +16,7 @@ SCENES = {"20210619": 0, "20220719": -1000, "20230301": -1000}
 CLASSES = Path(__file__).parents[2] / "examples" / "strzegom" / "classes.toml"
 
 
+@pytest.mark.timeout(900)  # a training to the end, on one thread where other tests run beside it
 def test_quarries_are_found_on_ground_never_trained_on(run_lode: RunLode, database_url: str) -> None:
     data = test_data("strzegom")
     for day, offset in SCENES.items():
@@ -33,7 +35,7 @@ def test_quarries_are_found_on_ground_never_trained_on(run_lode: RunLode, databa
         assert [each.returncode for each in done] == [0, 0], done[-1].stderr
     trained = run_lode(
         "train", "segmentation", "--name", "quarries", "--architecture", "unet", "--backbone", "small",
-        "--seed", "1", timeout_s=1800,
+        "--seed", "1",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     with connect(database_url) as conn:

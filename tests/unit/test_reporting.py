@@ -20,13 +20,14 @@ from markupsafe import Markup
 
 from db.classes import LandClass
 from db.errors import UsageError
-from db.reports.views import Report
+from db.reports.report import Report, plain_value
 from reporting import charts, svg
 from reporting.heat import heat_table
 from reporting.maps import Layer, Mark, draw_map
 from reporting.numbers import area_cell, hectares, nice_step, per_cent
 from reporting.phrases import PHRASES
-from reporting.rows import fingerprint, plain_value
+from reporting.reasons import chinese
+from reporting.rows import fingerprint
 from reporting.view import LocalView
 from reporting.words import Words
 
@@ -223,3 +224,19 @@ def test_values_as_json_holds_them() -> None:
     given_values = [Decimal("3"), Decimal("3.5"), date(2023, 7, 1), (1, None), "甲"]
     assert [plain_value(each) for each in given_values] == [3, 3.5, "2023-07-01", [1, None], "甲"]
     assert np.isfinite(float(plain_value(Decimal("1e3"))))  # type: ignore[arg-type]
+
+
+def test_reasons_with_names_and_numbers_have_their_chinese() -> None:
+    """A changed sample, several thin strata, legal kinds, and least figures of restoration."""
+    changed = (
+        "the design, the strata or the points are no longer those that were drawn: their SHA-256 is ab12, at "
+        "the draw it was cd34"
+    )
+    assert chinese(changed, {}) == "抽样设计、层或样点已不是抽样时的：现SHA-256为ab12，抽样时为cd34"
+    thin = "fewer than two points with a reference class in stratum dump (0 of 50), excavated (1 of 40)"
+    assert chinese(thin, {"dump": "堆放场"}) == (
+        "有参考类别的样点不足两个的层：堆放场（50个中0个）、挖损（40个中1个）"
+    )
+    least = "at least; the rest is under cloud or outside the scenes"
+    assert chinese(least, {}) == "至少；其余部分被云遮挡或在影像范围之外"
+    assert chinese("something else", {}) is None

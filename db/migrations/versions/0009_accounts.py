@@ -157,6 +157,12 @@ def upgrade() -> None:
         ),
         sa.Column("geom", _multipolygon(), nullable=False, comment="The ground, EPSG:4326"),
         _area("area_m2", "Its area"),
+        sa.Column(
+            "mine_sha256",
+            sa.Text(),
+            nullable=False,
+            comment="SHA-256 of the code, boundary and licence that the mine had then (lode_api.mine_sha256)",
+        ),
         sa.ForeignKeyConstraint(
             ["mine_id"], ["lode.mine.mine_id"], name=op.f("mine_zone_mine_id_fkey"), ondelete="CASCADE"
         ),
@@ -254,9 +260,17 @@ def upgrade() -> None:
         ),
         _area("newly_area_m2", "Ground damaged in this year that no earlier year saw damaged"),
         _area("cumulative_area_m2", "Ground that this or an earlier year saw damaged"),
-        _area("unobserved_damage_area_m2", "Part of cumulative that this year did not observe"),
+        _area(
+            "unobserved_damage_area_m2", "Part of cumulative that the year did not observe or could not judge"
+        ),
         _area("exclusive_newly_area_m2", "Part of newly outside every mine of smaller code"),
         _area("exclusive_cumulative_area_m2", "Part of cumulative outside every mine of smaller code"),
+        sa.Column(
+            "blind_geom",
+            _multipolygon(),
+            comment="Ground that an earlier year saw damaged and a network that does not map the class of that"
+            " damage found undamaged in this year; null: none",
+        ),
         sa.CheckConstraint(
             "boundary_area_m2 > 0 and observed_area_m2 >= 0", name=op.f("mine_year_areas_check")
         ),

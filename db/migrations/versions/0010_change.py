@@ -52,11 +52,25 @@ def upgrade() -> None:
             "is_consecutive",
             sa.Boolean(),
             nullable=False,
-            comment="No year between them observed the mine; otherwise a period of report_period",
+            comment="No year between them observed the mine",
         ),
-        _area("observed_area_m2", "Ground that both years observed"),
+        sa.Column(
+            "is_bridging",
+            sa.Boolean(),
+            nullable=False,
+            comment="Steps over years that saw less than half of the mine, between two that saw at least half",
+        ),
+        _area("observed_area_m2", "Ground that both years observed and could judge"),
         _area("exclusive_observed_area_m2", "Part of that outside every mine of smaller code"),
-        _area("unobserved_area_m2", "Ground of the mine that not both years observed"),
+        _area(
+            "unobserved_area_m2", "Ground of the mine that not both years observed, or one could not judge"
+        ),
+        sa.Column(
+            "blind_geom",
+            _multipolygon(),
+            comment="Ground that is not compared: damaged in one year, in the other undamaged to a network"
+            " that does not map the class of that damage; null: none",
+        ),
         sa.CheckConstraint("from_year < to_year", name=op.f("mine_pair_years_check")),
         sa.ForeignKeyConstraint(
             ["mine_id"], ["lode.mine.mine_id"], name=op.f("mine_pair_mine_id_fkey"), ondelete="CASCADE"
@@ -214,7 +228,9 @@ def upgrade() -> None:
         ),
         sa.Column("last_seen_on", sa.Date(), nullable=False, comment="Day of the scene of that year"),
         _area("area_m2", "Its area"),
-        _area("damaged_area_m2", "What of it is damaged in the latest year that observed it"),
+        _area(
+            "damaged_area_m2", "What of it is damaged in the latest year that observed it, or a part of it"
+        ),
         sa.Column("start_date", sa.Date(), nullable=False, comment="First day it is shown for"),
         sa.Column("end_date", sa.Date(), nullable=False, comment="First day it is no longer shown for"),
         sa.Column(

@@ -56,10 +56,18 @@ def upgrade() -> None:
             nullable=False,
             comment="When the points were drawn",
         ),
+        sa.Column(
+            "drawn_sha256",
+            sa.Text(),
+            nullable=True,
+            comment="SHA-256 of design, strata and points as they were drawn (lode_api.assessment_seal); kept "
+            "when the draw is over, after which none of them can be changed; null: not over",
+        ),
         sa.CheckConstraint("stratified_by in ('class', 'kind')", name=op.f("assessment_stratified_by_check")),
         sa.CheckConstraint(
             "mine_codes is null or cardinality(mine_codes) > 0", name=op.f("assessment_mines_check")
         ),
+        sa.CheckConstraint("drawn_sha256 ~ '^[0-9a-f]{64}$'", name=op.f("assessment_drawn_sha256_check")),
         sa.CheckConstraint("total_area_m2 > 0", name=op.f("assessment_area_check")),
         sa.PrimaryKeyConstraint("assessment_id", name=op.f("assessment_pkey")),
         sa.UniqueConstraint("name", name=op.f("assessment_name_key")),
@@ -196,7 +204,8 @@ def upgrade() -> None:
             sa.Text(),
             server_default=sa.text("session_user"),
             nullable=False,
-            comment="Who answered; each interpreter answers a point once",
+            comment="Who answered, each interpreter a point once; the database login, or whom the owner of the "
+            "table imported it for",
         ),
         sa.Column(
             "land_class_code",
@@ -212,7 +221,24 @@ def upgrade() -> None:
             comment="Day of the answer",
         ),
         sa.Column("note", sa.Text(), nullable=True, comment="What the interpreter wants to be known"),
-        sa.CheckConstraint("btrim(interpreter) <> ''", name=op.f("sample_answer_interpreter_check")),
+        sa.Column(
+            "entered_by",
+            sa.Text(),
+            server_default=sa.text("session_user"),
+            nullable=False,
+            comment="Database login that stored it as it is; kept by trigger",
+        ),
+        sa.Column(
+            "entered_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="When it was stored as it is; kept by trigger",
+        ),
+        sa.CheckConstraint(
+            "interpreter <> '' and interpreter = btrim(interpreter)",
+            name=op.f("sample_answer_interpreter_check"),
+        ),
         sa.ForeignKeyConstraint(
             ["land_class_code"],
             ["lode.land_class.land_class_code"],
@@ -226,13 +252,86 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("sample_answer_id", name=op.f("sample_answer_pkey")),
         schema="lode",
-        comment="What interpreters saw at sample points; may be filled by import or in a GIS client",
+        comment="What interpreters saw at sample points; filled by import, or in a GIS client through "
+        "lode_api.sample_task",
     )
     op.create_index(
         "sample_answer_interpreter_idx",
         "sample_answer",
         ["sample_point_id", "interpreter"],
         unique=True,
+        schema="lode",
+    )
+    _create_past_answers()
+
+
+def _create_past_answers() -> None:
+    op.create_table(
+        "sample_answer_past",
+        sa.Column(
+            "sample_answer_past_id", sa.Integer(), sa.Identity(always=False), nullable=False, comment="Key"
+        ),
+        sa.Column("sample_point_id", sa.Integer(), nullable=False, comment="The point"),
+        sa.Column("interpreter", sa.Text(), nullable=False, comment="Who had answered"),
+        sa.Column(
+            "land_class_code",
+            sa.Integer(),
+            nullable=True,
+            comment="Class the interpreter saw there (reference class); null: cannot tell",
+        ),
+        sa.Column(
+            "answered_on",
+            sa.Date(),
+            server_default=sa.text("current_date"),
+            nullable=False,
+            comment="Day of the answer",
+        ),
+        sa.Column("note", sa.Text(), nullable=True, comment="What the interpreter wants to be known"),
+        sa.Column("entered_by", sa.Text(), nullable=False, comment="Database login that had stored it"),
+        sa.Column(
+            "entered_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="When it had been stored",
+        ),
+        sa.Column(
+            "ended_by", sa.Text(), nullable=False, comment="Database login that changed it or took it back"
+        ),
+        sa.Column(
+            "ended_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="When it was changed or taken back",
+        ),
+        sa.Column(
+            "is_taken_back",
+            sa.Boolean(),
+            nullable=False,
+            comment="It was deleted; false: the interpreter's next answer took its place",
+        ),
+        sa.ForeignKeyConstraint(
+            ["land_class_code"],
+            ["lode.land_class.land_class_code"],
+            name=op.f("sample_answer_past_land_class_code_fkey"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["sample_point_id"],
+            ["lode.sample_point.sample_point_id"],
+            name=op.f("sample_answer_past_sample_point_id_fkey"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("sample_answer_past_id", name=op.f("sample_answer_past_pkey")),
+        schema="lode",
+        comment="Answers at sample points that were changed or taken back, as they had been; kept by trigger, "
+        "grows only and goes with its assessment",
+    )
+    op.create_index(
+        "sample_answer_past_point_idx",
+        "sample_answer_past",
+        ["sample_point_id", "interpreter"],
+        unique=False,
         schema="lode",
     )
 

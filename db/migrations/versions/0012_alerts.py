@@ -1,4 +1,4 @@
-"""Alerts of damage: rules with their first thresholds, and the alerts.
+"""Alerts of damage: rules with their first thresholds, the alerts, and what was said of them.
 
 Revision ID: 0012
 Revises: 0011
@@ -108,7 +108,7 @@ def upgrade() -> None:
             "share",
             sa.Double(),
             nullable=True,
-            comment="New damage: of the mine's area; outside the licence: of the mine's damage of that year; growth of a tailings pond: of the pond before, null where there was none",
+            comment="New damage: of the mine's area; outside the licence: of the mine's damage of that year; growth of a tailings pond: of the pond before; null: there was none, or nobody looked for one",
         ),
         sa.Column(
             "confidence",
@@ -169,6 +169,12 @@ def upgrade() -> None:
         sa.Column(
             "reviewed_area_m2", sa.Double(), nullable=True, comment="Area it had when it was reviewed, m2"
         ),
+        sa.Column(
+            "unreviewed_area_m2",
+            sa.Double(),
+            nullable=True,
+            comment="Part of its ground outside what was reviewed, without slivers, m2 (geodesic, WGS 84); null: not reviewed",
+        ),
         sa.Column("note", sa.Text(), nullable=True, comment="What the inspector says of it"),
         sa.Column("start_date", sa.Date(), nullable=False, comment="First day it is shown for"),
         sa.Column("end_date", sa.Date(), nullable=False, comment="First day it is no longer shown for"),
@@ -182,7 +188,10 @@ def upgrade() -> None:
             "(from_year is null) = (kind = 'outside_licence')", name=op.f("alert_from_year_check")
         ),
         sa.CheckConstraint(
-            "(state = 'open') = (reviewed_at is null) and (reviewed_at is null) = (reviewed_by is null)",
+            "(state = 'open') = (reviewed_at is null) and (reviewed_at is null) = (reviewed_by is null)"
+            " and (reviewed_at is null) = (reviewed_level is null)"
+            " and (reviewed_at is null) = (reviewed_area_m2 is null)"
+            " and (reviewed_at is null) = (unreviewed_area_m2 is null)",
             name=op.f("alert_reviewed_check"),
         ),
         sa.CheckConstraint(
@@ -208,6 +217,76 @@ def upgrade() -> None:
     )
     op.create_index(
         "alert_mine_kind_year_idx", "alert", ["mine_id", "kind", "to_year"], unique=True, schema="lode"
+    )
+    op.create_table(
+        "alert_review",
+        sa.Column("alert_review_id", sa.Integer(), sa.Identity(always=False), nullable=False, comment="Key"),
+        sa.Column(
+            "alert_id",
+            sa.Integer(),
+            nullable=True,
+            comment="The alert; null: it is gone, with its mine or after it was opened again",
+        ),
+        sa.Column("mine_code", sa.Text(), nullable=False, comment="Code the mine then had"),
+        sa.Column("kind", sa.Text(), nullable=False, comment="Kind of the alert"),
+        sa.Column(
+            "from_year",
+            sa.Integer(),
+            nullable=True,
+            comment="Earlier year; null for damage outside the licence",
+        ),
+        sa.Column("to_year", sa.Integer(), nullable=False, comment="Year it was seen in"),
+        sa.Column(
+            "state",
+            sa.Text(),
+            nullable=False,
+            comment="confirmed, rejected, or open: an earlier review was taken back",
+        ),
+        sa.Column(
+            "note",
+            sa.Text(),
+            nullable=True,
+            comment="The alert's note as it then read; null: none was written",
+        ),
+        sa.Column("reviewed_by", sa.Text(), nullable=False, comment="Database role that said so"),
+        sa.Column(
+            "reviewed_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="When it was said",
+        ),
+        sa.Column("level", sa.Text(), nullable=False, comment="Level the alert then had"),
+        sa.Column("area_m2", sa.Double(), nullable=False, comment="Area it then had, m2 (geodesic, WGS 84)"),
+        sa.Column("confidence", sa.Double(), nullable=False, comment="Confidence it then had, 0..1"),
+        sa.Column("reason", sa.Text(), nullable=False, comment="Reason as it then read, English"),
+        sa.Column("reason_zh", sa.Text(), nullable=False, comment="Reason as it then read, Chinese"),
+        sa.Column(
+            "geom",
+            Geometry("MULTIPOLYGON", srid=4326, spatial_index=False),
+            nullable=False,
+            comment="The ground it then spoke of, EPSG:4326",
+        ),
+        sa.CheckConstraint(
+            "kind in ('new_damage', 'outside_licence', 'tailings_growth')",
+            name=op.f("alert_review_kind_check"),
+        ),
+        sa.CheckConstraint("level in ('notice', 'warning', 'severe')", name=op.f("alert_review_level_check")),
+        sa.CheckConstraint(
+            "state in ('open', 'confirmed', 'rejected')", name=op.f("alert_review_state_check")
+        ),
+        sa.ForeignKeyConstraint(
+            ["alert_id"],
+            ["lode.alert.alert_id"],
+            name=op.f("alert_review_alert_id_fkey"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("alert_review_id", name=op.f("alert_review_pkey")),
+        schema="lode",
+        comment="Every review of an alert with what the reviewer saw; written by the database, never changed, and kept when the alert goes",
+    )
+    op.create_index(
+        "alert_review_alert_idx", "alert_review", ["alert_id", "alert_review_id"], unique=False, schema="lode"
     )
     op.get_bind().execute(
         sa.text(

@@ -17,8 +17,8 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
-_ZOOMS = "zoom between 0 and 10"
-_ZOOM_COMMENT = "Web map zoom it is drawn at, 0 to 10"
+_ZOOMS = "zoom between 0 and 12"
+_ZOOM_COMMENT = "Web map zoom it is drawn at, 0 to 12"
 _GEOM_COMMENT = "Outline on the grid of the zoom's pixels, EPSG:4326; rings may touch or cross themselves"
 
 
@@ -86,6 +86,12 @@ def upgrade() -> None:
         sa.Column(
             "damage_change_id", sa.BigInteger(), nullable=True, comment="The change polygon it stands for"
         ),
+        sa.Column("mine_id", sa.Integer(), nullable=False, comment="Its mine"),
+        sa.Column("year", sa.Integer(), nullable=False, comment="Its year; of change the later one"),
+        sa.Column("kind", sa.Text(), nullable=False, comment="Kind of damage, or new, persisting, treated"),
+        sa.Column(
+            "area_m2", sa.Double(), nullable=False, comment="Area of what it stands for, m2 (geodesic)"
+        ),
         _multipolygon(),
         sa.CheckConstraint(_ZOOMS, name=op.f("damage_general_zoom_check")),
         sa.CheckConstraint(
@@ -116,6 +122,7 @@ def upgrade() -> None:
             unique=True,
             schema="lode",
         )
+    op.create_index("damage_general_zoom_year_idx", "damage_general", ["zoom", "year"], schema="lode")
     op.create_index(
         "damage_general_geom_gist", "damage_general", ["geom"], schema="lode", postgresql_using="gist"
     )

@@ -1,8 +1,9 @@
 -- Purpose: how much of a piece of damaged ground lies outside a licence.
--- Units: m2 (geodesic, WGS 84). CRS: EPSG:4326. Null: there is no licence, or it is no damage.
+-- Units: m2 (geodesic, WGS 84); infinity: all of it. CRS: EPSG:4326. Null: there is no licence, or it is no
+--   damage.
 -- Used by: lode_api.derive_pieces.
 create function lode_api.area_outside(
-  licence geometry, piece geometry, piece_area_m2 double precision, of_kind text
+  licence geometry, piece geometry, of_kind text
 ) returns double precision
 language plpgsql immutable parallel safe
 as $$
@@ -12,11 +13,11 @@ begin
   elsif lode_api.covers(licence, piece) then
     return 0;
   elsif not lode_api.meets(licence, piece) then
-    return piece_area_m2;
+    return 'infinity';
   end if;
-  return least(st_area(st_difference(piece, licence)::geography), piece_area_m2);
+  return st_area(st_difference(piece, licence)::geography);
 end
 $$;
 
-comment on function lode_api.area_outside(geometry, geometry, double precision, text) is
-  'How much of a piece of damaged ground lies outside a licence, m2; null: no licence, or no damage.';
+comment on function lode_api.area_outside(geometry, geometry, text) is
+  'How much of a piece of damaged ground lies outside a licence, m2 (infinity: all); null: no licence, or no damage.';

@@ -5,12 +5,11 @@ create function lode_api.cut_out(ground geometry, polygon geometry) returns geom
 language plpgsql immutable parallel safe
 as $$
 declare
-  near constant geometry := lode_api.near_part(polygon, ground);
+  cut constant geometry := st_collectionextract(
+    st_intersection(ground, lode_api.near_part(polygon, ground)), 3
+  );
 begin
-  if not lode_api.meets(ground, near) then
-    return null;
-  end if;
-  return st_intersection(ground, near);
+  return case when not st_isempty(cut) then cut end;
 end
 $$;
 

@@ -16,6 +16,7 @@ begin
     slice := mine_ids[start : start + 19];
     perform lode_api.derive_pieces(slice, years);
     perform lode_api.derive_areas(slice, years);
+    perform lode_api.derive_blind_years(slice);
     perform lode_api.derive_change(slice, years);
     perform lode_api.derive_damage(slice, years);
     perform lode_api.derive_patches(slice, years);

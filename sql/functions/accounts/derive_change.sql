@@ -1,6 +1,6 @@
 -- Purpose: change of each mine between pairs of years: from which class to which, and by kind of damage.
--- Rules: only ground that both years observed is compared; the rest of the mine is unobserved. A pair whose
---   years were derived again is made anew; one that is no longer wanted goes.
+-- Rules: only ground that both years observed and could judge is compared; the rest of the mine is unobserved.
+--   A pair whose years were derived again is made anew; one that is no longer wanted goes.
 -- Units: m2 (geodesic, WGS 84).
 -- Used by: lode_api.derive_mines, after derive_areas.
 create function lode_api.derive_change(mine_ids integer[], years integer[]) returns void
@@ -14,17 +14,17 @@ begin
     p.from_year = any(years) or p.to_year = any(years)
     or not exists (
       select from lode_api.wanted_pairs(mine_ids) w
-      where (w.mine_id, w.from_year, w.to_year, w.is_consecutive)
-        = (p.mine_id, p.from_year, p.to_year, p.is_consecutive)
+      where (w.mine_id, w.from_year, w.to_year, w.is_consecutive, w.is_bridging)
+        = (p.mine_id, p.from_year, p.to_year, p.is_consecutive, p.is_bridging)
     )
   );
 
   with stored as (
     insert into lode.mine_pair (
-      mine_id, from_year, to_year, is_consecutive, observed_area_m2, exclusive_observed_area_m2,
-      unobserved_area_m2
+      mine_id, from_year, to_year, is_consecutive, is_bridging, observed_area_m2,
+      exclusive_observed_area_m2, unobserved_area_m2
     )
-    select w.mine_id, w.from_year, w.to_year, w.is_consecutive, 0, 0, 0
+    select w.mine_id, w.from_year, w.to_year, w.is_consecutive, w.is_bridging, 0, 0, 0
     from lode_api.wanted_pairs(mine_ids) w
     where not exists (
       select from lode.mine_pair p
@@ -39,6 +39,7 @@ begin
   end if;
 
   perform lode_api.derive_transitions(made);
+  perform lode_api.derive_blind_pairs(made);
 
   with total as (
     select t.mine_pair_id, sum(t.area_m2) as area_m2, sum(t.exclusive_area_m2) as exclusive_area_m2

@@ -1,13 +1,13 @@
--- Purpose: derive what stands on ground that changed: another current run, a superseded scene, other labels.
+-- Purpose: derive the year map anew where runs came or went, and what stands on it.
 -- CRS: EPSG:4326.
--- Used by: the triggers on lode.run, lode.scene, lode.observation and lode.label. `changed` are the outlines of
---   what came or went, `years` the years it counts in.
+-- Used by: the triggers on lode.run, lode.scene and lode.observation. `changed` are the outlines of what came or
+--   went, `years` the years it counts in. Labels do not decide which run owns which ground: their trigger calls
+--   lode_api.derive_standing alone.
 create function lode_api.derive_ground(changed geometry[], years integer[]) returns void
 language plpgsql
 as $$
 declare
   box geometry := (select st_setsrid(st_extent(c.geom)::geometry, 4326) from unnest(changed) as c(geom));
-  mine_ids integer[];
   of_year integer;
 begin
   if box is null or coalesce(cardinality(years), 0) = 0 then
@@ -17,13 +17,9 @@ begin
   foreach of_year in array years loop
     perform lode_api.derive_ownership(box, of_year);
   end loop;
-  select array_agg(distinct m.mine_id order by m.mine_id) into mine_ids
-  from unnest(changed) as c(geom)
-  join lode.mine m on m.boundary && c.geom and st_intersects(m.boundary, c.geom);
-  perform lode_api.derive_mines(mine_ids, years);
-  perform lode_api.derive_outside(changed, years);
+  perform lode_api.derive_standing(changed, years);
 end
 $$;
 
 comment on function lode_api.derive_ground(geometry[], integer[]) is
-  'Derive again what stands on the ground inside these outlines in these years.';
+  'Derive again which run owns the ground inside these outlines in these years, and what stands on it.';

@@ -1,9 +1,10 @@
--- Purpose: what became of each patch: change polygons between consecutive years, when it was last seen, and
---   the mine's new and cumulative damage by year.
--- Rules: new is what of a patch the earlier year observed undamaged and the later damaged (for a patch first
+-- Purpose: what became of each patch: change polygons between years, when it was last seen, and the mine's new
+--   and cumulative damage by year.
+-- Rules: each year is compared with the one before it, or with an earlier one where that saw too little (a
+--   bridging pair). New is what of a patch the earlier year observed undamaged and the later damaged (for a patch first
 --   seen before: damaged again); persisting is what both saw damaged; treated is what the earlier year saw
---   damaged and the later observed undamaged. A patch was last seen in the latest year that saw half of it
---   damaged.
+--   damaged and the later observed undamaged. Ground that one of the years could not judge is in none of them.
+--   A patch was last seen in the latest year that saw half of it damaged, whatever years between did not see.
 -- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84).
 -- Used by: lode_api.derive_mines, after derive_patches and derive_change.
 create function lode_api.derive_patch_history(mine_ids integer[], years integer[]) returns void
@@ -25,14 +26,22 @@ begin
     group by d.mine_id, d.year
   ),
   pair as materialized (
-    select p.mine_id, p.from_year, p.to_year, b.geom as before, a.geom as after
+    select p.mine_id, p.from_year, p.to_year, p.blind_geom as blind, b.geom as before, a.geom as after
     from lode.mine_pair p
     left join damage b on b.mine_id = p.mine_id and b.year = p.from_year
     left join damage a on a.mine_id = p.mine_id and a.year = p.to_year
-    where p.mine_id = any(mine_ids) and p.is_consecutive and p.to_year >= since
+    where p.mine_id = any(mine_ids) and p.to_year >= since
+      and (p.is_bridging or p.is_consecutive and not exists (
+        select from lode.mine_pair o
+        where o.mine_id = p.mine_id and o.to_year = p.to_year and o.is_bridging
+      ))
   ),
   history as (
-    select t.damage_patch_id, p.from_year, p.to_year, x.change, x.geom
+    select t.damage_patch_id, p.from_year, p.to_year, x.change,
+      case
+        when p.blind is null or x.change = 'persisting' then x.geom
+        else st_difference(st_collectionextract(x.geom, 3), p.blind)
+      end as geom
     from pair p
     join lode.damage_patch t on t.mine_id = p.mine_id and t.first_year <= p.to_year
     cross join lateral (
@@ -80,27 +89,54 @@ begin
   where m.area_m2 > 1e-3 -- less is rounding
   order by t.mine_id, m.to_year, t.code, m.change;
 
-  with newest as (
-    select y.mine_id, max(y.year) as year from lode.mine_year y where y.mine_id = any(mine_ids)
-    group by y.mine_id
+  with year_seen as materialized (
+    select y.mine_id, y.year, y.blind_geom as blind,
+      y.observed_area_m2 >= y.boundary_area_m2 * (1 - 1e-9) and y.blind_geom is null as is_whole
+    from lode.mine_year y
+    where y.mine_id = any(mine_ids)
+  ),
+  followed as materialized ( -- pairs whose polygons tell all of a patch's damage in the later year
+    select p.mine_id, p.to_year
+    from lode.mine_pair p
+    join year_seen f on f.mine_id = p.mine_id and f.year = p.from_year and f.is_whole
+    where p.mine_id = any(mine_ids) and p.is_consecutive and p.blind_geom is null
+  ),
+  told as (
+    select d.damage_patch_id, d.to_year, sum(d.area_m2) as area_m2
+    from lode.damage_change d
+    where d.mine_id = any(mine_ids) and d.change <> 'treated'
+    group by d.damage_patch_id, d.to_year
+  ),
+  later as materialized (
+    select t.damage_patch_id, y.year,
+      case
+        when f.mine_id is not null then coalesce(c.area_m2, 0)
+        else (
+          select coalesce(sum(st_area(st_intersection(
+            t.geom, lode_api.near_part(d.geom, t.geom)
+          )::geography)), 0)
+          from lode.mine_damage d
+          where d.mine_id = t.mine_id and d.year = y.year and d.geom && t.geom
+        )
+      end as area_m2,
+      y.is_whole or lode_api.is_seen(t.mine_id, y.year, t.geom, y.blind) as is_seen
+    from lode.damage_patch t
+    join year_seen y on y.mine_id = t.mine_id and y.year > t.first_year
+    left join followed f on f.mine_id = y.mine_id and f.to_year = y.year
+    left join told c on c.damage_patch_id = t.damage_patch_id and c.to_year = y.year
+    where t.mine_id = any(mine_ids)
   ),
   seen as (
     select t.damage_patch_id,
-      greatest(t.first_year, max(c.to_year) filter (where c.area_m2 >= 0.5 * t.area_m2)) as year,
-      case
-        when t.first_year = n.year then t.area_m2
-        else coalesce(max(c.area_m2) filter (where c.to_year = n.year), 0)
-      end as damaged_area_m2
+      greatest(t.first_year, max(l.year) filter (where l.area_m2 >= 0.5 * t.area_m2)) as year,
+      coalesce(
+        (array_agg(l.area_m2 order by l.year desc) filter (where l.is_seen or l.area_m2 > 1e-3))[1],
+        t.area_m2
+      ) as damaged_area_m2
     from lode.damage_patch t
-    join newest n on n.mine_id = t.mine_id
-    left join (
-      select d.damage_patch_id, d.to_year, sum(d.area_m2) as area_m2
-      from lode.damage_change d
-      where d.mine_id = any(mine_ids) and d.change <> 'treated'
-      group by d.damage_patch_id, d.to_year
-    ) c on c.damage_patch_id = t.damage_patch_id
+    left join later l on l.damage_patch_id = t.damage_patch_id
     where t.mine_id = any(mine_ids)
-    group by t.damage_patch_id, t.first_year, t.area_m2, n.year
+    group by t.damage_patch_id, t.first_year, t.area_m2
   ),
   dated as (
     select s.damage_patch_id, s.year, s.damaged_area_m2,
@@ -143,10 +179,21 @@ begin
   ),
   unseen as (
     select y.mine_year_id,
-      sum(t.area_m2 - st_area(lode_api.seen_part(t.mine_id, y.year, t.geom)::geography)) as area_m2
+      sum(t.area_m2 - st_area(g.geom::geography)) as area_m2
     from lode.mine_year y
     join lode.damage_patch t on t.mine_id = y.mine_id and t.first_year <= y.year
-    where y.mine_id = any(mine_ids) and y.observed_area_m2 < y.boundary_area_m2 * (1 - 1e-9)
+    cross join lateral (
+      select lode_api.seen_part(t.mine_id, y.year, t.geom) as geom offset 0
+    ) s
+    cross join lateral (
+      select case
+        when y.blind_geom is null then s.geom
+        else st_difference(st_collectionextract(s.geom, 3), y.blind_geom)
+      end as geom
+      offset 0
+    ) g
+    where y.mine_id = any(mine_ids)
+      and (y.observed_area_m2 < y.boundary_area_m2 * (1 - 1e-9) or y.blind_geom is not null)
     group by y.mine_year_id
   ),
   series as (

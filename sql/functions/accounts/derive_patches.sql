@@ -1,5 +1,6 @@
 -- Purpose: ground by when it was first seen damaged, under codes that stay the same from year to year.
--- Rules: a patch is ground of one kind, connected, that no earlier year saw damaged; the patches of a mine
+-- Rules: it was first seen on the day of the scene, or of the label, that says so. It is new where an earlier
+--   year saw its ground and could judge it. A patch is ground of one kind, connected, that no earlier year saw damaged; the patches of a mine
 --   share no ground, so their areas add up to the cumulative footprint. A code is the mine's code, the first
 --   year, the kind's letter and the number by size; what is smaller than the smallest mapped patch of its kind
 --   is gathered under number 0, so that nothing is lost. A year that is derived again makes the patches of
@@ -24,19 +25,31 @@ begin
       code, mine_id, damage_kind, first_year, number, first_damaged_on, is_new, last_seen_year, last_seen_on,
       area_m2, damaged_area_m2, start_date, end_date, geom
     )
-    with least_patch as (
+    with blind as materialized (
+      select b.mine_id, b.year, b.run_id, b.damage_kind
+      from lode_api.blind_classes(mine_ids) b
+      where b.is_mapped and exists (
+        select from lode.mine_year y
+        join lode.mine_area a on a.mine_year_id = y.mine_year_id
+        where (y.mine_id, y.year, a.land_class_code) = (b.mine_id, of_year, b.land_class_code)
+          and a.area_m2 > 0
+      )
+    ),
+    least_patch as (
       select c.damage_kind, min(c.min_patch_m2) as area_m2 from lode.land_class c group by c.damage_kind
+    ),
+    earlier as materialized ( -- few large shapes: much cheaper than the many patches they make up
+      select e.mine_id, st_union(e.geom) as geom
+      from lode.mine_damage e
+      where e.mine_id = any(mine_ids) and e.year < of_year
+      group by e.mine_id
     ),
     component as materialized (
       select d.mine_id, d.damage_kind, p.geom, st_area(p.geom::geography) as area_m2
       from lode.mine_damage d
-      cross join lateral (
-        select st_union(e.geom) as geom
-        from lode.damage_patch e
-        where e.mine_id = d.mine_id and e.first_year < of_year and e.geom && d.geom
-      ) earlier
+      left join earlier e on e.mine_id = d.mine_id
       cross join lateral st_dump(st_collectionextract(
-        case when earlier.geom is null then d.geom else st_difference(d.geom, earlier.geom) end, 3
+        case when e.geom is null then d.geom else st_difference(d.geom, e.geom) end, 3
       )) as p
       where d.mine_id = any(mine_ids) and d.year = of_year
     ),
@@ -64,18 +77,30 @@ begin
     join lode.mine_year y on y.mine_id = p.mine_id and y.year = of_year
     cross join lateral (select st_pointonsurface(p.geom) as geom offset 0) o
     cross join lateral (
-      select max(s.acquired_on) as on_day
-      from lode.observation v
-      join lode.run r on r.run_id = v.run_id
-      join lode.scene s on s.scene_id = r.scene_id
-      where y.first_acquired_on <> y.last_acquired_on and v.run_id = any(y.run_ids)
-        and v.geom && o.geom and st_intersects(v.owned, o.geom)
+      select max(coalesce(i.valid_on, s.acquired_on)) as on_day
+      from lode.mine_zone z
+      join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = of_year
+      join lode.land_class k on k.land_class_code = q.land_class_code and k.damage_kind = p.damage_kind
+      left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
+      left join lode.label i on i.label_id = q.label_id
+      left join lode.run r on r.run_id = q.run_id
+      left join lode.scene s on s.scene_id = r.scene_id
+      where y.first_acquired_on <> y.last_acquired_on and z.mine_id = p.mine_id
+        and coalesce(q.geom, l.geom) && o.geom and st_intersects(coalesce(q.geom, l.geom), o.geom)
     ) seen
     cross join lateral (
       select exists (
         select from lode.mine_zone z
         join lode.zone_year v on v.mine_zone_id = z.mine_zone_id and v.year < of_year
         where z.mine_id = p.mine_id and st_intersects(coalesce(v.geom, z.geom), o.geom)
+          and not exists (
+            select from blind b
+            join lode.mine_piece q
+              on q.mine_zone_id = z.mine_zone_id and q.year = v.year and q.run_id = b.run_id
+            left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
+            where b.mine_id = p.mine_id and b.year = v.year and b.damage_kind = p.damage_kind
+              and st_intersects(coalesce(q.geom, l.geom), o.geom)
+          )
       ) as was_seen
     ) before
     order by p.mine_id, p.damage_kind, p.number;

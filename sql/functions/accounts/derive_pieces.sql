@@ -8,6 +8,8 @@
 --   every place where its value is used; st_force2d brings a polygon into memory once for all that follows.
 create function lode_api.derive_pieces(mine_ids integer[], years integer[]) returns void
 language plpgsql
+set work_mem = '64MB' -- pieces are sorted with their ground
+set enable_memoize = off -- which would hash it
 as $$
 begin
   delete from lode.mine_piece q
@@ -21,7 +23,7 @@ begin
     mine_zone_id, year, land_class_code, label_id, geom, area_m2, unlicensed_area_m2
   )
   select z.mine_zone_id, g.year, g.land_class_code, g.label_id, x.geom, a.area_m2,
-    lode_api.area_outside(m.licence_boundary, x.geom, a.area_m2, k.damage_kind)
+    case when u.area_m2 is not null then least(u.area_m2, a.area_m2) end
   from lode.mine_zone z
   join lode.mine m on m.mine_id = z.mine_id
   join lode.interpreted_ground g on g.geom && z.geom and g.year = any(years)
@@ -37,6 +39,9 @@ begin
     select case when w.is_whole then g.area_m2 else st_area(x.geom::geography) end as area_m2 offset 0
   ) a
   join lode.land_class k on k.land_class_code = g.land_class_code
+  cross join lateral (
+    select lode_api.area_outside(m.licence_boundary, x.geom, k.damage_kind) as area_m2 offset 0
+  ) u
   where z.mine_id = any(mine_ids) and not st_isempty(x.geom)
   order by z.mine_zone_id, g.year, g.label_id;
 
@@ -74,10 +79,11 @@ begin
     offset 0
   ),
   found as (
-    select p.mine_zone_id, p.zone_area_m2, p.is_alone, p.licence, p.year, p.run_id, p.landcover_id,
+    select p.mine_zone_id, p.zone_area_m2, p.is_alone, p.year, p.run_id, p.landcover_id,
       p.land_class_code, p.area_m2, p.is_polygon and w.is_whole and i.geom is null as is_whole, x.geom,
-      case when p.licence is not null and x.geom is null then p.geom end as polygon
+      u.area_m2 as unlicensed_area_m2
     from candidate p
+    join lode.land_class k on k.land_class_code = p.land_class_code
     cross join lateral (select lode_api.covers(p.ground, p.geom) as is_whole offset 0) w
     cross join lateral (
       select case when w.is_whole then p.geom else lode_api.cut_out(p.ground, p.geom) end as geom
@@ -95,11 +101,14 @@ begin
       end as geom
       offset 0
     ) x
+    cross join lateral (
+      select lode_api.area_outside(p.licence, coalesce(x.geom, p.geom), k.damage_kind) as area_m2 offset 0
+    ) u
     where c.geom is not null
   ),
   placed as materialized (
-    select f.mine_zone_id, f.zone_area_m2, f.is_alone, f.licence, f.year, f.run_id, f.landcover_id,
-      f.land_class_code, f.area_m2, f.is_whole, f.polygon, x.geom as cut, row_number() over (
+    select f.mine_zone_id, f.zone_area_m2, f.is_alone, f.year, f.run_id, f.landcover_id,
+      f.land_class_code, f.area_m2, f.is_whole, f.unlicensed_area_m2, x.geom as cut, row_number() over (
       partition by f.mine_zone_id, f.year order by st_npoints(x.geom) desc nulls last, f.landcover_id
     ) as place
     from found f
@@ -122,14 +131,13 @@ begin
       mine_zone_id, year, land_class_code, run_id, landcover_id, geom, area_m2, unlicensed_area_m2
     )
     select r.mine_zone_id, r.year, r.land_class_code, r.run_id, r.landcover_id, r.cut, r.rest_area_m2,
-      lode_api.area_outside(r.licence, coalesce(r.cut, r.polygon), r.rest_area_m2, k.damage_kind)
+      case when r.unlicensed_area_m2 is not null then least(r.unlicensed_area_m2, r.rest_area_m2) end
     from (
       select s.*, coalesce(s.piece_area_m2, greatest(s.zone_area_m2 - coalesce(sum(s.piece_area_m2) over (
         partition by s.mine_zone_id, s.year
       ), 0), 0)) as rest_area_m2
       from sized s
     ) r
-    join lode.land_class k on k.land_class_code = r.land_class_code
     order by r.mine_zone_id, r.year, r.landcover_id
   ),
   seen as (

@@ -9,7 +9,7 @@ as $$
 begin
   delete from lode.mine_zone where mine_id = any(mine_ids);
 
-  insert into lode.mine_zone (mine_id, is_exclusive, geom, area_m2)
+  insert into lode.mine_zone (mine_id, is_exclusive, geom, area_m2, mine_sha256)
   with lower_mine as materialized (
     select m.mine_id, st_union(n.boundary) as geom
     from lode.mine m
@@ -34,8 +34,10 @@ begin
     from zone z
     where not st_isempty(z.geom)
   )
-  select z.mine_id, z.is_exclusive, z.geom, z.area_m2
+  select z.mine_id, z.is_exclusive, z.geom, z.area_m2,
+    lode_api.mine_sha256(m.code, m.boundary, m.licence_boundary)
   from measured z
+  join lode.mine m on m.mine_id = z.mine_id
   where z.area_m2 > 0
   order by z.mine_id, z.is_exclusive desc;
 end

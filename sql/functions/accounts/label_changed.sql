@@ -1,5 +1,6 @@
 -- Purpose: derive again when labels that count come, go or move.
--- Rules: labels that only train networks change no account, and cost nothing here.
+-- Rules: labels that only train networks change no account, and cost nothing here. Which run owns which ground is
+--   no label's matter, so the year map is left as it is.
 -- Used by: the triggers on lode.label.
 create function lode_api.label_changed() returns trigger
 language plpgsql security definer
@@ -40,7 +41,7 @@ begin
   years := array(select distinct y from unnest(years) as y order by y);
   perform lode_api.lock_accounts();
   perform lode_api.derive_interpreted(changed, years);
-  perform lode_api.derive_ground(changed, years);
+  perform lode_api.derive_standing(changed, years);
   return null;
 end
 $$;

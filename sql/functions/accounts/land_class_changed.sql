@@ -1,10 +1,32 @@
--- Purpose: derive everything again when a class becomes damage of another kind.
--- Used by: the trigger on lode.land_class.
+-- Purpose: derive everything again when a class becomes damage of another kind, or when one comes that current
+--   runs looked for: what they did not find of it is 0 from then on, not unknown. Alerts say the names of classes.
+-- Rules: a class that anything was derived for cannot go: rows refer to it. Where none does, nothing changes.
+-- Used by: the triggers on lode.land_class.
 create function lode_api.land_class_changed() returns trigger
 language plpgsql security definer
 set search_path = lode, public, pg_temp
 as $$
+declare
+  come integer[];
 begin
+  if tg_op = 'INSERT' then
+    select array_agg(a.land_class_code) into come from after a;
+  else
+    select array_agg(a.land_class_code) into come
+    from after a
+    where not exists (select from before b where b.land_class_code = a.land_class_code);
+  end if;
+  if exists (
+    select from lode.run r
+    join lode.model d on d.model_id = r.model_id
+    where r.is_current and d.mapped_codes && come
+  ) then
+    perform lode_api.derive_all();
+    return null;
+  elsif tg_op = 'INSERT' then
+    return null;
+  end if;
+
   if exists (
     select from before b
     join after a on a.land_class_code = b.land_class_code
@@ -12,6 +34,15 @@ begin
       is distinct from (a.damage_kind, a.is_mapped, a.counts_outside_mines, a.min_patch_m2, a.key)
   ) then
     perform lode_api.derive_all();
+  elsif exists (
+    select from before b
+    join after a on a.land_class_code = b.land_class_code
+    where (b.name, b.name_zh) is distinct from (a.name, a.name_zh)
+  ) then
+    perform lode_api.lock_accounts();
+    perform lode_api.derive_alerts(
+      (select array_agg(m.mine_id order by m.mine_id) from lode.mine m), lode_api.account_years()
+    );
   end if;
   return null;
 end

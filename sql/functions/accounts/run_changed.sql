@@ -1,4 +1,6 @@
 -- Purpose: derive again when another run stands for a scene, or an analyst gives one another priority.
+-- Rules: a scene's day may have been corrected while its run was being published: the run goes into the year of
+--   its scene when it comes to count.
 -- Used by: the trigger on lode.run.
 create function lode_api.run_changed() returns trigger
 language plpgsql security definer
@@ -8,13 +10,8 @@ declare
   run_ids integer[];
   changed geometry[];
   years integer[];
+  moved_years integer[];
 begin
-  select array_agg(o.geom), array_agg(distinct o.year) into changed, years
-  from before b
-  join after a on a.run_id = b.run_id
-  join lode.observation o on o.run_id = a.run_id
-  where (b.is_current or a.is_current)
-    and (b.is_current, b.priority, b.scene_id) is distinct from (a.is_current, a.priority, a.scene_id);
   select array_agg(a.run_id) into run_ids
   from before b
   join after a on a.run_id = b.run_id
@@ -23,6 +20,22 @@ begin
     perform lode_api.derive_parts(run_ids);
     perform lode_api.derive_general(run_ids);
   end if;
+
+  select array_agg(a.run_id) into run_ids
+  from before b
+  join after a on a.run_id = b.run_id
+  where (b.is_current or a.is_current)
+    and (b.is_current, b.priority, b.scene_id, b.model_id)
+      is distinct from (a.is_current, a.priority, a.scene_id, a.model_id);
+  if run_ids is null then
+    return null;
+  end if;
+  perform lode_api.lock_accounts(); -- before the scenes are looked at: one whose day was corrected must be seen
+  select array_agg(o.geom), array_agg(o.year) into changed, years
+  from lode.observation o
+  where o.run_id = any(run_ids);
+  moved_years := lode_api.date_runs(run_ids);
+  years := array(select distinct y from unnest(years || moved_years) as y order by y);
   perform lode_api.derive_ground(changed, years);
   return null;
 end

@@ -6,6 +6,7 @@
 --      saw shows the alert: its probability of that. The next observed year is one more where at least half
 --      of the ground still shows it; where it does not, the ground may have been treated: nothing follows.
 --   d  each such run in which less than half shows it: its probability of what it saw instead.
+--   A run whose network does not map the class of that ground, and shows nothing there, says nothing of it.
 --   confidence = [1 - (1 - p) * product of (1 - a)] * product of (1 - d / 2)
 --   Interpreted ground is certain (1) whatever a network says: the confidence of an alert is the mean of the
 --   two by area. Noisy-or takes observers for independent, which two scenes of one network are only in part.
@@ -32,7 +33,7 @@ as $$
     ) n
   ),
   near as materialized ( -- pieces that show it, in the year of the alert and in the next that was observed
-    select a.alert_id, a.kind, q.year, q.year = a.to_year as is_own, q.run_id, g.geom,
+    select a.alert_id, a.kind, q.year = a.to_year as is_own, q.run_id, q.land_class_code, g.geom,
       st_envelope(g.geom) as box,
       case when q.label_id is not null then 1 else coalesce(l.mean_probability, 0.5) end as probability
     from raised a
@@ -52,7 +53,8 @@ as $$
     cross join lateral st_dump(a.geom) d
   ),
   piece as materialized (
-    select n.alert_id, n.kind, n.year, n.is_own, n.run_id, n.probability, x.geom, st_area(x.geom) as weight
+    select n.alert_id, n.is_own, n.run_id, n.land_class_code, n.probability, x.geom,
+      st_area(x.geom) as weight
     from near n
     join part t on t.alert_id = n.alert_id and t.box && n.box
     cross join lateral (
@@ -74,12 +76,13 @@ as $$
     group by p.alert_id
   ),
   witness as materialized ( -- other runs of the year that may have seen it
-    select distinct a.alert_id, a.kind, o.run_id
+    select distinct a.alert_id, a.kind, o.run_id, d.mapped_codes
     from raised a
     join own w on w.alert_id = a.alert_id
     join lode.observation o
       on o.year = a.to_year and o.geom && a.geom and (o.run_id <> all (w.run_ids) or cardinality(w.run_ids) > 1)
     join lode.run r on r.run_id = o.run_id and r.is_current
+    join lode.model d on d.model_id = r.model_id
     join lode.scene c on c.scene_id = r.scene_id and c.superseded_by is null
   ),
   seen_again as ( -- by those, on the ground that they do not own
@@ -103,7 +106,7 @@ as $$
     ) l
     left join sign s on s.kind = w.kind and s.land_class_code = l.land_class_code
     cross join lateral (select st_area(lode_api.cut_out(p.geom, l.geom)) as weight offset 0) x
-    where x.weight > 0
+    where x.weight > 0 and (s.kind is not null or p.land_class_code = any(w.mapped_codes))
     group by w.alert_id, w.run_id
   ),
   seen_next as (

@@ -4,13 +4,14 @@
 --   out: an edge that two sources drew differently is no trespass. So the area may be below that of
 --   mine_area.unlicensed_area_m2.
 -- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84); share is that of the mine's damage of the year, 0..1.
+--   from_year is null, nothing is compared; top_level null: any.
 -- Used by: lode_api.derive_alerts; least_m2 is the smallest threshold.
 create function lode_api.derive_outside_licence(
   mine_ids integer[], years integer[], least_m2 double precision
 )
 returns table (
   mine_id integer, from_year integer, to_year integer, area_m2 double precision, share double precision,
-  reason text, reason_zh text, geom geometry
+  top_level text, reason text, reason_zh text, geom geometry
 )
 language sql stable
 as $$
@@ -54,7 +55,7 @@ as $$
     join ground g on g.mine_id = b.mine_id and g.year = b.year
     cross join lateral lode_api.large_parts(g.geom, (select min(d.min_patch_m2) from damage d)) as p
   )
-  select m.mine_id, null::integer, m.year, m.area_m2, s.share,
+  select m.mine_id, null::integer, m.year, m.area_m2, s.share, null::text,
     format('Damage of %s m2 outside the licence in %s, %s %% of the mine''s damage; mostly %s',
       to_char(m.area_m2, 'FM999,999,999,990'), m.year, to_char(100 * s.share, 'FM990.0'), m.class_name),
     format('%s年许可范围外损毁%s平方米，占该矿损毁面积%s%%，主要为%s', m.year,

@@ -1,10 +1,9 @@
--- Purpose: of an alert people set state and note alone, and who did so is written down.
--- Rules: confirmed and rejected stamp reviewed_by, reviewed_at and the level and area that the reviewer saw;
---   open clears them. An alert that no longer holds cannot be opened again. Alerts come and go by derivation;
---   they go with their mine.
+-- Purpose: of an alert people set state and note alone.
+-- Rules: alerts come and go by derivation. They go with their mine, with a warning for each that was reviewed;
+--   what was said of them stays in lode.alert_review. An alert that no longer holds cannot be opened again.
 --   Derivation says who it is through lode.deriving_alerts, which counts for the table's owner alone: the
 --   function runs with the rights of whoever writes, so that a client that sets it gains nothing.
--- Used by: the trigger on lode.alert.
+-- Used by: the trigger on lode.alert; lode_api.stamp_alert comes after it.
 create function lode_api.guard_alert() returns trigger
 language plpgsql
 set search_path = lode, public, pg_temp
@@ -23,6 +22,11 @@ begin
       using errcode = 'check_violation', hint = 'Draw the ground as a label, or edit lode.alert_rule.';
   elsif tg_op = 'DELETE' then
     if not exists (select from lode.mine m where m.mine_id = old.mine_id) then
+      if old.state <> 'open' then
+        raise warning 'alert % (% % of %), % by % at %, goes with its mine', old.alert_id, old.level,
+          old.kind, old.to_year, old.state, old.reviewed_by, old.reviewed_at
+          using hint = 'Its reviews stay in lode.alert_review.';
+      end if;
       return old;
     end if;
     raise exception 'alert %: alerts are not deleted by hand', old.alert_id
@@ -50,21 +54,8 @@ begin
     raise exception 'alert %: its condition no longer holds, so it cannot be opened again', old.alert_id
       using errcode = 'check_violation', hint = 'It can be confirmed or rejected.';
   end if;
-
-  if new.state = 'open' then
-    new.reviewed_by := null;
-    new.reviewed_at := null;
-    new.reviewed_level := null;
-    new.reviewed_area_m2 := null;
-  elsif (new.state, new.note) is distinct from (old.state, old.note) then
-    new.reviewed_by := session_user;
-    new.reviewed_at := now();
-    new.reviewed_level := new.level;
-    new.reviewed_area_m2 := new.area_m2;
-  end if;
   return new;
 end
 $$;
 
-comment on function lode_api.guard_alert() is
-  'Trigger: people set state and note of an alert, nothing else; who reviewed it is stamped.';
+comment on function lode_api.guard_alert() is 'Trigger: people set state and note of an alert, nothing else.';

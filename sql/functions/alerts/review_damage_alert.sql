@@ -1,6 +1,7 @@
 -- Purpose: an alert's state and note can be edited in the view lode_api.damage_alert as in its table.
--- Rules: a change of any other column is refused by name. The function writes as its owner, so that the right
---   to update the view is enough; it never passes for derivation.
+-- Rules: a change of any other column is refused by name. Any update of a reviewed alert reviews it again: a
+--   trigger on a view does not learn which columns a statement names. The function writes as its owner, so
+--   that the right to update the view is enough; it never passes for derivation.
 -- Used by: the trigger on lode_api.damage_alert.
 create function lode_api.review_damage_alert() returns trigger
 language plpgsql security definer
@@ -29,6 +30,8 @@ begin
   if not found then
     return null;
   end if;
+  new.has_risen_since_review := false;
+  new.is_to_review := new.state = 'open';
   return new;
 end
 $$;

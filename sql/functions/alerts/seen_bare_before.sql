@@ -1,13 +1,26 @@
--- Purpose: the part of a shape inside a mine that years before a given one observed, and none saw damaged.
+-- Purpose: the part of a shape inside a mine that some year before a given one observed and could judge, and
+--   that none of them saw damaged.
+-- Rules: a year cannot judge ground that a network which does not map the class of its damage found undamaged.
 -- CRS: EPSG:4326.
--- Used by: lode_api.derive_new_damage, for ground that the year before did not see.
+-- Used by: lode_api.derive_new_damage, for ground that the earlier year of a pair did not see.
 create function lode_api.seen_bare_before(of_mine integer, of_year integer, shape geometry) returns geometry
 language sql stable
 as $$
-  with seen as (
-    select st_union(coalesce(y.geom, z.geom)) as geom
+  with blind as (
+    select b.year, st_union(g.geom) as geom
+    from lode_api.blind_classes(array[of_mine]) b
+    cross join lateral lode_api.blind_ground(of_mine, of_year, b.land_class_code, b.year, b.run_id) g
+    where b.is_mapped and b.year < of_year
+    group by b.year
+  ),
+  seen as (
+    select st_union(case
+      when b.geom is null then coalesce(y.geom, z.geom)
+      else st_difference(coalesce(y.geom, z.geom), b.geom)
+    end) as geom
     from lode.mine_zone z
     join lode.zone_year y on y.mine_zone_id = z.mine_zone_id and y.year < of_year
+    left join blind b on b.year = y.year
     where z.mine_id = of_mine
   ),
   damage as (

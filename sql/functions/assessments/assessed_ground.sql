@@ -3,7 +3,7 @@
 --   union of these mines: each whole, even where a mine that was not named overlaps it; where two that were
 --   named overlap, the ground counts for the smaller code (order of bytes).
 -- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84).
--- Used by: `lode assess sample`, lode_api.area_uncertainty.
+-- Used by: `lode assess sample`; lode_api.area_uncertainty has the same rules.
 create function lode_api.assessed_ground(of_year integer, codes text[])
 returns table (
   mine_piece_id bigint,

@@ -3,7 +3,7 @@
 --   then what is new in later years on the same ground; then the regions that any of it touches. The costs
 --   are those of the ground that changed.
 -- CRS: EPSG:4326.
--- Used by: lode_api.derive_ground (a run, scene or label came or went), lode_api.mine_changed (with every year),
+-- Used by: lode_api.derive_standing (a run, scene or label came or went), lode_api.mine_changed (with every year),
 --   lode_api.derive_all_regions. `changed` are the outlines of what came, went or moved, old and new.
 create function lode_api.derive_outside(changed geometry[], years integer[]) returns void
 language plpgsql
@@ -27,12 +27,26 @@ begin
   join lode.land_class k on k.land_class_code = l.land_class_code and k.counts_outside_mines
   join lode.observation o on o.run_id = l.run_id and o.year = any(years);
 
-  select array_agg(distinct l.label_id) into label_ids
-  from unnest(changed) as c(geom)
-  join lode.label l on l.geom && c.geom
-  where exists (select from lode.interpreted_ground g where g.label_id = l.label_id and g.year = any(years))
-    or exists (select from lode.outside_piece q where q.label_id = l.label_id and q.year = any(years))
-    or exists (select from lode.region_ground g where g.label_id = l.label_id and g.year = any(years));
+  select array_agg(l.label_id) into label_ids
+  from (
+    select l.label_id
+    from unnest(changed) as c(geom)
+    join lode.label l on l.geom && c.geom
+    where exists (select from lode.interpreted_ground g where g.label_id = l.label_id and g.year = any(years))
+      or exists (select from lode.outside_piece q where q.label_id = l.label_id and q.year = any(years))
+      or exists (select from lode.region_ground g where g.label_id = l.label_id and g.year = any(years))
+    union
+    select q.label_id -- it lay here, wherever it lies now
+    from unnest(changed) as c(geom)
+    join lode.outside_piece q on q.geom && c.geom and q.year = any(years)
+    where q.label_id is not null
+    union
+    select g.label_id -- regions hold ground of it that it no longer decides: it moved away and stopped counting
+    from lode.region_ground g
+    where g.label_id is not null and g.year = any(years) and not exists (
+      select from lode.interpreted_ground i where i.label_id = g.label_id and i.year = g.year
+    )
+  ) l;
 
   -- What goes or comes reaches further than what changed: later years and regions there follow too.
   with doomed as materialized (

@@ -1,4 +1,4 @@
--- Purpose: land cover of runs for maps of small scale, zooms 0 to 10.
+-- Purpose: land cover of runs for maps of small scale, zooms 0 to lode_api.largest_general_zoom().
 -- Rules: a polygon is kept at the zooms where it has 8 pixels, on the grid of the pixels. Smaller ones are
 --   gathered by the cell of 4 x 4 pixels their middle lies in: a cell that they fill by a quarter or more gets
 --   the class with most of their area, as far as the run's bounding box and half a pixel more reach. A run
@@ -11,12 +11,13 @@ create function lode_api.derive_general(run_ids integer[]) returns void
 language plpgsql
 as $$
 declare
-  cell_width constant double precision := lode_api.pixel_degrees(10 - 2); -- of 4 pixels of zoom 10
+  top constant integer := lode_api.largest_general_zoom();
+  cell_width constant double precision := lode_api.pixel_degrees(top - 2); -- of 4 pixels of that zoom
 begin
   delete from lode.landcover_general where run_id = any(run_ids);
 
   with recursive place as materialized (
-    select o.run_id, v.latitude, 8 * lode_api.pixel_area(10, v.latitude) as least_m2
+    select o.run_id, v.latitude, 8 * lode_api.pixel_area(top, v.latitude) as least_m2
     from lode.observation o
     cross join lateral (select (st_ymin(o.geom) + st_ymax(o.geom)) / 2 as latitude) as v
     where o.run_id = any(run_ids)
@@ -28,10 +29,10 @@ begin
     join lode.landcover l on l.run_id = p.run_id and l.area_m2 >= p.least_m2
   ),
   shape as (
-    select t.run_id, 10 as zoom, t.latitude, t.land_class_code, t.landcover_id, t.area_m2, t.mean_probability,
-      t.level, lode_api.general_shape(t.geom, 10, t.latitude) as geom
+    select t.run_id, top as zoom, t.latitude, t.land_class_code, t.landcover_id, t.area_m2, t.mean_probability,
+      t.level, lode_api.general_shape(t.geom, top, t.latitude) as geom
     from patch t
-    where t.level <= 10
+    where t.level <= top
     union all
     select h.run_id, h.zoom - 1, h.latitude, h.land_class_code, h.landcover_id, h.area_m2, h.mean_probability,
       h.level, lode_api.general_shape(h.geom, h.zoom - 1, h.latitude)
@@ -53,7 +54,7 @@ begin
     cross join lateral (select (st_ymin(o.geom) + st_ymax(o.geom)) / 2 as latitude) as v
     where o.run_id = any(run_ids)
   ),
-  patch as materialized ( -- gathered in the cells of zoom 10 first: far fewer rows
+  patch as materialized ( -- gathered in the cells of the largest zoom first: far fewer rows
     select p.run_id, l.land_class_code,
       floor((st_xmin(l.geom) + st_xmax(l.geom)) / 2 / cell_width)::integer as col,
       floor((st_ymin(l.geom) + st_ymax(l.geom)) / 2 / p.cell_height)::integer as line,
@@ -66,10 +67,10 @@ begin
     group by 1, 2, 3, 4, 5
   ),
   cell as (
-    select t.run_id, z.zoom, t.col >> (10 - z.zoom) as col, t.line >> (10 - z.zoom) as line, t.land_class_code,
+    select t.run_id, z.zoom, t.col >> (top - z.zoom) as col, t.line >> (top - z.zoom) as line, t.land_class_code,
       sum(t.area_m2) as area_m2, sum(t.known_m2) as known_m2, sum(t.probable_m2) as probable_m2
     from patch t
-    join generate_series(0, 10) as z(zoom) on z.zoom < t.level
+    join generate_series(0, top) as z(zoom) on z.zoom < t.level
     group by 1, 2, 3, 4, 5
   ),
   ranked as (

@@ -1,26 +1,35 @@
 -- Purpose: vector tile (MVT) of the published polygons that stand for their scene.
 -- Rules: the polygons of lode_api.landcover_map, but where scenes of the year overlap only the part that counts
---   (lode.observation.owned), so that no ground is drawn twice. Up to zoom 10 lode.landcover_general, further in
---   lode.landcover. What is smaller than a pixel is left out; the largest patches come first and a tile holds
---   10,000 of them at most. Without a year: the newest with a map.
+--   (lode.observation.owned), so that no ground is drawn twice. Up to lode_api.largest_general_zoom() they come
+--   from lode.landcover_general, further in from lode.landcover. What is smaller than a pixel is left out; the
+--   largest patches come first and a tile holds 10,000 of them at most. Without a year: the newest with a map.
+--   Empty where there is no such tile or no map of that year.
 -- Layer: landcover, extent 4096; ogc_fid and the feature's id are landcover_id (none for cells that patches
 --   smaller than a pixel fill together).
 -- Units: area_m2 is the published geodesic area of the whole polygon, also where only a part is drawn.
+-- Rights: its owner's, so that a role of map servers draws what is published and reads no table behind it.
 -- Used by: pg_tileserv; martin by way of lode_api.landcover_tile_query.
 create function lode_api.landcover_tile(z integer, x integer, y integer, year integer default null)
 returns bytea
-language plpgsql stable parallel safe
+language plpgsql stable parallel safe security definer
+set search_path = lode, public, pg_temp
 set plan_cache_mode = force_custom_plan -- a zoom and a place say how many rows to expect
 set jit = off
 as $$
 #variable_conflict use_variable
 declare
   ground constant geometry := lode_api.tile_ground(z, x, y);
-  latitude constant double precision := (st_ymin(ground) + st_ymax(ground)) / 2;
-  least_m2 constant double precision := lode_api.pixel_area(z, latitude);
+  latitude double precision;
+  least_m2 double precision;
+  top constant integer := lode_api.largest_general_zoom();
   wanted integer := year;
   tile bytea;
 begin
+  if ground is null then
+    return ''::bytea;
+  end if;
+  latitude := (st_ymin(ground) + st_ymax(ground)) / 2;
+  least_m2 := lode_api.pixel_area(z, latitude);
   if wanted is null then
     select max(o.year) into wanted from lode.observation o where o.owned is not null;
   end if;
@@ -29,7 +38,7 @@ begin
     select o.run_id,
       case
         when o.owned_area_m2 >= o.area_m2 then null
-        when z > 10 then st_intersection(o.owned, ground)
+        when z > top then st_intersection(o.owned, ground)
         else coalesce(
           st_makevalid(lode_api.general_shape(o.owned, z + 4, latitude), 'method=structure'),
           st_setsrid('multipolygon empty'::geometry, 4326)
@@ -45,13 +54,13 @@ begin
       v.counts is null or st_covers(v.counts, st_envelope(l.geom)) as is_whole
     from seen v
     join lode.landcover l on l.run_id = v.run_id
-    where z > 10 and l.geom && ground and l.area_m2 >= least_m2
+    where z > top and l.geom && ground and l.area_m2 >= least_m2
     union all
     select g.landcover_id, g.land_class_code, g.area_m2, g.mean_probability, g.geom, v.counts,
       v.counts is null or st_covers(v.counts, st_envelope(g.geom))
     from seen v
     join lode.landcover_general g on g.run_id = v.run_id
-    where z <= 10 and g.zoom = z and g.geom && ground
+    where z <= top and g.zoom = z and g.geom && ground
   ),
   largest as (
     select p.* from patch p
@@ -73,7 +82,9 @@ begin
         case
           when p.is_whole then p.geom
           else st_collectionextract( -- neighbours of what counts share an edge with it
-            st_intersection(st_makevalid(p.geom, 'method=structure'), p.counts), 3
+            st_intersection(
+              case when z > top then p.geom else st_makevalid(p.geom, 'method=structure') end, p.counts
+            ), 3
           )
         end, z, x, y, ground
       ) as geom

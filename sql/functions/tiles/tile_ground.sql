@@ -1,6 +1,7 @@
 -- Purpose: the ground of a tile of web maps, with the margin that is drawn around it.
--- Rules: zoom 0 to 24, x and y from 0 to 2^z - 1, counted from the north-west; anything else is an error that
---   names what was got. The margin is 1/64 of the tile's width, as st_asmvtgeom is told by the tiles.
+-- Rules: zoom 0 to 24, x and y from 0 to 2^z - 1, counted from the north-west; for anything else null, because
+--   maps ask for tiles beyond the edge of the world whenever somebody pans there. The margin is 1/64 of the
+--   tile's width, as st_asmvtgeom is told by the tiles.
 -- CRS: EPSG:4326; computed here because a projection would wrap what lies beyond the date line.
 -- Used by: lode_api.landcover_tile, lode_api.damage_tile.
 create function lode_api.tile_ground(z integer, x integer, y integer) returns geometry
@@ -11,15 +12,12 @@ declare
   north double precision;
   south double precision;
 begin
-  if z is null or z not between 0 and 24 then
-    raise exception 'z is %, but zooms go from 0 to 24', coalesce(z::text, 'null')
-      using errcode = 'invalid_parameter_value', hint = 'ask for a tile as z, x, y';
+  if z is null or x is null or y is null or z not between 0 and 24 then
+    return null;
   end if;
   tiles := 2 ^ z;
-  if x is null or y is null or x < 0 or y < 0 or x >= tiles or y >= tiles then
-    raise exception 'x is % and y is %, but at zoom % they go from 0 to %',
-      coalesce(x::text, 'null'), coalesce(y::text, 'null'), z, tiles - 1
-      using errcode = 'invalid_parameter_value', hint = 'tiles are counted from the north-west, y to the south';
+  if x < 0 or y < 0 or x >= tiles or y >= tiles then
+    return null;
   end if;
   north := degrees(atan(sinh(pi() * (1 - 2 * (y - 1 / 64.0) / tiles))));
   south := degrees(atan(sinh(pi() * (1 - 2 * (y + 1 + 1 / 64.0) / tiles))));
@@ -31,4 +29,4 @@ end
 $$;
 
 comment on function lode_api.tile_ground(integer, integer, integer) is
-  'Ground of a tile of web maps with its margin, EPSG:4326.';
+  'Ground of a tile of web maps with its margin, EPSG:4326; null: there is no such tile.';

@@ -1,0 +1,3 @@
+-- Sample points go with their assessment, never by truncation.
+create trigger keep_all before truncate on lode.sample_point
+for each statement execute function lode_api.sample_kept();

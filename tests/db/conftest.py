@@ -1,0 +1,84 @@
+"""Fixtures of several files of the database's tests, made once in a worker.
+
+ensemble_database      name of a database with two trained networks and their ensemble; nobody changes it
+ensemble               what that database holds
+ensemble_copy          URL of a copy of it for one test
+labelled_database      name of a database with a small labelled scene; nobody changes it
+trial                  trainings on a copy of that, and an empty folder
+untouched              the same on the database itself, for what is refused, which writes nothing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from db.embedded import Cluster
+from tests.conftest import copied_database
+
+if TYPE_CHECKING:  # torch takes seconds to load, and few files here need it
+    from tests.db.ensembles import Prepared
+    from tests.db.trials import Trial
+
+
+@pytest.fixture(scope="session")
+def ensemble_database(cluster: Cluster, template_database: str) -> str:
+    cluster.create_database("lode_test_ensemble", template=template_database)
+    return "lode_test_ensemble"
+
+
+@pytest.fixture(scope="session")
+def ensemble(cluster: Cluster, ensemble_database: str, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    from tests.db.ensembles import prepare
+
+    return prepare(cluster.url(ensemble_database), tmp_path_factory.mktemp("ensemble"))
+
+
+@pytest.fixture
+def ensemble_copy(cluster: Cluster, ensemble_database: str, ensemble: Prepared) -> Iterator[str]:
+    with copied_database(cluster, ensemble_database) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def labelled_database(
+    cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    from tests.db.trials import fill
+
+    cluster.create_database("lode_test_labelled", template=template_database)
+    fill(cluster.url("lode_test_labelled"), tmp_path_factory.mktemp("labelled"))
+    return "lode_test_labelled"
+
+
+@pytest.fixture
+def trial(
+    cluster: Cluster, labelled_database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Trial]:  # fmt: skip
+    from tests.db.trials import Trial
+
+    with copied_database(cluster, labelled_database) as url:
+        monkeypatch.setenv("LODE_DATABASE_URL", url)
+        yield Trial(url, _empty(tmp_path), capsys)
+
+
+@pytest.fixture
+def untouched(
+    cluster: Cluster, labelled_database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Trial:  # fmt: skip
+    from tests.db.trials import Trial
+
+    url = cluster.url(labelled_database)
+    monkeypatch.setenv("LODE_DATABASE_URL", url)
+    return Trial(url, _empty(tmp_path), capsys)
+
+
+def _empty(folder: Path) -> Path:
+    empty = folder / "left"
+    empty.mkdir()
+    return empty
