@@ -48,6 +48,13 @@ def layers_that_are_views(path: Path, name: str) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
+def descriptions(path: Path, name: str) -> list[str]:
+    """What each layer says of itself; UsageError as ``virtual_tables``."""
+    with _opened(path, name) as database:
+        rows = database.execute("select description from gpkg_contents").fetchall()
+    return [str(row[0]) for row in rows]
+
+
 def layers_with_geometry(path: Path, name: str) -> list[str]:
     """Names of the layers with geometry, sorted; UsageError as ``virtual_tables``."""
     with _opened(path, name) as database:

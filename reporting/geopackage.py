@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pyogrio
@@ -17,6 +14,7 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from db.errors import UsageError
+from db.geopackage import descriptions
 from db.reports.report import Report, plain_value
 
 _MARK = "Lode report: "
@@ -46,9 +44,8 @@ def write_geopackage(
         for layer, report in tables.items():
             _append(path, layer, report, len(report.columns), None, about)
         for layer, report in {**layers, **tables}.items():
-            found = pyogrio.read_info(path, layer=layer)[
-                "features"
-            ]  # GDAL may only log what failed at the end
+            # GDAL may only log what failed at the end.
+            found = pyogrio.read_info(path, layer=layer)["features"]
             if found != len(report.rows):
                 raise UsageError(f"{name}: cannot be written: {found} of {len(report.rows)} rows of {layer}")
     except (DataSourceError, DataLayerError) as error:
@@ -58,11 +55,10 @@ def write_geopackage(
 def is_geopackage_of_ours(path: Path) -> bool:
     """Whether a file is a GeoPackage that holds a report and nothing else."""
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)) as file:
-            rows = file.execute("select description from gpkg_contents").fetchall()
-    except sqlite3.Error:
+        found = descriptions(path, path.name)
+    except UsageError:
         return False
-    return bool(rows) and all(str(row[0]).startswith(_MARK) for row in rows)
+    return bool(found) and all(text.startswith(_MARK) for text in found)
 
 
 def _append(

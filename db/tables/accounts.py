@@ -183,6 +183,8 @@ mine_piece = Table(
     CheckConstraint("(landcover_id is null) <> (label_id is null)", name="origin"),
     CheckConstraint("geom is not null or landcover_id is not null", name="geom"),
     Index("mine_piece_zone_year_idx", "mine_zone_id", "year"),
+    Index("mine_piece_landcover_idx", "landcover_id"),
+    spatial_index("mine_piece", "geom"),
     schema=SCHEMA,
     comment="The year map inside mines: every piece of ground counts once, with where it comes from; derived",
 )

@@ -30,8 +30,19 @@ select
   t.interpreter,
   t.valid_on,
   f.name as label_source,
-  coalesce(q.geom, l.geom)::geometry(MultiPolygon, 4326) as geom
-from lode.mine_piece q
+  q.shape::geometry(MultiPolygon, 4326) as geom
+from ( -- apart, so that the box of a map finds the index of either
+  select p.mine_piece_id, p.mine_zone_id, p.year, p.land_class_code, p.area_m2, p.unlicensed_area_m2,
+    p.landcover_id, p.run_id, p.label_id, p.geom as shape
+  from lode.mine_piece p
+  where p.geom is not null
+  union all
+  select p.mine_piece_id, p.mine_zone_id, p.year, p.land_class_code, p.area_m2, p.unlicensed_area_m2,
+    p.landcover_id, p.run_id, p.label_id, v.geom
+  from lode.mine_piece p
+  join lode.landcover v on v.landcover_id = p.landcover_id
+  where p.geom is null
+) q
 join lode.mine_zone z on z.mine_zone_id = q.mine_zone_id
 join lode.mine m on m.mine_id = z.mine_id
 join lode.land_class c on c.land_class_code = q.land_class_code

@@ -127,12 +127,14 @@ def test_pieces_of_a_mine_are_found_by_index(account: Connection[Any]) -> None:
     """Filtered by mine and year, no table that grows with the province is read whole."""
     account.execute("set local enable_seqscan = off")
     account.execute("analyze")
-    plan = "\n".join(
-        line
-        for (line,) in account.execute(
-            "explain select * from lode_api.evidence where mine_code = 'M1' and year = 2021"
-        )
-    )
-    for table in ("mine_piece", "mine_zone", "landcover", "mine", "label"):
-        assert f"Seq Scan on {table} " not in plan
-    assert "mine_piece_zone_year_idx" in plan
+    box = account.execute(
+        "select st_astext(st_expand(st_centroid(boundary), 1e-5)) from lode.mine"
+    ).fetchone()
+    assert box is not None
+    for where in ("mine_code = 'M1' and year = 2021", f"geom && st_geomfromtext('{box[0]}', 4326)"):
+        rows = account.execute(f"explain select * from lode_api.evidence where {where}").fetchall()
+        plan = "\n".join(line for (line,) in rows)
+        for table in ("mine_piece", "mine_zone", "landcover", "mine", "label"):
+            assert f"Seq Scan on {table} " not in plan
+    assert "mine_piece_geom_gist" in plan
+    assert "landcover_geom_gist" in plan

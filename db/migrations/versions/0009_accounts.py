@@ -239,6 +239,10 @@ def upgrade() -> None:
     op.create_index(
         "mine_piece_zone_year_idx", "mine_piece", ["mine_zone_id", "year"], unique=False, schema="lode"
     )
+    op.create_index("mine_piece_landcover_idx", "mine_piece", ["landcover_id"], unique=False, schema="lode")
+    op.create_index(
+        "mine_piece_geom_gist", "mine_piece", ["geom"], unique=False, schema="lode", postgresql_using="gist"
+    )
     op.create_table(
         "mine_year",
         sa.Column("mine_year_id", sa.Integer(), sa.Identity(always=False), nullable=False, comment="Key"),

@@ -96,7 +96,7 @@ begin
     ) i
     cross join lateral (
       select case
-        when i.geom is not null then st_difference(c.geom, i.geom)
+        when i.geom is not null then st_collectionextract(st_difference(c.geom, i.geom), 3)
         when not (p.is_polygon and w.is_whole) then c.geom
       end as geom
       offset 0
@@ -113,7 +113,7 @@ begin
     ) as place
     from found f
     cross join lateral (
-      select case when not f.is_whole then st_multi(st_collectionextract(f.geom, 3)) end as geom
+      select case when not f.is_whole then st_multi(f.geom) end as geom
       offset 0
     ) x
     where f.is_whole or not st_isempty(x.geom)

@@ -6,6 +6,7 @@
 -- Used by: lode_api.derive_change.
 create function lode_api.derive_transitions(pair_ids integer[]) returns void
 language plpgsql
+set work_mem = '64MB' -- pieces are grouped with their ground
 as $$
 begin
   insert into lode.mine_transition (
@@ -54,59 +55,71 @@ begin
     ) m
     order by m.mine_pair_id, m.mine_zone_id, m.area_m2 desc, m.land_class_code
   ),
+  side as materialized ( -- in arrays: then pieces meet those of their own zone alone, whatever is planned
+    select g.mine_pair_id, g.mine_zone_id,
+      array_agg(p.land_class_code) filter (where p.is_before) as from_codes,
+      array_agg(p.geom) filter (where p.is_before) as from_geoms,
+      array_agg(p.land_class_code) filter (where not p.is_before) as to_codes,
+      array_agg(p.geom) filter (where not p.is_before) as to_geoms
+    from largest g
+    join piece p
+      on p.mine_zone_id = g.mine_zone_id and p.mine_pair_id = g.mine_pair_id
+      and p.land_class_code <> g.land_class_code
+    group by g.mine_pair_id, g.mine_zone_id
+  ),
   crossed as materialized (
-    select b.mine_pair_id, b.mine_zone_id, b.land_class_code as from_class_code,
-      a.land_class_code as to_class_code,
+    select s.mine_pair_id, s.mine_zone_id, b.code as from_class_code, a.code as to_class_code,
       sum(st_area(st_intersection(
         lode_api.near_part(b.geom, a.geom), lode_api.near_part(a.geom, b.geom)
       )::geography)) as area_m2
-    from largest g
-    join piece b
-      on b.mine_zone_id = g.mine_zone_id and b.mine_pair_id = g.mine_pair_id and b.is_before
-      and b.land_class_code <> g.land_class_code
-    join piece a
-      on a.mine_zone_id = g.mine_zone_id and a.mine_pair_id = g.mine_pair_id and not a.is_before
-      and a.land_class_code <> g.land_class_code
-      and a.geom && b.geom
-    group by b.mine_pair_id, b.mine_zone_id, b.land_class_code, a.land_class_code
+    from side s
+    cross join lateral unnest(s.from_codes, s.from_geoms) as b(code, geom)
+    cross join lateral unnest(s.to_codes, s.to_geoms) as a(code, geom)
+    where a.geom && b.geom
+    group by s.mine_pair_id, s.mine_zone_id, b.code, a.code
+  ),
+  gone as materialized (
+    select c.mine_pair_id, c.mine_zone_id, c.from_class_code as land_class_code, true as is_before,
+      sum(c.area_m2) as area_m2
+    from crossed c
+    group by c.mine_pair_id, c.mine_zone_id, c.from_class_code
+    union all
+    select c.mine_pair_id, c.mine_zone_id, c.to_class_code, false, sum(c.area_m2)
+    from crossed c
+    group by c.mine_pair_id, c.mine_zone_id, c.to_class_code
   ),
   matrix as (
     select c.mine_pair_id, c.mine_zone_id, c.from_class_code, c.to_class_code, c.area_m2
     from crossed c
-    union all -- from another class to the largest
-    select m.mine_pair_id, m.mine_zone_id, m.land_class_code, g.land_class_code,
-      m.area_m2 - coalesce((
-        select sum(c.area_m2) from crossed c
-        where c.mine_pair_id = m.mine_pair_id and c.mine_zone_id = m.mine_zone_id
-          and c.from_class_code = m.land_class_code
-      ), 0)
+    union all -- from another class to the largest, and from the largest to another class
+    select m.mine_pair_id, m.mine_zone_id,
+      case when m.is_before then m.land_class_code else g.land_class_code end,
+      case when m.is_before then g.land_class_code else m.land_class_code end,
+      m.area_m2 - coalesce(o.area_m2, 0)
     from largest g
     join margin m
-      on m.mine_pair_id = g.mine_pair_id and m.mine_zone_id = g.mine_zone_id and m.is_before
+      on m.mine_pair_id = g.mine_pair_id and m.mine_zone_id = g.mine_zone_id
       and m.land_class_code <> g.land_class_code
-    union all -- from the largest to another class
-    select m.mine_pair_id, m.mine_zone_id, g.land_class_code, m.land_class_code,
-      m.area_m2 - coalesce((
-        select sum(c.area_m2) from crossed c
-        where c.mine_pair_id = m.mine_pair_id and c.mine_zone_id = m.mine_zone_id
-          and c.to_class_code = m.land_class_code
-      ), 0)
-    from largest g
-    join margin m
-      on m.mine_pair_id = g.mine_pair_id and m.mine_zone_id = g.mine_zone_id and not m.is_before
-      and m.land_class_code <> g.land_class_code
+    left join gone o
+      on (o.mine_pair_id, o.mine_zone_id, o.land_class_code, o.is_before)
+        = (m.mine_pair_id, m.mine_zone_id, m.land_class_code, m.is_before)
     union all -- what stayed the largest: its area before, less what the other classes took of it
     select g.mine_pair_id, g.mine_zone_id, g.land_class_code, g.land_class_code,
-      coalesce((
-        select sum(case when m.is_before = (m.land_class_code = g.land_class_code) then m.area_m2 else 0 end
-          * case when m.is_before then 1 else -1 end)
-        from margin m
-        where m.mine_pair_id = g.mine_pair_id and m.mine_zone_id = g.mine_zone_id
-      ), 0) + coalesce((
-        select sum(c.area_m2) from crossed c
-        where c.mine_pair_id = g.mine_pair_id and c.mine_zone_id = g.mine_zone_id
-      ), 0)
+      m.area_m2 + coalesce(o.area_m2, 0)
     from largest g
+    join (
+      select n.mine_pair_id, n.mine_zone_id, l.land_class_code,
+        sum(case when n.is_before = (n.land_class_code = l.land_class_code) then n.area_m2 else 0 end
+          * case when n.is_before then 1 else -1 end) as area_m2
+      from largest l
+      join margin n on n.mine_pair_id = l.mine_pair_id and n.mine_zone_id = l.mine_zone_id
+      group by n.mine_pair_id, n.mine_zone_id, l.land_class_code
+    ) m on m.mine_pair_id = g.mine_pair_id and m.mine_zone_id = g.mine_zone_id
+    left join (
+      select c.mine_pair_id, c.mine_zone_id, sum(c.area_m2) as area_m2
+      from crossed c
+      group by c.mine_pair_id, c.mine_zone_id
+    ) o on o.mine_pair_id = g.mine_pair_id and o.mine_zone_id = g.mine_zone_id
   )
   select x.mine_pair_id, x.from_class_code, x.to_class_code, sum(x.area_m2),
     coalesce(sum(x.area_m2) filter (where z.is_exclusive), 0)

@@ -81,10 +81,12 @@ begin
       lode_api.tile_shape(
         case
           when p.is_whole then p.geom
-          else st_collectionextract( -- neighbours of what counts share an edge with it
-            st_intersection(
-              case when z > top then p.geom else st_makevalid(p.geom, 'method=structure') end, p.counts
-            ), 3
+          -- neighbours of what counts share an edge with it
+          when z <= top then st_collectionextract(
+            st_intersection(st_makevalid(p.geom, 'method=structure'), p.counts), 3
+          )
+          when lode_api.meets(p.counts, p.geom) then lode_api.cut_out(
+            lode_api.near_part(p.counts, p.geom), p.geom
           )
         end, z, x, y, ground
       ) as geom
