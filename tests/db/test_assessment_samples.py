@@ -139,7 +139,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("", {}, "name of an assessment ''"),
     ("-x", {}, "name of an assessment '-x'"),
     ("a", {"year": 2022}, "year 2022: no ground inside a mine is mapped; there are maps of 2021"),
-    ("a", {"mine_codes": ("M9",)}, "no mine has the code 'M9'; mines known: M1, M2"),
+    ("a", {"mine_codes": ("M9",)}, "no mine has the code M9; mines known: M1, M2"),
     ("a", {"mine_codes": ("M1", "M2")}, "mine 'M2': none of its ground is mapped in 2021"),
     ("a", {"total": 10}, "--total 10: 4 strata .* need 200"),
     ("a", {"per_stratum": 1}, "--per-stratum 1: at least 2"),

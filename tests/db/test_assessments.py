@@ -212,7 +212,7 @@ def test_points_nobody_can_tell_are_left_out_and_counted(conn: Connection[Any]) 
     answered = len(pit.numbers) - 4
     assert (row["sample_count"], row["answered_count"]) == (len(pit.numbers), answered)
     assert row["users_accuracy"] == pytest.approx(1 - 1 / answered)
-    assert any("4 points have no reference class" in line for line in report.warnings)
+    assert any("points without a reference class: 4" in line for line in report.warnings)
     assert any(line.startswith("water: none of 10 points was found to be wrong") for line in report.warnings)
     assert any("up to 25.9% may be" in line for line in report.warnings)  # 1 - 0.05 ** (1 / 10)
 
