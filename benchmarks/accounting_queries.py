@@ -56,7 +56,7 @@ join lode.mine m on m.mine_id = y.mine_id
 _OUR_CHANGE = """
 select m.code, p.from_year, t.from_class_code, t.to_class_code, t.area_m2
 from lode.mine_transition t
-join lode.mine_pair p on p.mine_pair_id = t.mine_pair_id
+join lode.mine_pair p on p.mine_pair_id = t.mine_pair_id and p.to_year = p.from_year + 1
 join lode.mine m on m.mine_id = p.mine_id
 """
 
