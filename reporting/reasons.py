@@ -20,6 +20,7 @@ REASONS_ZH: dict[str, str] = {
         "该年度有影像覆盖其一部分，但没有现行解译结果"
     ),
     "the models of this year do not map this class": "该年度所用模型不识别此地类",
+    "the models of a part do not map this class": "部分区域所用模型不识别此地类",
     "the models of this year do not map every class of damage": "该年度所用模型未识别全部损毁地类",
     "only what interpreters drew is known: no current run observed it": "仅有人工解译部分，没有现行解译结果",
     "a part was not observed; a scene that no current run interpreted covers the mine": (

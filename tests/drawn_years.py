@@ -112,10 +112,31 @@ class World:
         """Years that saw any of a mine, ascending."""
         return [year for year in self.years() if (inside & (self.year_map(year) != NOT_SEEN)).any()]
 
+    def judged_cells(self, inside: Mask, year: int, land_class: int) -> int:
+        """Cells of a mine whose class was decided by an interpreter, or a network that maps this class."""
+        ground, origin = self._year_ground(year)
+        by_run = {
+            number: int((inside & (origin == number)).sum())
+            for number, seen in enumerate(self.scenes)
+            if land_class in seen.mapped
+        }
+        if not any(by_run.values()) and not (inside & (ground == land_class)).any():
+            return 0
+        return sum(by_run.values()) + int((inside & (origin == BY_LABEL)).sum())
+
+    def saw_half(self, inside: Mask, year: int) -> bool:
+        """Whether a year saw half of a mine, and could judge every class of damage known there by then."""
+        mapped = [code for code in DAMAGE if code in MAPPED]
+        before = [self.year_map(each) for each in self.seen_years(inside) if each <= year]
+        known = [code for code in mapped if any((inside & (ground == code)).any() for ground in before)]
+        judged = [self.judged_cells(inside, year, code) for code in known or mapped]
+        seen = int((inside & (self.year_map(year) != NOT_SEEN)).sum())
+        return 2 * min(seen, min(judged) if known else max(judged)) >= inside.sum()
+
     def pairs(self, inside: Mask) -> list[tuple[int, int]]:
         """Years that are compared: neighbours, and bridges over years that saw less than half of a mine."""
         seen = self.seen_years(inside)
-        half = {year: 2 * (inside & (self.year_map(year) != NOT_SEEN)).sum() >= inside.sum() for year in seen}
+        half = {year: self.saw_half(inside, year) for year in seen}
         found = list(pairwise(seen))
         for before, year in pairwise(seen):
             earlier = [each for each in seen if each < before and half[each]]

@@ -237,6 +237,7 @@ mine_area = Table(
         "The part of it outside every mine of smaller code; sums over mines count no ground twice",
     ),
     _area("interpreted_area_m2", "The part of it that comes from labels"),
+    _area("judged_area_m2", "Observed ground on which a network that maps the class, or a label, decided"),
     _area(
         "unlicensed_area_m2",
         "The part of it outside the licence; null: the mine has no licence boundary, or it is no damage",

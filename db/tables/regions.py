@@ -91,8 +91,8 @@ def _class_column() -> Column[int]:
     )
 
 
-def _area(name: str, comment: str) -> Column[float]:
-    return Column(name, Double, nullable=False, comment=f"{comment}, m2 (geodesic, WGS 84)")
+def _area(name: str, comment: str, *, nullable: bool = False) -> Column[float]:
+    return Column(name, Double, nullable=nullable, comment=f"{comment}, m2 (geodesic, WGS 84)")
 
 
 region_part = Table(
@@ -294,8 +294,12 @@ region_year = Table(
     _area("region_area_m2", "Area of the region"),
     _area("observed_area_m2", "Part of it that current runs or interpreters observed"),
     _area("interpreted_area_m2", "Part of it whose class an interpreter decided"),
-    _area("damaged_area_m2", "Damage of the year, in mines and outside"),
-    _area("newly_area_m2", "Ground damaged in this year that no earlier year saw damaged"),
+    _area("damaged_area_m2", "Damage in mines and outside; null: nobody looked for any", nullable=True),
+    _area(
+        "newly_area_m2",
+        "Ground damaged in this year that no earlier year saw damaged; null: nobody looked",
+        nullable=True,
+    ),
     _area("cumulative_area_m2", "Ground that this or an earlier year saw damaged"),
     Column("mine_count", Integer, nullable=False, comment="Mines with ground in the region"),
     Column("run_count", Integer, nullable=False, comment="Current runs that observed a part of it"),

@@ -3,7 +3,8 @@
 -- Rules: one row for every mine, every year of report_year and every damage class that networks map; a
 --   class that only interpreters know (subsidence) has a row where one drew it. A mine that nobody observed
 --   in a year has null and a reason, never 0. Where only a part was observed, area_m2 is the damage in that
---   part. Water counts as excavated because only ground inside the mine's boundary is counted here.
+--   part; where the models of a part do not map the class, it is at least so much. Water counts as excavated
+--   because only ground inside the mine's boundary is counted here.
 -- Used by: `lode report damage`, reports, analysts.
 create view lode_api.damage_by_mine_year as
 select
@@ -20,6 +21,8 @@ select
   a.interpreted_area_m2,
   not c.is_mapped as is_interpreted,
   case
+    when a.judged_area_m2 < 0.995 * o.observed_area_m2 and c.is_mapped
+      then 'at least; the models of a part do not map this class'
     when a.area_m2 is not null then null
     when o.mine_year_id is null then o.reason
     when o.run_count = 0 then 'only what interpreters drew is known: no current run observed it'

@@ -24,7 +24,7 @@ select
   case
     when m.licence_boundary is null then 'no licence boundary of this mine is stored'
     when d.area_m2 is null then coalesce(o.reason, 'nobody looked for damage in this year')
-    when d.mapped_count < g.mapped_count then 'the models of this year do not map every class of damage'
+    when d.mapped_count < g.mapped_count or d.judged_area_m2 < 0.995 * o.observed_area_m2 then 'the models of this year do not map every class of damage'
     else o.reason
   end as reason
 from lode_api.observation_by_mine_year o
@@ -36,7 +36,8 @@ cross join (
 ) g
 left join (
   select a.mine_year_id, sum(a.area_m2) as area_m2, sum(a.unlicensed_area_m2) as unlicensed_area_m2,
-    count(*) filter (where c.is_mapped) as mapped_count
+    count(*) filter (where c.is_mapped) as mapped_count,
+    min(a.judged_area_m2) filter (where c.is_mapped) as judged_area_m2
   from lode.mine_area a
   join lode.land_class c on c.land_class_code = a.land_class_code
   where c.damage_kind in ('excavated', 'occupied', 'subsided')

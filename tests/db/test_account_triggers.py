@@ -85,6 +85,10 @@ def areas(conn: Connection[Any], code: str, land_class: str) -> dict[int, float]
     return {year: round(area / CELL_M2, 3) for year, area in rows}
 
 
+SMALL_PITS = (
+    "insert into lode.land_class (land_class_code, key, name, name_zh, damage_kind, colour, min_patch_m2)"
+    " values (43, 'borrow_pit', 'Borrow pit', 'x', 'excavated', '#010203', 100)"
+)
 FOLLOWED = [
     # labels that leave where they were
     f"update lode.label set geom = st_translate(geom, {FAR}, 0) where label_id = 1",
@@ -119,6 +123,11 @@ FOLLOWED = [
     " values (43, 'leach_pad', 'Leach pad', 'x', 'occupied', '#010203');"
     "update lode.land_class set land_class_code = 42 where land_class_code = 43",
     "update lode.land_class set name = name || ' (new)', name_zh = key",
+    # the smallest patch of a kind, by a class that comes and by one that goes
+    "update lode.land_class set min_patch_m2 = 1e6 where damage_kind = 'excavated';" + SMALL_PITS,
+    f"{SMALL_PITS};update lode.land_class set min_patch_m2 = 1e6"
+    " where damage_kind = 'excavated' and land_class_code <> 43;"
+    "delete from lode.land_class where land_class_code = 43",
     "truncate lode.report_period",
 ]
 
@@ -222,6 +231,14 @@ REFUSED = [
     ),
     ("update lode.model set mapped_codes = '{0}' where name = 'net'", "model net: mapped_codes stays"),
     *(
+        (
+            f"update lode.run set is_current = false, status = '{status}', withdrawn_at = null,"
+            " withdrawn_by = null, withdrawn_reason = null where run_id = 1",
+            "run 1 is published: it can be published or withdrawn",
+        )
+        for status in ("requested", "running", "failed")
+    ),
+    *(
         (f"truncate lode.{table} cascade", "is not truncated")
         for table in (
             *("landcover", "observation", "run", "scene", "label", "mine", "model", "land_class", "sensor"),
@@ -323,6 +340,37 @@ def test_polygons_of_a_publication_cost_no_query_each(conn: Connection[Any]) -> 
     runs.mark_published(conn, claim, figures={})
     with pytest.raises(errors.CheckViolation, match="no polygon is added"), conn.transaction():
         landcover.insert_landcover(conn, run.run_id, 2021, polygons)
+
+
+INSERT = (
+    "insert into lode.landcover (run_id, land_class_code, geom, area_m2, start_date, end_date)"
+    " select 1, 6, st_geomfromewkb(%s), 1, '2021-01-01', '2022-01-01'"
+)
+FORGED = [
+    INSERT,
+    INSERT + " from (select set_config('lode.publishing', '1', true) as s offset 0) x where s = '1'",
+    INSERT + " from (select setval('lode_api.publication', 1) as s offset 0) x where s = 1",
+    INSERT + " from (select nextval('lode_api.publication') as s offset 0) x where s > 0",
+]
+
+
+def test_nobody_can_say_that_he_is_publishing_a_published_run(province: Connection[Any]) -> None:
+    """A login that may insert polygons and nothing else, in the middle of its own statement."""
+    assert unfinished_run(province, "pp") == 5
+    province.commit()
+    province.execute("create role polygon_writer")
+    province.execute("grant usage on schema lode, lode_api to polygon_writer")
+    province.execute("grant insert on lode.landcover to polygon_writer")
+    province.execute("grant usage on all sequences in schema lode, lode_api to polygon_writer")
+    province.execute("set role polygon_writer")
+    ground = ewkb(cells("xx", "x"))
+    said = r"no polygon is added|permission denied for sequence publication"
+    refused = (errors.CheckViolation, errors.InsufficientPrivilege)
+    for insert in FORGED:
+        with pytest.raises(refused, match=said), province.transaction():
+            province.execute(insert, (ground,))
+    assert province.execute(INSERT.replace("select 1,", "select 5,"), (ground,)).rowcount == 1
+    province.rollback()
 
 
 def test_polygons_that_are_added_beside_the_publication_are_refused(

@@ -36,6 +36,14 @@ def change(conn: Connection[Any], pair: tuple[int, int], kind: str = "any") -> t
     return tuple(round(value / CELL_M2, 3) for value in row)
 
 
+def kinds(conn: Connection[Any], pair: tuple[int, int]) -> set[str]:
+    """Kinds whose change is known."""
+    rows = conn.execute(
+        "select kind from lode_api.change_by_mine_year where (from_year, to_year) = (%s, %s)", pair
+    )
+    return {kind for (kind,) in rows}
+
+
 def polygons(conn: Connection[Any], to_year: int) -> dict[str, float]:
     """Cells of the change layer by what changed."""
     rows = conn.execute(
@@ -92,7 +100,8 @@ def test_subsidence_that_is_not_drawn_again_is_not_treated(conn: Connection[Any]
         publish(conn, year, "vvvvvvvvvv")
     add_label(conn, SUBSIDENCE, cells("xxx.......", "x"), date(2022, 7, 1))
     assert change(conn, (2021, 2022), "subsided") == (3, 0, 0, 0)  # drawn for the first time: new
-    assert change(conn, (2022, 2023), "subsided") == (0, 0, 0, 3)
+    assert kinds(conn, (2022, 2023)) == {"any", "excavated", "occupied"}
+    assert change(conn, (2022, 2023)) == (0, 0, 0, 3)
     add_label(conn, SUBSIDENCE, cells("xx........", "x"), date(2023, 7, 1))
     assert change(conn, (2022, 2023), "subsided") == (0, 1, 2, 0)
     treated_class = conn.execute(
@@ -100,7 +109,7 @@ def test_subsidence_that_is_not_drawn_again_is_not_treated(conn: Connection[Any]
     ).fetchone()
     assert treated_class is not None
     add_label(conn, treated_class[0], cells("x.........", "x"), date(2024, 7, 1))
-    assert change(conn, (2023, 2024), "subsided") == (0, 1, 0, 1)
+    assert change(conn, (2023, 2024), "subsided") == change(conn, (2023, 2024)) == (0, 1, 0, 1)
 
 
 def test_a_thin_year_hides_no_change(conn: Connection[Any]) -> None:
@@ -149,3 +158,48 @@ def test_damage_that_an_interpreter_saw_has_the_day_of_the_label(conn: Connectio
     add_label(conn, SUBSIDENCE, cells("xx........", "x"), date(2021, 3, 9))
     rows = conn.execute("select code, first_damaged_on from lode.damage_patch order by code").fetchall()
     assert rows == [("M1-2021-E1", date(2021, 6, 1)), ("M1-2021-S1", date(2021, 3, 9))]
+
+
+def test_a_year_that_looked_for_no_damage_hides_no_change(conn: Connection[Any]) -> None:
+    """A network without any damage class between two that have them: they are compared across it."""
+    add_mine(conn, "M1", cells(GROUND, "x"))
+    publish(conn, 2021, "vvvvvvvddd")
+    publish(conn, 2022, "vvvvvvvvvv", (0, 1))
+    publish(conn, 2023, "pppvvvvvvv")
+    assert kinds(conn, (2021, 2022)) == kinds(conn, (2022, 2023)) == set()
+    assert change(conn, (2021, 2023)) == (3, 3, 0, 0)
+    assert polygons(conn, 2023) == {"new": 3, "treated": 3}
+
+
+def test_damage_first_seen_in_a_thin_year_is_in_the_map_of_the_next(conn: Connection[Any]) -> None:
+    """Between 2021 and 2023 it is new, and the layer of 2023 shows it as the account counts it."""
+    add_mine(conn, "M1", cells(GROUND, "x"))
+    publish(conn, 2021, "vvvvvvvvvv")
+    publish(conn, 2022, "pp........")
+    publish(conn, 2023, "ppvvvvdvvv")
+    assert change(conn, (2021, 2023)) == (3, 0, 0, 0)
+    assert polygons(conn, 2023) == {"new": 3}
+
+
+def test_another_class_that_nobody_looked_for_makes_no_patch_old(conn: Connection[Any]) -> None:
+    """2021 could not see ponds, but dumps: the dump of 2022 is new, the pond's age is unknown."""
+    add_mine(conn, "M1", cells(GROUND, "x"))
+    publish(conn, 2021, "vvvvvvvvvv", tuple(range(7)))
+    publish(conn, 2022, "ddvvvvttvv")
+    rows = conn.execute("select st_xmin(geom), is_new from lode.damage_patch order by 1").fetchall()
+    assert [is_new for _west, is_new in rows] == [True, False]
+
+
+def test_zero_says_when_a_part_was_not_judged(conn: Connection[Any]) -> None:
+    """The left half by a network without damage, the right by a whole one: 0 is the least it can be."""
+    add_mine(conn, "M1", cells(GROUND, "x"))
+    conn.execute("update lode.mine set licence_boundary = boundary")
+    for name, codes, drawing in (("left", (0, 1), "vvvvv....."), ("right", ALL, ".....vvvvv")):
+        scene = add_scene(conn, name, date(2022, 6, 1), cells(GROUND, "x"))
+        publish_drawing(conn, scene, add_model(conn, name, codes), 2022, drawing)
+    rows = conn.execute(
+        "select distinct area_m2, observed_fraction > 0.999, reason from lode_api.damage_by_mine_year"
+    ).fetchall()
+    assert rows == [(0.0, True, "at least; the models of a part do not map this class")]
+    found = conn.execute("select finding, reason from lode_api.outside_licence_by_mine_year").fetchall()
+    assert found == [("none found", "the models of this year do not map every class of damage")]

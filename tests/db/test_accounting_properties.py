@@ -293,7 +293,7 @@ def edit(conn: Connection[Any], random: np.random.Generator, place: tuple[int, i
     return kind
 
 
-@pytest.mark.parametrize("seed", [22, 23])
+@pytest.mark.parametrize("seed", [22, 24, 25, 26])
 def test_whatever_is_edited_equals_deriving_from_nothing(
     conn: Connection[Any], database_url: str, seed: int
 ) -> None:

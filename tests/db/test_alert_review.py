@@ -137,6 +137,66 @@ def test_a_client_cannot_pass_for_derivation(district: District) -> None:
     conn.rollback()
 
 
+def test_a_trigger_on_a_table_of_ones_own_writes_no_review(district: District) -> None:
+    """Nor an answer that an interpreter is said to have given before."""
+    conn = district.conn
+    conn.execute("create role forger")
+    conn.execute("grant usage on schema lode to forger")
+    conn.execute("grant select on lode.alert to forger")
+    conn.execute("grant insert on lode.alert_review, lode.sample_answer_past to forger")
+    conn.execute("set role forger")
+    for said, insert in (
+        (
+            "reviews of alerts are written by the database",
+            "lode.alert_review (alert_id, mine_code, kind, from_year, to_year, state, reviewed_by, level,"
+            " area_m2, confidence, reason, reason_zh, geom) select alert_id, 'M1', kind, from_year, to_year,"
+            " 'rejected', 'chief', level, 0, 0, '', '', geom from lode.alert",
+        ),
+        (
+            "what was answered before is kept as it is",
+            "lode.sample_answer_past (sample_point_id, interpreter, entered_by, ended_by, is_taken_back)"
+            " values (1, 'Li', 'Li', 'Li', false)",
+        ),
+    ):
+        with pytest.raises(errors.CheckViolation, match=said), conn.transaction():
+            conn.execute(
+                "create temporary table own (i integer);"
+                "create function pg_temp.forge() returns trigger language plpgsql as $$"
+                f" begin insert into {insert}; return null; end $$;"
+                "create trigger forge after insert on own for each row execute function pg_temp.forge();"
+                "insert into own values (1)"
+            )
+    conn.rollback()
+
+
+def test_what_was_said_of_alerts_is_not_truncated(district: District) -> None:
+    conn = district.conn
+    conn.execute("update lode.alert set state = 'confirmed', note = 'seen on site'")
+    district.commit()
+    for truncate in ("lode.alert_review", "lode.alert cascade", "lode.alert, lode.alert_review"):
+        with pytest.raises(errors.CheckViolation, match="what was said of alerts would be lost"):
+            conn.execute(f"truncate {truncate}")
+        conn.rollback()
+    assert conn.execute("select state, note from lode.alert_review").fetchall() == [
+        ("confirmed", "seen on site")
+    ]
+
+
+def test_a_review_whose_row_was_lost_keeps_no_publication_from_being_derived(district: District) -> None:
+    """The owner can switch triggers off: nobody then knows what the reviewer saw."""
+    conn = district.conn
+    conn.execute("update lode.alert set state = 'confirmed'")
+    conn.execute("alter table lode.alert_review disable trigger user")
+    conn.execute("delete from lode.alert_review")
+    conn.execute("alter table lode.alert_review enable trigger user")
+    district.commit()
+    district.publish(date(2022, 10, 1), "pppppp\nbbbbbb\nbbbbbb")
+    unreviewed, area = only(district, "unreviewed_area_m2", "area_m2")
+    assert unreviewed == area == pytest.approx(6 * CELL_M2)
+    conn.execute("select lode_api.derive_all()")
+    assert only(district, "unreviewed_area_m2") == (area,)
+
+
 def test_the_right_to_the_view_is_enough_to_review(district: District) -> None:
     conn = district.conn
     conn.execute("create role alert_inspector")

@@ -251,7 +251,7 @@ def test_random_maps_give_the_areas_that_cells_count(district: District, seed: i
     assert drawn < 1e-3
 
 
-@pytest.mark.parametrize("seed", [3, 5, 7])
+@pytest.mark.parametrize("seed", [3, 9, 10])
 def test_what_is_kept_up_equals_deriving_from_nothing(district: District, seed: int) -> None:
     """Scenes of four years come in any order, some twice a year, with gaps; one is withdrawn.
 

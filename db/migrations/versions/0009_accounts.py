@@ -297,6 +297,9 @@ def upgrade() -> None:
             "The part of it outside every mine of smaller code; sums over mines count no ground twice",
         ),
         _area("interpreted_area_m2", "The part of it that comes from labels"),
+        _area(
+            "judged_area_m2", "Observed ground on which a network that maps the class, or a label, decided"
+        ),
         sa.Column(
             "unlicensed_area_m2",
             sa.Double(),

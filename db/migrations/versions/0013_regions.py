@@ -224,14 +224,15 @@ def upgrade() -> None:
         sa.Column(
             "damaged_area_m2",
             sa.Double(),
-            nullable=False,
-            comment="Damage of the year, in mines and outside, m2 (geodesic, WGS 84)",
+            nullable=True,
+            comment="Damage in mines and outside; null: nobody looked for any, m2 (geodesic, WGS 84)",
         ),
         sa.Column(
             "newly_area_m2",
             sa.Double(),
-            nullable=False,
-            comment="Ground damaged in this year that no earlier year saw damaged, m2 (geodesic, WGS 84)",
+            nullable=True,
+            comment="Ground damaged in this year that no earlier year saw damaged; null: nobody looked,"
+            " m2 (geodesic, WGS 84)",
         ),
         sa.Column(
             "cumulative_area_m2",

@@ -1,7 +1,8 @@
 -- Purpose: area by mine, year and class, and how much of the mine was observed.
 -- Rules: the mean probability is weighted by area; what an interpreter drew has 1, what a run stored without
 --   one 0.5. A class has a row where it was found, and with 0 where a network that maps it saw the mine and did
---   not find it. A class that nobody looked for has no row.
+--   not find it. A class that nobody looked for has no row. A class was judged where a network that maps it, or
+--   an interpreter, decided the ground.
 -- Units: m2 (geodesic, WGS 84).
 -- Used by: lode_api.derive_mines, after derive_pieces.
 create function lode_api.derive_areas(mine_ids integer[], years integer[]) returns void
@@ -46,8 +47,8 @@ begin
   order by o.mine_id, o.year;
 
   insert into lode.mine_area (
-    mine_year_id, land_class_code, area_m2, exclusive_area_m2, interpreted_area_m2, unlicensed_area_m2,
-    mean_probability
+    mine_year_id, land_class_code, area_m2, exclusive_area_m2, interpreted_area_m2, judged_area_m2,
+    unlicensed_area_m2, mean_probability
   )
   with found as (
     select z.mine_id, q.year, q.land_class_code, sum(q.area_m2) as area_m2,
@@ -62,14 +63,20 @@ begin
     where z.mine_id = any(mine_ids)
     group by z.mine_id, q.year, q.land_class_code
   ),
+  by_run as (
+    select z.mine_id, q.year, q.run_id, sum(q.area_m2) as area_m2
+    from lode.mine_zone z
+    join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = any(years)
+    where z.mine_id = any(mine_ids) and q.run_id is not null
+    group by z.mine_id, q.year, q.run_id
+  ),
   looked_for as (
-    select distinct y.mine_id, y.year, code.land_class_code
-    from lode.mine_year y
-    cross join lateral unnest(y.run_ids) as u(run_id)
+    select u.mine_id, u.year, code.land_class_code, sum(u.area_m2) as area_m2
+    from by_run u
     join lode.run r on r.run_id = u.run_id
     join lode.model d on d.model_id = r.model_id
     cross join lateral unnest(d.mapped_codes) as code(land_class_code)
-    where y.mine_id = any(mine_ids) and y.year = any(years)
+    group by u.mine_id, u.year, code.land_class_code
   ),
   class_of_year as (
     select f.mine_id, f.year, f.land_class_code from found f
@@ -77,7 +84,7 @@ begin
     select l.mine_id, l.year, l.land_class_code from looked_for l
   )
   select y.mine_year_id, k.land_class_code, coalesce(f.area_m2, 0), coalesce(f.exclusive_area_m2, 0),
-    coalesce(f.interpreted_area_m2, 0),
+    coalesce(f.interpreted_area_m2, 0), y.interpreted_area_m2 + coalesce(l.area_m2, 0),
     case
       when m.licence_boundary is not null and c.damage_kind in ('excavated', 'occupied', 'subsided')
         then coalesce(f.unlicensed_area_m2, 0)
@@ -88,6 +95,8 @@ begin
   join lode.land_class c on c.land_class_code = k.land_class_code
   left join found f
     on f.mine_id = k.mine_id and f.year = k.year and f.land_class_code = k.land_class_code
+  left join looked_for l
+    on l.mine_id = k.mine_id and l.year = k.year and l.land_class_code = k.land_class_code
   order by y.mine_year_id, k.land_class_code;
 end
 $$;

@@ -62,7 +62,8 @@ begin
   join boundary b on b.mine_id = q.mine_id
   where p.mine_pair_id = q.mine_pair_id and q.mine_pair_id = any(made);
 
-  -- A kind has a row where both years looked for one of its classes, or where it was found.
+  -- A kind has a row where both years looked for one of its classes; one that no network maps, where
+  -- interpreters drew it, or treated ground, in the later year.
   insert into lode.mine_change (
     mine_pair_id, mine_id, from_year, to_year, damage_kind, new_area_m2, treated_area_m2,
     persisting_area_m2, converted_from_area_m2, converted_to_area_m2, interpreted_treated_area_m2,
@@ -82,14 +83,20 @@ begin
     select p.mine_pair_id, p.mine_id, p.from_year, p.to_year, p.unobserved_area_m2, k.damage_kind
     from lode.mine_pair p
     cross join lateral (
-      select 'any' as damage_kind
-      union
-      select c.damage_kind
+      select coalesce(c.damage_kind, 'any') as damage_kind
       from lode.mine_year y
       join lode.mine_area a on a.mine_year_id = y.mine_year_id
       join lode.land_class c on c.land_class_code = a.land_class_code
       where y.mine_id = p.mine_id and y.year in (p.from_year, p.to_year)
         and c.damage_kind in ('excavated', 'occupied', 'subsided')
+      group by grouping sets ((c.damage_kind), ())
+      having (bool_or(y.year = p.to_year) or bool_or(not c.is_mapped) and exists (
+          select from lode.mine_year l
+          join lode.mine_area d on d.mine_year_id = l.mine_year_id and d.area_m2 > 0
+          join lode.land_class t on t.land_class_code = d.land_class_code and t.damage_kind = 'treated'
+          where l.mine_id = p.mine_id and l.year = p.to_year
+        ))
+        and (bool_or(y.year = p.from_year) or bool_or(not c.is_mapped))
     ) k
     where p.mine_pair_id = any(made)
   )

@@ -63,7 +63,7 @@ begin
         when n.before is null then st_intersection(t.geom, n.after)
         else st_difference(st_intersection(t.geom, n.after), n.before)
       end)
-      where t.first_year < p.from_year and n.after is not null
+      where t.first_year < p.to_year and t.first_year <> p.from_year and n.after is not null
       union all
       select 'persisting', st_intersection(b.geom, n.after) from b where n.after is not null
       union all

@@ -26,7 +26,7 @@ begin
       area_m2, damaged_area_m2, start_date, end_date, geom
     )
     with blind as materialized (
-      select b.mine_id, b.year, b.run_id, b.damage_kind
+      select b.mine_id, b.year, b.run_id, b.land_class_code
       from lode_api.blind_classes(mine_ids) b
       where b.is_mapped and exists (
         select from lode.mine_year y
@@ -77,7 +77,10 @@ begin
     join lode.mine_year y on y.mine_id = p.mine_id and y.year = of_year
     cross join lateral (select st_pointonsurface(p.geom) as geom offset 0) o
     cross join lateral (
-      select max(coalesce(i.valid_on, s.acquired_on)) as on_day
+      select max(coalesce(i.valid_on, s.acquired_on)) filter (
+          where y.first_acquired_on <> y.last_acquired_on
+        ) as on_day,
+        array_agg(q.land_class_code) as codes
       from lode.mine_zone z
       join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = of_year
       join lode.land_class k on k.land_class_code = q.land_class_code and k.damage_kind = p.damage_kind
@@ -85,7 +88,10 @@ begin
       left join lode.label i on i.label_id = q.label_id
       left join lode.run r on r.run_id = q.run_id
       left join lode.scene s on s.scene_id = r.scene_id
-      where y.first_acquired_on <> y.last_acquired_on and z.mine_id = p.mine_id
+      where (y.first_acquired_on <> y.last_acquired_on or exists (
+          select from blind b where b.mine_id = p.mine_id
+        ))
+        and z.mine_id = p.mine_id
         and coalesce(q.geom, l.geom) && o.geom and st_intersects(coalesce(q.geom, l.geom), o.geom)
     ) seen
     cross join lateral (
@@ -98,7 +104,7 @@ begin
             join lode.mine_piece q
               on q.mine_zone_id = z.mine_zone_id and q.year = v.year and q.run_id = b.run_id
             left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
-            where b.mine_id = p.mine_id and b.year = v.year and b.damage_kind = p.damage_kind
+            where b.mine_id = p.mine_id and b.year = v.year and b.land_class_code = any(seen.codes)
               and st_intersects(coalesce(q.geom, l.geom), o.geom)
           )
       ) as was_seen

@@ -1,8 +1,7 @@
 -- Purpose: the year map inside mines: pieces of ground, each with its class and where that comes from.
 -- Rules: interpreters first (lode.interpreted_ground), then the ground that runs own. A polygon wholly inside
---   a zone keeps the area it was published with; only those on an edge are cut and measured, and where one run
---   saw the whole of a zone the piece of most vertices has what the others leave of it. What nobody observed
---   is in no piece.
+--   a zone keeps the area it was published with; only those on an edge are cut and measured. What nobody
+--   observed is in no piece.
 -- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84).
 -- Used by: lode_api.derive_accounts. `offset 0` keeps the planner from writing a costly expression out in
 --   every place where its value is used; st_force2d brings a polygon into memory once for all that follows.
@@ -46,7 +45,7 @@ begin
   order by z.mine_zone_id, g.year, g.label_id;
 
   with part as materialized (
-    select z.mine_zone_id, z.area_m2, m.licence_boundary as licence, o.year, o.run_id, w.is_whole, p.geom,
+    select z.mine_zone_id, m.licence_boundary as licence, o.year, o.run_id, w.is_whole, p.geom,
       exists (
         select from lode.interpreted_ground g where g.year = o.year and g.geom && z.geom
       ) as has_labels
@@ -64,26 +63,24 @@ begin
     where z.mine_id = any(mine_ids) and not st_isempty(p.geom)
   ),
   candidate as (
-    select p.mine_zone_id, p.area_m2 as zone_area_m2, p.is_whole and not p.has_labels as is_alone, p.licence,
-      p.year, p.run_id, p.has_labels, p.geom as ground, l.landcover_id, l.land_class_code, l.area_m2,
-      st_force2d(l.geom) as geom, true as is_polygon
+    select p.mine_zone_id, p.licence, p.year, p.run_id, p.has_labels, p.geom as ground, l.landcover_id,
+      l.land_class_code, l.area_m2, st_force2d(l.geom) as geom, true as is_polygon
     from part p
     join lode.landcover l on l.run_id = p.run_id and l.geom && p.geom
     where not exists (select from lode.landcover_part e where e.landcover_id = l.landcover_id)
     union all
-    select p.mine_zone_id, p.area_m2, p.is_whole and not p.has_labels, p.licence, p.year, p.run_id,
-      p.has_labels, p.geom, l.landcover_id, l.land_class_code, null, st_force2d(e.geom), false
+    select p.mine_zone_id, p.licence, p.year, p.run_id, p.has_labels, p.geom, l.landcover_id,
+      l.land_class_code, null, st_force2d(e.geom), false
     from part p
     join lode.landcover_part e on e.run_id = p.run_id and e.geom && p.geom
     join lode.landcover l on l.landcover_id = e.landcover_id
     offset 0
   ),
   found as (
-    select p.mine_zone_id, p.zone_area_m2, p.is_alone, p.year, p.run_id, p.landcover_id,
-      p.land_class_code, p.area_m2, p.is_polygon and w.is_whole and i.geom is null as is_whole, x.geom,
-      u.area_m2 as unlicensed_area_m2
+    select p.mine_zone_id, p.year, p.run_id, p.landcover_id, p.land_class_code, p.area_m2,
+      p.is_polygon, p.is_polygon and w.is_whole and i.geom is null as is_whole, x.geom, p.licence,
+      case when p.licence is not null and x.geom is null then p.geom end as polygon
     from candidate p
-    join lode.land_class k on k.land_class_code = p.land_class_code
     cross join lateral (select lode_api.covers(p.ground, p.geom) as is_whole offset 0) w
     cross join lateral (
       select case when w.is_whole then p.geom else lode_api.cut_out(p.ground, p.geom) end as geom
@@ -101,44 +98,45 @@ begin
       end as geom
       offset 0
     ) x
-    cross join lateral (
-      select lode_api.area_outside(p.licence, coalesce(x.geom, p.geom), k.damage_kind) as area_m2 offset 0
-    ) u
     where c.geom is not null
   ),
-  placed as materialized (
-    select f.mine_zone_id, f.zone_area_m2, f.is_alone, f.year, f.run_id, f.landcover_id,
-      f.land_class_code, f.area_m2, f.is_whole, f.unlicensed_area_m2, x.geom as cut, row_number() over (
-      partition by f.mine_zone_id, f.year order by st_npoints(x.geom) desc nulls last, f.landcover_id
-    ) as place
+  -- Parts of a polygon are one piece again: along the cuts between them one part may have a vertex where the
+  -- other has none, and then geodesic edges leave slivers.
+  joined as (
+    select f.mine_zone_id, f.year, f.run_id, f.landcover_id, f.land_class_code, f.area_m2, f.is_whole, f.geom,
+      f.licence, f.polygon
     from found f
+    where f.is_polygon
+    union all
+    select f.mine_zone_id, f.year, f.run_id, f.landcover_id, f.land_class_code, null, false, st_union(f.geom),
+      (array_agg(f.licence))[1], null
+    from found f
+    where not f.is_polygon
+    group by f.mine_zone_id, f.year, f.run_id, f.landcover_id, f.land_class_code
+  ),
+  sized as materialized (
+    select j.mine_zone_id, j.year, j.run_id, j.landcover_id, j.land_class_code, x.geom as cut,
+      case when j.is_whole then j.area_m2 else st_area(x.geom::geography) end as area_m2,
+      u.area_m2 as unlicensed_area_m2
+    from joined j
+    join lode.land_class k on k.land_class_code = j.land_class_code
     cross join lateral (
-      select case when not f.is_whole then st_multi(f.geom) end as geom
+      select case when not j.is_whole then st_multi(j.geom) end as geom
       offset 0
     ) x
-    where f.is_whole or not st_isempty(x.geom)
-  ),
-  sized as (
-    select p.*, case
-      when p.is_whole then p.area_m2
-      when p.is_alone and p.place = 1 then null
-      else st_area(p.cut::geography)
-    end as piece_area_m2
-    from placed p
+    cross join lateral (
+      select lode_api.area_outside(j.licence, coalesce(x.geom, j.polygon), k.damage_kind) as area_m2 offset 0
+    ) u
+    where j.is_whole or not st_isempty(x.geom)
   ),
   stored as (
     insert into lode.mine_piece (
       mine_zone_id, year, land_class_code, run_id, landcover_id, geom, area_m2, unlicensed_area_m2
     )
-    select r.mine_zone_id, r.year, r.land_class_code, r.run_id, r.landcover_id, r.cut, r.rest_area_m2,
-      case when r.unlicensed_area_m2 is not null then least(r.unlicensed_area_m2, r.rest_area_m2) end
-    from (
-      select s.*, coalesce(s.piece_area_m2, greatest(s.zone_area_m2 - coalesce(sum(s.piece_area_m2) over (
-        partition by s.mine_zone_id, s.year
-      ), 0), 0)) as rest_area_m2
-      from sized s
-    ) r
-    order by r.mine_zone_id, r.year, r.landcover_id
+    select s.mine_zone_id, s.year, s.land_class_code, s.run_id, s.landcover_id, s.cut, s.area_m2,
+      case when s.unlicensed_area_m2 is not null then least(s.unlicensed_area_m2, s.area_m2) end
+    from sized s
+    order by s.mine_zone_id, s.year, s.landcover_id
   ),
   seen as (
     select s.mine_zone_id, s.year, bool_or(s.is_whole) as is_whole,

@@ -10,7 +10,7 @@ declare
 begin
   select array_agg(distinct m.mine_id order by m.mine_id) into mine_ids
   from unnest(changed) as c(geom)
-  join lode.mine m on m.boundary && c.geom and st_intersects(m.boundary, c.geom);
+  join lode.mine m on m.boundary && c.geom and lode_api.meets(m.boundary, c.geom);
   perform lode_api.derive_mines(mine_ids, years);
   perform lode_api.derive_outside(changed, years);
 end

@@ -1,7 +1,7 @@
 -- Purpose: take the accounting lock before the rows of a statement are locked.
 -- Rules: whoever derives inserts rows that refer to mines and labels, and waits for those who are changing one;
 --   if these waited for the one who derives, neither would get on. So the lock comes first.
--- Used by: triggers before statements on lode.mine, lode.label and lode.region.
+-- Used by: triggers before statements on tables that accounts stand on.
 create function lode_api.hold_accounts() returns trigger
 language plpgsql security definer
 set search_path = lode, public, pg_temp

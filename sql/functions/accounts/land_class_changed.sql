@@ -1,6 +1,8 @@
 -- Purpose: derive everything again when a class becomes damage of another kind, or when one comes that current
 --   runs looked for: what they did not find of it is 0 from then on, not unknown. Alerts say the names of classes.
--- Rules: a class that anything was derived for cannot go: rows refer to it. Where none does, nothing changes.
+-- Rules: a class that anything was derived for cannot go: rows refer to it. Where none does, the smallest patch of its
+--   kind may change with it, by which patches and alerts of the other classes are found. The trigger `hold` has taken
+--   the accounting lock before, so that a run that was being published is seen.
 -- Used by: the triggers on lode.land_class.
 create function lode_api.land_class_changed() returns trigger
 language plpgsql security definer
@@ -9,7 +11,17 @@ as $$
 declare
   come integer[];
 begin
-  if tg_op = 'INSERT' then
+  if tg_op = 'DELETE' then
+    if exists (
+      select from before b
+      where b.damage_kind <> 'none' and b.min_patch_m2 < coalesce((
+        select min(c.min_patch_m2) from lode.land_class c where c.damage_kind = b.damage_kind
+      ), 'infinity')
+    ) then
+      perform lode_api.derive_all();
+    end if;
+    return null;
+  elsif tg_op = 'INSERT' then
     select array_agg(a.land_class_code) into come from after a;
   else
     select array_agg(a.land_class_code) into come
@@ -24,6 +36,15 @@ begin
     perform lode_api.derive_all();
     return null;
   elsif tg_op = 'INSERT' then
+    if exists (
+      select from after a
+      where a.damage_kind <> 'none' and a.min_patch_m2 < coalesce((
+        select min(c.min_patch_m2) from lode.land_class c
+        where c.damage_kind = a.damage_kind and c.land_class_code <> all(come)
+      ), 'infinity')
+    ) then
+      perform lode_api.derive_all();
+    end if;
     return null;
   end if;
 

@@ -65,7 +65,7 @@ begin
   perform lode_api.derive_general(run_ids);
   select array_agg(distinct m.mine_id order by m.mine_id) into mine_ids
   from lode.observation o
-  join lode.mine m on m.boundary && o.geom and st_intersects(m.boundary, o.geom)
+  join lode.mine m on m.boundary && o.geom and lode_api.meets(m.boundary, o.geom)
   where o.run_id = any(run_ids);
   select array_agg(distinct o.year order by o.year) into years
   from lode.observation o

@@ -33,7 +33,7 @@ begin
     union
     select n.mine_id
     from unnest(changed) as c(geom)
-    join lode.mine n on n.boundary && c.geom and st_intersects(n.boundary, c.geom)
+    join lode.mine n on n.boundary && c.geom and lode_api.meets(n.boundary, c.geom)
   ) m;
   perform lode_api.derive_anew(mine_ids);
   perform lode_api.derive_dependents(mine_ids, lode_api.account_years());

@@ -1,6 +1,7 @@
 -- Purpose: derive again when another run stands for a scene, or an analyst gives one another priority.
 -- Rules: a scene's day may have been corrected while its run was being published: the run goes into the year of
---   its scene when it comes to count.
+--   its scene when it comes to count. What was published stays published or withdrawn, whatever a client writes: a
+--   run that had not been published could be given other polygons.
 -- Used by: the trigger on lode.run.
 create function lode_api.run_changed() returns trigger
 language plpgsql security definer
@@ -11,7 +12,21 @@ declare
   changed geometry[];
   years integer[];
   moved_years integer[];
+  refused integer;
+  refused_status text;
 begin
+  select b.run_id, b.status into refused, refused_status
+  from before b
+  left join after a on a.run_id = b.run_id
+  where b.status in ('published', 'withdrawn') and coalesce(a.status, 'gone') not in ('published', 'withdrawn')
+  limit 1;
+  if refused is not null then
+    raise exception 'run % is %: it can be published or withdrawn, and nothing else', refused, refused_status
+      using errcode = 'check_violation',
+        hint = 'Withdraw it (lode run withdraw) and interpret the scene again with other parameters or another '
+          'network, or delete it: delete from lode.run.';
+  end if;
+
   select array_agg(a.run_id) into run_ids
   from before b
   join after a on a.run_id = b.run_id

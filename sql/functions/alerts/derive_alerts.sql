@@ -98,10 +98,13 @@ begin
         where (r.mine_id, r.kind, r.year) = (a.mine_id, a.kind, a.to_year)
       );
 
-    update lode.alert a set unreviewed_area_m2 = lode_api.unreviewed_area(a.alert_id, a.geom)
+    -- Where the row of its review was lost, nobody knows what the reviewer saw: all of it counts as unseen.
+    update lode.alert a
+    set unreviewed_area_m2 = coalesce(lode_api.unreviewed_area(a.alert_id, a.geom), a.area_m2)
     from lode_api.derive_alert_since(slice, years) t
     where a.mine_id = t.mine_id and a.to_year >= t.since and a.is_current and a.state <> 'open'
-      and a.unreviewed_area_m2 is distinct from lode_api.unreviewed_area(a.alert_id, a.geom);
+      and a.unreviewed_area_m2
+        is distinct from coalesce(lode_api.unreviewed_area(a.alert_id, a.geom), a.area_m2);
 
     perform lode_api.derive_alert_confidence(slice, years);
   end loop;

@@ -1,14 +1,24 @@
 -- Purpose: what was said of an alert is not said otherwise later.
--- Rules: rows come from lode_api.stamp_alert alone and are neither changed nor deleted. When their alert goes,
---   they lose its key and nothing else.
--- Used by: the trigger on lode.alert_review.
+-- Rules: rows come from lode_api.stamp_alert alone, which runs with the rights of the table's owner, and are neither
+--   changed nor deleted. When their alert goes, they lose its key and nothing else. That a trigger writes is not
+--   enough: whoever may insert here can put a trigger on a temporary table. Alerts and reviews are not truncated;
+--   where there is none, nothing is lost, and a mine table without accounts can be emptied with what refers to it.
+-- Used by: the triggers on lode.alert_review, and before TRUNCATE of lode.alert.
 create function lode_api.guard_alert_review() returns trigger
 language plpgsql
 set search_path = lode, public, pg_temp
 as $$
 begin
-  if tg_op = 'INSERT' then
-    if pg_trigger_depth() > 1 then
+  if tg_op = 'TRUNCATE' then
+    if exists (select from lode.alert) or exists (select from lode.alert_review) then
+      raise exception 'lode.% is not truncated: what was said of alerts would be lost', tg_table_name
+        using errcode = 'check_violation', hint = 'Alerts go by derivation or with their mine; each review is kept.';
+    end if;
+    return null;
+  elsif tg_op = 'INSERT' then
+    if pg_trigger_depth() > 1 and pg_has_role(
+      current_user, (select c.relowner from pg_catalog.pg_class c where c.oid = tg_relid), 'usage'
+    ) then
       return new;
     end if;
   elsif tg_op = 'UPDATE' then

@@ -18,7 +18,7 @@ begin
     cross join lateral (
       select st_collect(b.geom) as geom, count(*) as piece_count
       from lode.outside_piece b
-      where b.geom && q.geom and b.year < q.year and st_intersects(b.geom, q.geom)
+      where b.geom && q.geom and b.year < q.year and lode_api.meets(b.geom, q.geom)
     ) e
     where q.outside_piece_id = any(piece_ids)
   ),

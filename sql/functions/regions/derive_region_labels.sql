@@ -21,7 +21,7 @@ begin
         else st_collectionextract(st_intersection(p.geom, g.geom), 3)
       end as geom, g.area_m2 as label_area_m2
     from lode.interpreted_ground g
-    join lode.region_part p on p.geom && g.geom and st_intersects(p.geom, g.geom)
+    join lode.region_part p on p.geom && g.geom and lode_api.meets(p.geom, g.geom)
     cross join lateral ( -- offset 0: computed once, not wherever it is used
       select lode_api.covers(p.geom, g.geom) as is_whole offset 0
     ) w
@@ -42,7 +42,7 @@ begin
     cross join lateral (
       select st_union(o.owned) as geom, bool_or(lode_api.covers(o.owned, m.geom)) as is_whole
       from lode.observation o
-      where o.year = m.year and o.geom && m.geom and st_intersects(o.owned, m.geom)
+      where o.year = m.year and o.geom && m.geom and lode_api.meets(o.owned, m.geom)
     ) s
     where not st_isempty(m.geom)
   )

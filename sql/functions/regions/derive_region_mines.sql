@@ -14,7 +14,7 @@ begin
     select p.region_id, m.mine_id, m.boundary, bool_or(c.is_whole) as is_whole,
       case when not bool_or(c.is_whole) then st_union(p.geom) end as parts
     from lode.mine m
-    join lode.region_part p on p.geom && m.boundary and st_intersects(p.geom, m.boundary)
+    join lode.region_part p on p.geom && m.boundary and lode_api.meets(p.geom, m.boundary)
     cross join lateral (select lode_api.covers(p.geom, m.boundary) as is_whole offset 0) c
     where (mine_ids is null or m.mine_id = any(mine_ids))
       and (region_ids is null or p.region_id = any(region_ids))
@@ -58,7 +58,7 @@ begin
   with held as materialized (
     select x.region_mine_id, q.year, q.land_class_code, q.label_id, z.is_exclusive, case
         when x.is_whole or lode_api.covers(x.geom, g.geom) then q.area_m2
-        when st_intersects(x.geom, g.geom) then st_area(st_intersection(x.geom, g.geom)::geography)
+        when lode_api.meets(x.geom, g.geom) then st_area(st_intersection(x.geom, g.geom)::geography)
         else 0
       end as area_m2
     from lode.region_mine x
@@ -115,7 +115,7 @@ begin
       end
     from ground g
     join lode.damage_patch t on t.mine_id = g.mine_id
-    where st_intersects(g.geom, t.geom)
+    where g.geom && t.geom and lode_api.meets(g.geom, t.geom)
   )
   select c.region_mine_id, c.year, sum(c.area_m2)
   from counted c

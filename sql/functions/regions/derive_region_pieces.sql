@@ -23,7 +23,7 @@ begin
         else st_area(st_intersection(r.geom, q.newly_geom)::geography)
       end as newly_area_m2
     from lode.outside_piece q
-    join lode.region_part r on r.geom && q.geom and st_intersects(r.geom, q.geom)
+    join lode.region_part r on r.geom && q.geom and lode_api.meets(r.geom, q.geom)
     cross join lateral ( -- offset 0: computed once, not wherever it is used
       select lode_api.covers(r.geom, q.geom) as is_whole offset 0
     ) w

@@ -35,7 +35,7 @@ begin
         )::geography)
       end as area_m2
     from tile t
-    join lode.region_part p on p.geom && t.geom and st_intersects(p.geom, t.geom)
+    join lode.region_part p on p.geom && t.geom and lode_api.meets(p.geom, t.geom)
     where region_ids is null or p.region_id = any(region_ids)
   )
   select m.region_id, m.year, m.run_id, sum(m.area_m2), 0

@@ -1,7 +1,8 @@
 -- Purpose: totals of regions by year and by class.
 -- Rules: ground counts once: in mines, ground outside every mine of smaller code; outside, ground in no mine;
 --   the two never overlap. A class has a row where it was found, and with 0 where a network that maps it
---   observed the region and did not find it; a year has one where anything of the region was observed.
+--   observed the region and did not find it; a year has one where anything of the region was observed, with null
+--   where nobody looked for damage.
 -- Units: m2 (geodesic, WGS 84).
 -- Used by: whatever derives something of regions, at its end: sums of stored areas, no geometry.
 create function lode_api.derive_region_years(region_ids integer[], since integer) returns void
@@ -92,7 +93,8 @@ begin
     group by n.region_id, n.year
   )
   select s.region_id, s.year, w.area_m2, least(s.observed_area_m2, w.area_m2),
-    least(s.interpreted_area_m2, w.area_m2), coalesce(d.area_m2, 0), coalesce(n.area_m2, 0),
+    least(s.interpreted_area_m2, w.area_m2), d.area_m2,
+    case when d.area_m2 is not null then coalesce(n.area_m2, 0) end,
     coalesce((
       select y.cumulative_area_m2 from lode.region_year y
       where y.region_id = s.region_id and y.year < since
