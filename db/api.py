@@ -25,7 +25,8 @@ SQL_FOLDER = Path(__file__).resolve().parents[1] / "sql"
 class ApiFile:
     """One file of ``sql/``: kind is ``view``, ``function``, ``trigger`` or ``sequence``.
 
-    Its stem is the object's name. A trigger's name is that of its table and its own, ``mine.derive``; the table lies in schema ``lode``.
+    Its stem is the object's name. A trigger's name is that of its table and its own, ``mine.derive``; the
+    table lies in schema ``lode``.
     """
 
     kind: str
