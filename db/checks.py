@@ -60,6 +60,8 @@ select 'view', viewname::text, true from pg_views where schemaname = 'lode_api'
 union all
 select 'function', p.proname::text, true from pg_proc p where p.pronamespace = 'lode_api'::regnamespace
 union all
+select 'sequence', sequencename::text, true from pg_sequences where schemaname = 'lode_api'
+union all
 select 'trigger', c.relname || '.' || t.tgname, t.tgenabled in ('O', 'A')
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
 where c.relnamespace = 'lode'::regnamespace and not t.tgisinternal
