@@ -15,7 +15,7 @@ begin
   elsif not lode_api.meets(licence, piece) then
     return 'infinity';
   end if;
-  return st_area(st_difference(piece, licence)::geography);
+  return st_area(lode_api.safe_difference(piece, licence)::geography);
 end
 $$;
 

@@ -23,7 +23,7 @@ as $$
     offset 0
   ) g
   cross join lateral (
-    select st_collectionextract(st_intersection(
+    select st_collectionextract(lode_api.safe_intersection(
       lode_api.near_part(g.damaged, g.blind), lode_api.near_part(g.blind, g.damaged)
     ), 3) as geom
     offset 0

@@ -6,7 +6,7 @@ language plpgsql immutable parallel safe
 as $$
 declare
   cut constant geometry := st_collectionextract(
-    st_intersection(ground, lode_api.near_part(polygon, ground)), 3
+    lode_api.safe_intersection(ground, lode_api.near_part(polygon, ground)), 3
   );
 begin
   return case when not st_isempty(cut) then cut end;

@@ -10,7 +10,7 @@ begin
 
   insert into lode.mine_damage (mine_id, year, damage_kind, geom, area_m2, start_date, end_date)
   select z.mine_id, q.year, c.damage_kind,
-    st_multi(st_collectionextract(st_union(coalesce(q.geom, l.geom)), 3)), sum(q.area_m2),
+    st_multi(st_collectionextract(lode_api.sound(st_union(coalesce(q.geom, l.geom))), 3)), sum(q.area_m2),
     make_date(q.year, 1, 1), make_date(q.year + 1, 1, 1)
   from lode.mine_zone z
   join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = any(years)

@@ -27,7 +27,7 @@ begin
     select t.label_id, t.year, t.land_class_code,
       case
         when later.geom is null then t.geom
-        else st_multi(st_collectionextract(st_difference(t.geom, later.geom), 3))
+        else st_multi(st_collectionextract(lode_api.safe_difference(t.geom, later.geom), 3))
       end as geom
     from counting t
     cross join lateral (

@@ -29,7 +29,7 @@ begin
   ),
   owned as (
     select t.run_id, st_multi(st_collectionextract(
-      case when better.geom is null then t.geom else st_difference(t.geom, better.geom) end, 3
+      case when better.geom is null then t.geom else lode_api.safe_difference(t.geom, better.geom) end, 3
     )) as geom
     from contender t
     cross join lateral (

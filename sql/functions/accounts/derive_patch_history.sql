@@ -40,7 +40,7 @@ begin
     select t.damage_patch_id, p.from_year, p.to_year, x.change,
       case
         when p.blind is null or x.change = 'persisting' then x.geom
-        else st_difference(st_collectionextract(x.geom, 3), p.blind)
+        else lode_api.safe_difference(st_collectionextract(x.geom, 3), p.blind)
       end as geom
     from pair p
     join lode.damage_patch t on t.mine_id = p.mine_id and t.first_year <= p.to_year
@@ -52,7 +52,7 @@ begin
       with b as materialized (
         select case
           when t.first_year = p.from_year then t.geom
-          else st_intersection(t.geom, n.before)
+          else lode_api.safe_intersection(t.geom, n.before)
         end as geom
         where t.first_year <= p.from_year and n.before is not null
       )
@@ -60,16 +60,16 @@ begin
       where t.first_year = p.to_year
       union all
       select 'new', lode_api.seen_part(t.mine_id, p.from_year, case
-        when n.before is null then st_intersection(t.geom, n.after)
-        else st_difference(st_intersection(t.geom, n.after), n.before)
+        when n.before is null then lode_api.safe_intersection(t.geom, n.after)
+        else lode_api.safe_difference(lode_api.safe_intersection(t.geom, n.after), n.before)
       end)
       where t.first_year < p.to_year and t.first_year <> p.from_year and n.after is not null
       union all
-      select 'persisting', st_intersection(b.geom, n.after) from b where n.after is not null
+      select 'persisting', lode_api.safe_intersection(b.geom, n.after) from b where n.after is not null
       union all
       select 'treated', lode_api.seen_part(t.mine_id, p.to_year, case
         when n.after is null then b.geom
-        else st_difference(b.geom, n.after)
+        else lode_api.safe_difference(b.geom, n.after)
       end)
       from b
     ) x
@@ -112,7 +112,7 @@ begin
       case
         when f.mine_id is not null then coalesce(c.area_m2, 0)
         else (
-          select coalesce(sum(st_area(st_intersection(
+          select coalesce(sum(st_area(lode_api.safe_intersection(
             t.geom, lode_api.near_part(d.geom, t.geom)
           )::geography)), 0)
           from lode.mine_damage d
@@ -170,7 +170,7 @@ begin
       sum(case
         when e.mine_id is null then t.area_m2
         when e.geom is null then 0
-        else st_area(st_intersection(t.geom, e.geom)::geography)
+        else st_area(lode_api.safe_intersection(t.geom, e.geom)::geography)
       end) as exclusive_area_m2
     from lode.damage_patch t
     left join exclusive e on e.mine_id = t.mine_id
@@ -188,7 +188,7 @@ begin
     cross join lateral (
       select case
         when y.blind_geom is null then s.geom
-        else st_difference(st_collectionextract(s.geom, 3), y.blind_geom)
+        else lode_api.safe_difference(st_collectionextract(s.geom, 3), y.blind_geom)
       end as geom
       offset 0
     ) g

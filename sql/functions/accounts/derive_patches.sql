@@ -39,7 +39,7 @@ begin
       select c.damage_kind, min(c.min_patch_m2) as area_m2 from lode.land_class c group by c.damage_kind
     ),
     earlier as materialized ( -- few large shapes: much cheaper than the many patches they make up
-      select e.mine_id, st_union(e.geom) as geom
+      select e.mine_id, lode_api.sound(st_union(e.geom)) as geom
       from lode.mine_damage e
       where e.mine_id = any(mine_ids) and e.year < of_year
       group by e.mine_id
@@ -49,7 +49,7 @@ begin
       from lode.mine_damage d
       left join earlier e on e.mine_id = d.mine_id
       cross join lateral st_dump(st_collectionextract(
-        case when e.geom is null then d.geom else st_difference(d.geom, e.geom) end, 3
+        case when e.geom is null then d.geom else lode_api.safe_difference(d.geom, e.geom) end, 3
       )) as p
       where d.mine_id = any(mine_ids) and d.year = of_year
     ),

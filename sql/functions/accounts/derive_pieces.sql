@@ -30,7 +30,7 @@ begin
   cross join lateral (
     select case
       when w.is_whole then g.geom
-      else st_multi(st_collectionextract(st_intersection(z.geom, g.geom), 3))
+      else st_multi(st_collectionextract(lode_api.safe_intersection(z.geom, g.geom), 3))
     end as geom
     offset 0
   ) x
@@ -56,7 +56,7 @@ begin
     cross join lateral (
       select case
         when w.is_whole then z.geom
-        else st_multi(st_collectionextract(st_intersection(o.owned, z.geom), 3))
+        else st_multi(st_collectionextract(lode_api.safe_intersection(o.owned, z.geom), 3))
       end as geom
       offset 0
     ) p
@@ -93,7 +93,7 @@ begin
     ) i
     cross join lateral (
       select case
-        when i.geom is not null then st_collectionextract(st_difference(c.geom, i.geom), 3)
+        when i.geom is not null then st_collectionextract(lode_api.safe_difference(c.geom, i.geom), 3)
         when not (p.is_polygon and w.is_whole) then c.geom
       end as geom
       offset 0

@@ -35,7 +35,7 @@ begin
     cross join lateral (
       select case
         when w.is_whole then g.geom
-        else st_collectionextract(st_intersection(s.other, g.geom), 3)
+        else st_collectionextract(lode_api.safe_intersection(s.other, g.geom), 3)
       end as geom
       offset 0
     ) x
@@ -69,7 +69,7 @@ begin
   ),
   crossed as materialized (
     select s.mine_pair_id, s.mine_zone_id, b.code as from_class_code, a.code as to_class_code,
-      sum(st_area(st_intersection(
+      sum(st_area(lode_api.safe_intersection(
         lode_api.near_part(b.geom, a.geom), lode_api.near_part(a.geom, b.geom)
       )::geography)) as area_m2
     from side s

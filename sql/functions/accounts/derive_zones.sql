@@ -23,9 +23,9 @@ begin
     from lode.mine m
     left join lower_mine o on o.mine_id = m.mine_id
     cross join lateral (
-      select true, case when o.geom is null then m.boundary else st_difference(m.boundary, o.geom) end
+      select true, case when o.geom is null then m.boundary else lode_api.safe_difference(m.boundary, o.geom) end
       union all
-      select false, st_intersection(m.boundary, o.geom) where o.geom is not null
+      select false, lode_api.safe_intersection(m.boundary, o.geom) where o.geom is not null
     ) as e(is_exclusive, geom)
     where m.mine_id = any(mine_ids)
   ),

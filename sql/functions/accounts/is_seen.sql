@@ -9,7 +9,7 @@ declare
   seen geometry := st_collectionextract(lode_api.seen_part(of_mine, of_year, shape), 3);
 begin
   if blind is not null then
-    seen := st_difference(seen, blind);
+    seen := lode_api.safe_difference(seen, blind);
   end if;
   return st_area(seen) > 1e-9 * st_area(shape); -- less is rounding along an edge
 end

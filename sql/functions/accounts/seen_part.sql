@@ -19,7 +19,7 @@ begin
   join lode.zone_year y on y.mine_zone_id = z.mine_zone_id and y.year = of_year
   where z.mine_id = of_mine;
   return case when seen is null then st_setsrid('multipolygon empty'::geometry, 4326)
-    else st_intersection(shape, seen) end;
+    else lode_api.safe_intersection(shape, seen) end;
 end
 $$;
 

@@ -37,13 +37,13 @@ as $$
     select p.mine_id, p.from_year, p.to_year, d.damage_kind, p.blind_geom is not null as is_blind, f.geom,
       case
         when p.blind_geom is null then s.geom
-        else st_difference(s.geom, p.blind_geom)
+        else lode_api.safe_difference(s.geom, p.blind_geom)
       end as seen
     from pair p
     join lode.mine_damage d on d.mine_id = p.mine_id and d.year = p.to_year
     left join earlier e on (e.mine_id, e.from_year, e.to_year) = (p.mine_id, p.from_year, p.to_year)
     cross join lateral (
-      select case when e.geom is null then d.geom else st_difference(d.geom, e.geom) end as geom offset 0
+      select case when e.geom is null then d.geom else lode_api.safe_difference(d.geom, e.geom) end as geom offset 0
     ) f
     cross join lateral (
       select lode_api.seen_part(p.mine_id, p.from_year, f.geom) as geom offset 0
@@ -53,13 +53,13 @@ as $$
     select f.mine_id, f.from_year, f.to_year, f.damage_kind, f.is_blind, g.geom, g.area_m2,
       case
         when u.geom is null then 0
-        else st_area(st_intersection(g.geom, u.geom)::geography)
+        else st_area(lode_api.safe_intersection(g.geom, u.geom)::geography)
       end as unseen_m2
     from fresh f
     join least_patch k on k.damage_kind = f.damage_kind
     cross join lateral (
       select case when st_area(f.seen) < st_area(f.geom) * (1 - 1e-9) then lode_api.seen_bare_before(
-        f.mine_id, f.to_year, st_difference(f.geom, f.seen)
+        f.mine_id, f.to_year, lode_api.safe_difference(f.geom, f.seen)
       ) end as geom offset 0
     ) u
     cross join lateral lode_api.large_parts(

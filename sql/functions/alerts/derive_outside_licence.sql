@@ -35,7 +35,7 @@ as $$
     select b.mine_id, b.year,
       st_union(
         case
-          when q.unlicensed_area_m2 < q.area_m2 then st_difference(g.geom, m.licence_boundary)
+          when q.unlicensed_area_m2 < q.area_m2 then lode_api.safe_difference(g.geom, m.licence_boundary)
           else g.geom
         end order by z.is_exclusive, q.landcover_id, q.label_id
       ) as geom

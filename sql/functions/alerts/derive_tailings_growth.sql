@@ -69,11 +69,11 @@ as $$
     left join shape b
       on b.mine_zone_id = a.mine_zone_id and b.mine_pair_id = a.mine_pair_id and not b.is_after
     cross join lateral (
-      select case when v.geom is null then a.geom else st_intersection(a.geom, v.geom) end as geom offset 0
+      select case when v.geom is null then a.geom else lode_api.safe_intersection(a.geom, v.geom) end as geom offset 0
     ) s
     cross join lateral (
       select st_collectionextract(
-        case when b.geom is null then s.geom else st_difference(s.geom, b.geom) end, 3
+        case when b.geom is null then s.geom else lode_api.safe_difference(s.geom, b.geom) end, 3
       ) as geom
       offset 0
     ) x
@@ -92,9 +92,9 @@ as $$
     ) blind
     cross join lateral (
       select true as is_looked_for,
-        case when blind.geom is null then g.geom else st_difference(g.geom, blind.geom) end as geom
+        case when blind.geom is null then g.geom else lode_api.safe_difference(g.geom, blind.geom) end as geom
       union all
-      select false, st_intersection(g.geom, blind.geom) where blind.geom is not null
+      select false, lode_api.safe_intersection(g.geom, blind.geom) where blind.geom is not null
     ) s
     group by g.mine_pair_id, s.is_looked_for
   ),
@@ -105,8 +105,8 @@ as $$
   ),
   water as (
     select m.mine_pair_id,
-      sum(st_area(st_intersection(m.geom, w.geom)::geography)) as water_m2,
-      sum(st_area(st_intersection(m.geom, w.geom)::geography)) filter (where exists (
+      sum(st_area(lode_api.safe_intersection(m.geom, w.geom)::geography)) as water_m2,
+      sum(st_area(lode_api.safe_intersection(m.geom, w.geom)::geography)) filter (where exists (
         select from shape b
         where b.mine_pair_id = m.mine_pair_id and not b.is_after
           and st_dwithin(b.geom, w.geom, 1e-8) -- 1 mm: they were cut from one map

@@ -16,7 +16,7 @@ as $$
   seen as (
     select st_union(case
       when b.geom is null then coalesce(y.geom, z.geom)
-      else st_difference(coalesce(y.geom, z.geom), b.geom)
+      else lode_api.safe_difference(coalesce(y.geom, z.geom), b.geom)
     end) as geom
     from lode.mine_zone z
     join lode.zone_year y on y.mine_zone_id = z.mine_zone_id and y.year < of_year
@@ -28,8 +28,8 @@ as $$
   )
   select case
     when s.geom is null then st_setsrid('multipolygon empty'::geometry, 4326)
-    when d.geom is null then st_intersection(shape, s.geom)
-    else st_difference(st_intersection(shape, s.geom), d.geom)
+    when d.geom is null then lode_api.safe_intersection(shape, s.geom)
+    else lode_api.safe_difference(lode_api.safe_intersection(shape, s.geom), d.geom)
   end
   from seen s
   cross join damage d

@@ -22,7 +22,7 @@ begin
   end if;
   return coalesce((
     select p.area_m2
-    from lode_api.large_parts(st_difference(ground, reviewed), (
+    from lode_api.large_parts(lode_api.safe_difference(ground, reviewed), (
       select min(c.min_patch_m2)
       from lode.land_class c
       where c.damage_kind in ('excavated', 'occupied', 'subsided')

@@ -10,7 +10,7 @@ declare
 begin
   with compared as materialized ( -- each step is computed once, not where it is used
     select q.outside_piece_id, q.area_m2, e.geom is null as is_all, case
-        when e.geom is not null then st_multi(st_collectionextract(st_difference(
+        when e.geom is not null then st_multi(st_collectionextract(lode_api.safe_difference(
           q.geom, case when e.piece_count = 1 then e.geom else st_unaryunion(e.geom) end
         ), 3))
       end as geom

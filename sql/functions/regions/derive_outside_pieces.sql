@@ -33,7 +33,7 @@ begin
   owned as materialized (
     select d.landcover_id, d.label_id, d.run_id, d.year, d.land_class_code, d.area_m2, w.is_whole, case
         when w.is_whole then d.geom
-        else st_collectionextract(st_intersection(d.owned, d.geom), 3)
+        else st_collectionextract(lode_api.safe_intersection(d.owned, d.geom), 3)
       end as geom
     from drawn d
     cross join lateral ( -- offset 0: computed once, not wherever it is used
@@ -59,7 +59,7 @@ begin
     cross join lateral (
       select d.is_whole and taken.geom is null as is_whole, case
         when taken.geom is null then st_multi(d.geom)
-        else st_multi(st_collectionextract(st_difference(d.geom, taken.geom), 3))
+        else st_multi(st_collectionextract(lode_api.safe_difference(d.geom, taken.geom), 3))
       end as geom
       offset 0
     ) w

@@ -18,7 +18,7 @@ begin
   with met as materialized (
     select g.label_id, g.year, p.region_id, w.is_whole, case
         when w.is_whole then g.geom
-        else st_collectionextract(st_intersection(p.geom, g.geom), 3)
+        else st_collectionextract(lode_api.safe_intersection(p.geom, g.geom), 3)
       end as geom, g.area_m2 as label_area_m2
     from lode.interpreted_ground g
     join lode.region_part p on p.geom && g.geom and lode_api.meets(p.geom, g.geom)
@@ -32,7 +32,7 @@ begin
     select m.label_id, m.year, m.region_id, a.area_m2, case
         when s.geom is null then a.area_m2
         when s.is_whole then 0
-        else st_area(st_difference(m.geom, s.geom)::geography)
+        else st_area(lode_api.safe_difference(m.geom, s.geom)::geography)
       end as unseen_area_m2
     from met m
     cross join lateral (

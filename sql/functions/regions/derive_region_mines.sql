@@ -23,7 +23,7 @@ begin
   ),
   relation as materialized (
     select t.region_id, t.mine_id, w.is_whole, case when not w.is_whole then st_multi(
-        st_collectionextract(st_intersection(t.parts, t.boundary), 3)
+        st_collectionextract(lode_api.safe_intersection(t.parts, t.boundary), 3)
       ) end as geom
     from meeting t
     cross join lateral (
@@ -58,7 +58,7 @@ begin
   with held as materialized (
     select x.region_mine_id, q.year, q.land_class_code, q.label_id, z.is_exclusive, case
         when x.is_whole or lode_api.covers(x.geom, g.geom) then q.area_m2
-        when lode_api.meets(x.geom, g.geom) then st_area(st_intersection(x.geom, g.geom)::geography)
+        when lode_api.meets(x.geom, g.geom) then st_area(lode_api.safe_intersection(x.geom, g.geom)::geography)
         else 0
       end as area_m2
     from lode.region_mine x
@@ -90,7 +90,7 @@ begin
   insert into lode.region_mine_year (region_mine_id, year, newly_area_m2)
   with ground as materialized ( -- of a mine on a border: what is counted of it in the region
     select x.region_mine_id, x.mine_id,
-      case when e.is_all then x.geom else st_intersection(x.geom, e.geom) end as geom
+      case when e.is_all then x.geom else lode_api.safe_intersection(x.geom, e.geom) end as geom
     from lode.region_mine x
     cross join lateral (
       select bool_and(z.is_exclusive) as is_all, st_union(z.geom) filter (where z.is_exclusive) as geom
@@ -111,7 +111,7 @@ begin
     union all
     select g.region_mine_id, t.first_year, case
         when lode_api.covers(g.geom, t.geom) then t.area_m2
-        else st_area(st_intersection(g.geom, t.geom)::geography)
+        else st_area(lode_api.safe_intersection(g.geom, t.geom)::geography)
       end
     from ground g
     join lode.damage_patch t on t.mine_id = g.mine_id

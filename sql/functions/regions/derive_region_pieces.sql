@@ -20,7 +20,7 @@ begin
         when q.newly_area_m2 = 0 then 0
         when w.is_whole then q.newly_area_m2
         when q.newly_geom is null then a.area_m2
-        else st_area(st_intersection(r.geom, q.newly_geom)::geography)
+        else st_area(lode_api.safe_intersection(r.geom, q.newly_geom)::geography)
       end as newly_area_m2
     from lode.outside_piece q
     join lode.region_part r on r.geom && q.geom and lode_api.meets(r.geom, q.geom)
@@ -30,7 +30,7 @@ begin
     cross join lateral (
       select case
         when w.is_whole then q.area_m2
-        else st_area(st_intersection(r.geom, q.geom)::geography)
+        else st_area(lode_api.safe_intersection(r.geom, q.geom)::geography)
       end as area_m2
       offset 0
     ) a

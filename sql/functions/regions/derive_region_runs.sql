@@ -31,7 +31,7 @@ begin
         when lode_api.covers(p.geom, t.geom) then t.area_m2
         when lode_api.covers(t.geom, p.geom) then p.area_m2
         else st_area(st_segmentize(
-          st_collectionextract(st_intersection(p.geom, t.geom), 3), 0.01
+          st_collectionextract(lode_api.safe_intersection(p.geom, t.geom), 3), 0.01
         )::geography)
       end as area_m2
     from tile t
