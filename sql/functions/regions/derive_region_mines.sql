@@ -18,17 +18,21 @@ begin
     cross join lateral (select lode_api.covers(p.geom, m.boundary) as is_whole offset 0) c
     where (mine_ids is null or m.mine_id = any(mine_ids))
       and (region_ids is null or p.region_id = any(region_ids))
-      and (c.is_whole or not st_touches(p.geom, m.boundary))
     group by p.region_id, m.mine_id
   ),
   relation as materialized (
-    select t.region_id, t.mine_id, w.is_whole, case when not w.is_whole then st_multi(
-        st_collectionextract(lode_api.safe_intersection(t.parts, t.boundary), 3)
-      ) end as geom
+    select t.region_id, t.mine_id, w.is_whole, x.geom
     from meeting t
     cross join lateral (
       select t.is_whole or lode_api.covers(t.parts, t.boundary) as is_whole offset 0 -- computed once
     ) w
+    cross join lateral (
+      select case when not w.is_whole then st_multi(
+        st_collectionextract(lode_api.safe_intersection(t.parts, t.boundary), 3)
+      ) end as geom
+      offset 0
+    ) x
+    where w.is_whole or not st_isempty(x.geom) -- they may only touch
   ),
   gone as (
     delete from lode.region_mine x
