@@ -84,7 +84,7 @@ landcover_part = Table(
         comment="The published polygon",
     ),
     Column("run_id", Integer, nullable=False, comment="Its run"),
-    geometry_column("geom", "POLYGON", "A part of it, EPSG:4326"),
+    geometry_column("geom", "MULTIPOLYGON", "A part of it, EPSG:4326"),
     spatial_index("landcover_part", "geom"),
     schema=SCHEMA,
     comment="Large published polygons in parts of few vertices, which can be cut fast; derived",

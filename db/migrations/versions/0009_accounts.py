@@ -114,12 +114,7 @@ def upgrade() -> None:
         ),
         sa.Column("landcover_id", sa.BigInteger(), nullable=False, comment="The published polygon"),
         sa.Column("run_id", sa.Integer(), nullable=False, comment="Its run"),
-        sa.Column(
-            "geom",
-            Geometry("POLYGON", srid=4326, spatial_index=False),
-            nullable=False,
-            comment="A part of it, EPSG:4326",
-        ),
+        sa.Column("geom", _multipolygon(), nullable=False, comment="A part of it, EPSG:4326"),
         sa.ForeignKeyConstraint(
             ["landcover_id"],
             ["lode.landcover.landcover_id"],

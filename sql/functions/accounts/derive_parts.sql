@@ -8,7 +8,7 @@ as $$
   insert into lode.landcover_part (landcover_id, run_id, geom)
   select l.landcover_id, l.run_id, p.geom
   from lode.landcover l
-  cross join lateral st_subdivide(l.geom, 4096) as p(geom)
+  cross join lateral lode_api.halves(l.geom, 32768) as p(geom)
   where l.run_id = any(run_ids) and st_npoints(l.geom) > 32768
     and not exists (select from lode.landcover_part e where e.landcover_id = l.landcover_id)
   order by l.landcover_id

@@ -5,6 +5,8 @@
 -- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84).
 -- Used by: lode_api.derive_accounts. `offset 0` keeps the planner from writing a costly expression out in
 --   every place where its value is used; st_force2d brings a polygon into memory once for all that follows.
+--   Each stage is sorted, so that it ends before the next begins: tests against the same shape many times in a
+--   row keep it prepared, and two stages in turn would drive out each other's.
 create function lode_api.derive_pieces(mine_ids integer[], years integer[]) returns void
 language plpgsql
 set work_mem = '64MB' -- pieces are sorted with their ground
@@ -61,6 +63,7 @@ begin
       offset 0
     ) p
     where z.mine_id = any(mine_ids) and not st_isempty(p.geom)
+    order by z.mine_zone_id, o.year, o.run_id
   ),
   candidate as (
     select p.mine_zone_id, p.licence, p.year, p.run_id, p.has_labels, p.geom as ground, l.landcover_id,
@@ -76,14 +79,18 @@ begin
     join lode.landcover l on l.landcover_id = e.landcover_id
     offset 0
   ),
-  found as (
+  found as materialized (
     select p.mine_zone_id, p.year, p.run_id, p.landcover_id, p.land_class_code, p.area_m2,
       p.is_polygon, p.is_polygon and w.is_whole and i.geom is null as is_whole, x.geom, p.licence,
       case when p.licence is not null and x.geom is null then p.geom end as polygon
     from candidate p
     cross join lateral (select lode_api.covers(p.ground, p.geom) as is_whole offset 0) w
     cross join lateral (
-      select case when w.is_whole then p.geom else lode_api.cut_out(p.ground, p.geom) end as geom
+      select case
+        when not w.is_whole then lode_api.cut_out(p.ground, p.geom)
+        when p.is_polygon then p.geom
+        else lode_api.sound(p.geom)
+      end as geom
       offset 0
     ) c
     cross join lateral (
@@ -99,6 +106,7 @@ begin
       offset 0
     ) x
     where c.geom is not null
+    order by p.mine_zone_id, p.year, p.landcover_id
   ),
   -- Parts of a polygon are one piece again: along the cuts between them one part may have a vertex where the
   -- other has none, and then geodesic edges leave slivers.
@@ -108,7 +116,8 @@ begin
     from found f
     where f.is_polygon
     union all
-    select f.mine_zone_id, f.year, f.run_id, f.landcover_id, f.land_class_code, null, false, st_union(f.geom),
+    select f.mine_zone_id, f.year, f.run_id, f.landcover_id, f.land_class_code, null, false,
+      case when count(*) > 1 then st_union(array_agg(f.geom)) else (array_agg(f.geom))[1] end,
       (array_agg(f.licence))[1], null
     from found f
     where not f.is_polygon

@@ -1,7 +1,8 @@
 -- Purpose: what two shapes have in common, without ever failing on what overlays made.
--- Rules: st_intersection refuses a shape that an earlier overlay left invalid; then both are mended. A doubtful shape costs
---   time, never a publication.
--- CRS: that of both. Null where one of them is null.
+-- Rules: st_intersection refuses what an earlier overlay left invalid, and polygons with a stray point or line beside
+--   them. Then the polygons of both are mended and overlaid on a grid of 1e-12 degrees (a ten-thousandth of a
+--   millimetre), which always comes to an end. A doubtful shape costs time, never a publication.
+-- CRS: EPSG:4326. Null where one of them is null.
 -- Used by: everything that derives.
 create function lode_api.safe_intersection(one geometry, other geometry) returns geometry
 language plpgsql immutable parallel safe
@@ -10,9 +11,11 @@ begin
   return st_intersection(one, other);
 exception
   when internal_error then
-    return st_intersection(lode_api.sound(one), lode_api.sound(other));
+    return st_intersection(
+      lode_api.sound(st_collectionextract(one, 3)), lode_api.sound(st_collectionextract(other, 3)), 1e-12
+    );
 end
 $$;
 
 comment on function lode_api.safe_intersection(geometry, geometry) is
-  'What two shapes have in common, also of shapes that an overlay left invalid.';
+  'What two shapes have in common, also where the geometry library gives up at first.';
