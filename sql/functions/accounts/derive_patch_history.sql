@@ -170,6 +170,7 @@ begin
       sum(case
         when e.mine_id is null then t.area_m2
         when e.geom is null then 0
+        when lode_api.covers(e.geom, t.geom) then t.area_m2
         else st_area(lode_api.safe_intersection(t.geom, e.geom)::geography)
       end) as exclusive_area_m2
     from lode.damage_patch t
