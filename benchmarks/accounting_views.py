@@ -24,6 +24,9 @@ WINDOW_DEGREES = (0.03, 0.02)
 WHOLE_MAPS = ("evidence", "landcover_map")
 """Polygons of a whole year map: asked for by window, by mine or page by page, never all at once."""
 
+PAGED_BY_MINE = ("evidence",)
+"""Cut and whole pieces stand apart there: a mine and a window find an index, pages of everything do not."""
+
 ZOOMS = range(4, 17)
 TILES_A_ZOOM = 12
 TILE_FUNCTIONS = ("landcover_tile", "damage_tile")
@@ -98,7 +101,12 @@ def _questions(
             sql.SQL("") if year is None else sql.SQL(" and {} = {}").format(sql.Identifier(year), wanted.year)
         )
         yield "window", sql.SQL(" where geom && {}::geometry").format(envelope[0]) + of_year
-    yield "first page", sql.SQL(" order by ogc_fid limit {}").format(PAGE_ROWS)
+    of_mine = sql.SQL(" where mine_code = {}").format(wanted.mine_code)
+    yield (
+        "first page",
+        (of_mine if view in PAGED_BY_MINE else sql.SQL(""))
+        + sql.SQL(" order by ogc_fid limit {}").format(PAGE_ROWS),
+    )
 
 
 def _time(query: bytes, conn: Connection[Any]) -> tuple[float, int]:

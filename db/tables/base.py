@@ -33,9 +33,11 @@ def moment_column(name: str, comment: str, *, now: bool = False) -> Column[Any]:
     return Column(name, DateTime(timezone=True), nullable=not now, server_default=default, comment=comment)
 
 
-def geometry_column(name: str, kind: str, comment: str, *, nullable: bool = False) -> Column[Any]:
-    """A geometry of one class in EPSG:4326; its index is declared beside the table, with a use."""
-    return Column(name, Geometry(kind, srid=4326, spatial_index=False), nullable=nullable, comment=comment)
+def geometry_column(
+    name: str, kind: str, comment: str, *, nullable: bool = False, srid: int = 4326
+) -> Column[Any]:
+    """A geometry of one class; its index is declared beside the table, with a use."""
+    return Column(name, Geometry(kind, srid=srid, spatial_index=False), nullable=nullable, comment=comment)
 
 
 def spatial_index(table: str, column: str) -> Index:

@@ -19,11 +19,12 @@ def _zoom_column() -> Column[int]:
     )
 
 
-def _shape_column() -> Column[object]:
+def _shape_column(srid: int) -> Column[object]:
     return geometry_column(
         "geom",
         "MULTIPOLYGON",
-        "Outline on the grid of the zoom's pixels, EPSG:4326; rings may touch or cross themselves",
+        f"Outline on the grid of the zoom's pixels, EPSG:{srid}; rings may touch or cross themselves",
+        srid=srid,
     )
 
 
@@ -41,7 +42,7 @@ landcover_general = Table(
     ),
     Column("area_m2", Double, nullable=False, comment="Published area of what it stands for, m2 (geodesic)"),
     Column("mean_probability", Double, comment="Mean probability of the class, 0..1"),
-    _shape_column(),
+    _shape_column(4326),
     CheckConstraint("zoom between 0 and 12", name="zoom"),
     Index("landcover_general_run_zoom_idx", "run_id", "zoom"),
     spatial_index("landcover_general", "geom"),
@@ -68,7 +69,7 @@ damage_general = Table(
     Column("year", Integer, nullable=False, comment="Its year; of change the later one"),
     Column("kind", Text, nullable=False, comment="Kind of damage, or new, persisting, treated"),
     Column("area_m2", Double, nullable=False, comment="Area of what it stands for, m2 (geodesic)"),
-    _shape_column(),
+    _shape_column(3857),
     CheckConstraint("zoom between 0 and 12", name="zoom"),
     CheckConstraint("(mine_damage_id is null) <> (damage_change_id is null)", name="origin"),
     Index("damage_general_mine_damage_idx", "mine_damage_id", "zoom", unique=True),

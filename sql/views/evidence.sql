@@ -5,20 +5,21 @@
 --   mine, year and class add up to damage_by_mine_year.area_m2; with is_exclusive, to exclusive_area_m2. A
 --   piece that is a part of its polygon carries its own outline; a whole one that of the polygon. For a
 --   label the scene is the one it was drawn on, where that is known.
--- Used by: `lode report evidence`, reviewers. Filter by mine_code and year.
+-- Used by: `lode report evidence`, reviewers. Filter by mine_code and year. Cut pieces and whole ones stand apart,
+--   so that the box of a map and a mine each find an index.
 create view lode_api.evidence as
 select
-  q.mine_piece_id as ogc_fid,
+  p.mine_piece_id as ogc_fid,
   m.code as mine_code,
-  q.year,
+  p.year,
   c.key as land_class,
   c.damage_kind as kind,
-  q.area_m2,
+  p.area_m2,
   z.is_exclusive,
-  q.unlicensed_area_m2,
-  q.landcover_id,
+  p.unlicensed_area_m2,
+  p.landcover_id,
   l.mean_probability,
-  q.run_id,
+  p.run_id,
   r.finished_at as run_finished_at,
   d.name as model,
   w.sha256 as model_sha256,
@@ -26,33 +27,60 @@ select
   s.version as product_version,
   s.sha256 as scene_sha256,
   s.acquired_on,
-  q.label_id,
+  p.label_id,
   t.interpreter,
   t.valid_on,
   f.name as label_source,
-  q.shape::geometry(MultiPolygon, 4326) as geom
-from ( -- apart, so that the box of a map finds the index of either
-  select p.mine_piece_id, p.mine_zone_id, p.year, p.land_class_code, p.area_m2, p.unlicensed_area_m2,
-    p.landcover_id, p.run_id, p.label_id, p.geom as shape
-  from lode.mine_piece p
-  where p.geom is not null
-  union all
-  select p.mine_piece_id, p.mine_zone_id, p.year, p.land_class_code, p.area_m2, p.unlicensed_area_m2,
-    p.landcover_id, p.run_id, p.label_id, v.geom
-  from lode.mine_piece p
-  join lode.landcover v on v.landcover_id = p.landcover_id
-  where p.geom is null
-) q
-join lode.mine_zone z on z.mine_zone_id = q.mine_zone_id
+  p.geom
+from lode.mine_piece p
+join lode.mine_zone z on z.mine_zone_id = p.mine_zone_id
 join lode.mine m on m.mine_id = z.mine_id
-join lode.land_class c on c.land_class_code = q.land_class_code
-left join lode.landcover l on l.landcover_id = q.landcover_id
-left join lode.run r on r.run_id = q.run_id
+join lode.land_class c on c.land_class_code = p.land_class_code
+left join lode.landcover l on l.landcover_id = p.landcover_id
+left join lode.run r on r.run_id = p.run_id
 left join lode.model d on d.model_id = r.model_id
 left join lode.model_weights w on w.model_id = d.model_id
-left join lode.label t on t.label_id = q.label_id
+left join lode.label t on t.label_id = p.label_id
 left join lode.scene s on s.scene_id = coalesce(r.scene_id, t.scene_id)
-left join lode.feature_source f on f.feature_source_id = t.feature_source_id;
+left join lode.feature_source f on f.feature_source_id = t.feature_source_id
+where p.geom is not null
+union all
+select
+  p.mine_piece_id,
+  m.code,
+  p.year,
+  c.key,
+  c.damage_kind,
+  p.area_m2,
+  z.is_exclusive,
+  p.unlicensed_area_m2,
+  p.landcover_id,
+  l.mean_probability,
+  p.run_id,
+  r.finished_at,
+  d.name,
+  w.sha256,
+  s.product,
+  s.version,
+  s.sha256,
+  s.acquired_on,
+  p.label_id,
+  t.interpreter,
+  t.valid_on,
+  f.name,
+  l.geom
+from lode.mine_piece p
+join lode.mine_zone z on z.mine_zone_id = p.mine_zone_id
+join lode.mine m on m.mine_id = z.mine_id
+join lode.land_class c on c.land_class_code = p.land_class_code
+join lode.landcover l on l.landcover_id = p.landcover_id
+left join lode.run r on r.run_id = p.run_id
+left join lode.model d on d.model_id = r.model_id
+left join lode.model_weights w on w.model_id = d.model_id
+left join lode.label t on t.label_id = p.label_id
+left join lode.scene s on s.scene_id = coalesce(r.scene_id, t.scene_id)
+left join lode.feature_source f on f.feature_source_id = t.feature_source_id
+where p.geom is null;
 
 comment on view lode_api.evidence is
   'Every piece of ground that counts for a mine and year, with the polygon, run, scene and network, or the '

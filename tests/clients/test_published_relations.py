@@ -17,6 +17,9 @@ from db.tables import metadata
 from tests.clients.programs import need, ogr_source, qgis_source, run_qgis
 from tests.clients.world import World
 
+OF_TILES = "lode.damage_general"
+"""In the coordinates of web maps; everything else is in EPSG:4326."""
+
 OGR_TYPES = {
     "MULTIPOLYGON": "Multi Polygon",
     "POLYGON": "Polygon",
@@ -176,7 +179,7 @@ def test_geometries_are_typed(facts: dict[str, Facts], relation: Relation) -> No
     assert set(each.geometries) == {name for name, kind in each.columns if kind == "geometry"}
     for kind, srid in each.geometries.values():
         assert kind in OGR_TYPES
-        assert srid == 4326
+        assert srid == (3857 if str(relation) == OF_TILES else 4326)
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=str)
@@ -275,7 +278,7 @@ def test_ogr_knows_key_type_and_count(
         assert told["Feature Count"] == str(each.count)
         assert f"FID Column = {each.key}" in block
         if column:
-            assert 'ID["EPSG",4326]]' in block
+            assert f'ID["EPSG",{each.geometries[column][1]}]]' in block
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=str)
@@ -290,7 +293,8 @@ def test_qgis_loads_it_with_all_features_where_they_lie(
         if not column:
             assert layer["type"] == "NoGeometry"
             continue
-        assert (layer["crs"], layer["type"].upper()) == ("EPSG:4326", each.geometries[column][0])
+        kind, srid = each.geometries[column]
+        assert (layer["crs"], layer["type"].upper()) == (f"EPSG:{srid}", kind)
         extent = world.conn.execute(
             f"select st_xmin(e), st_ymin(e), st_xmax(e), st_ymax(e) from (select st_extent({column}) as e"
             f" from {relation}) as x where e is not null"

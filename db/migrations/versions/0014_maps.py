@@ -19,12 +19,12 @@ depends_on = None
 
 _ZOOMS = "zoom between 0 and 12"
 _ZOOM_COMMENT = "Web map zoom it is drawn at, 0 to 12"
-_GEOM_COMMENT = "Outline on the grid of the zoom's pixels, EPSG:4326; rings may touch or cross themselves"
+_GEOM_COMMENT = "Outline on the grid of the zoom's pixels, EPSG:{}; rings may touch or cross themselves"
 
 
-def _multipolygon() -> sa.Column[object]:
-    kind = Geometry("MULTIPOLYGON", srid=4326, spatial_index=False)
-    return sa.Column("geom", kind, nullable=False, comment=_GEOM_COMMENT)
+def _multipolygon(srid: int) -> sa.Column[object]:
+    kind = Geometry("MULTIPOLYGON", srid=srid, spatial_index=False)
+    return sa.Column("geom", kind, nullable=False, comment=_GEOM_COMMENT.format(srid))
 
 
 def upgrade() -> None:
@@ -52,7 +52,7 @@ def upgrade() -> None:
         sa.Column(
             "mean_probability", sa.Double(), nullable=True, comment="Mean probability of the class, 0..1"
         ),
-        _multipolygon(),
+        _multipolygon(4326),
         sa.CheckConstraint(_ZOOMS, name=op.f("landcover_general_zoom_check")),
         sa.ForeignKeyConstraint(
             ["land_class_code"],
@@ -92,7 +92,7 @@ def upgrade() -> None:
         sa.Column(
             "area_m2", sa.Double(), nullable=False, comment="Area of what it stands for, m2 (geodesic)"
         ),
-        _multipolygon(),
+        _multipolygon(3857),
         sa.CheckConstraint(_ZOOMS, name=op.f("damage_general_zoom_check")),
         sa.CheckConstraint(
             "(mine_damage_id is null) <> (damage_change_id is null)",

@@ -5,7 +5,7 @@
 --   under the key of the largest shape among them, so that maps of small scale stay small. Mines and years in
 --   which a row came, went or changed are drawn again whole, and nothing else: the result is that of drawing
 --   everything from nothing.
--- CRS: EPSG:4326.
+-- CRS: from EPSG:4326 to EPSG:3857, that of the tiles, so that these transform nothing.
 -- Cost: in proportion to the rows of those mines and years, all in one statement.
 -- Used by: triggers on lode.mine_damage and lode.damage_change, once a statement. Arguments of the trigger: the
 --   columns with key, year and kind; its transition tables are named added and gone.
@@ -78,17 +78,21 @@ begin
         group by h.mine_id, h.year, h.kind, h.latitude, z.zoom, c.col, c.line
       )
       insert into lode.damage_general (zoom, %1$I, mine_id, year, kind, area_m2, geom)
-      select h.zoom, h.source, h.mine_id, h.year, h.kind, h.area_m2, h.geom
-      from shape h
-      where h.geom is not null
-      union all
-      select c.zoom, (array_agg(c.source order by c.area_m2 desc, c.col, c.line))[1], c.mine_id, c.year, c.kind,
-        max(c.area_m2),
-        st_multi(st_collect(
-          lode_api.pixel_cell(c.zoom, c.latitude, c.col, c.line) order by c.col, c.line
-        ))
-      from cell c
-      group by c.mine_id, c.year, c.kind, c.latitude, c.zoom
+      select n.zoom, n.source, n.mine_id, n.year, n.kind, n.area_m2, st_transform(n.geom, 3857)
+      from (
+        select h.zoom, h.source, h.mine_id, h.year, h.kind, h.area_m2, h.geom
+        from shape h
+        where h.geom is not null
+        union all
+        select c.zoom, (array_agg(c.source order by c.area_m2 desc, c.col, c.line))[1], c.mine_id, c.year, c.kind,
+          max(c.area_m2),
+          st_multi(st_collect(
+            lode_api.pixel_cell(c.zoom, c.latitude, c.col, c.line) order by c.col, c.line
+          ))
+        from cell c
+        group by c.mine_id, c.year, c.kind, c.latitude, c.zoom
+      ) as n
+      where st_ymax(n.geom) < 89 and st_ymin(n.geom) > -89 -- Web Mercator ends at 85
     $draw$,
     key, year, kind, tg_table_name
   ) using mines, years, lode_api.largest_general_zoom();

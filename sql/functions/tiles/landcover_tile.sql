@@ -37,10 +37,10 @@ begin
   with seen as materialized ( -- counts: null where all that the run saw counts
     select o.run_id,
       case
-        when o.owned_area_m2 >= o.area_m2 then null
+        when o.owned_area_m2 >= o.area_m2 * (1 - 1e-9) then null -- what an overlay rounds off is no gap
         when z > top then st_intersection(o.owned, ground)
         else coalesce(
-          st_makevalid(lode_api.general_shape(o.owned, z + 4, latitude), 'method=structure'),
+          st_buffer(lode_api.general_shape(st_clipbybox2d(o.owned, ground::box2d), z + 4, latitude), 0),
           st_setsrid('multipolygon empty'::geometry, 4326)
         )
       end as counts
@@ -56,10 +56,14 @@ begin
     join lode.landcover l on l.run_id = v.run_id
     where z > top and l.geom && ground and l.area_m2 >= least_m2
     union all
-    select g.landcover_id, g.land_class_code, g.area_m2, g.mean_probability, g.geom, v.counts,
-      v.counts is null or st_covers(v.counts, st_envelope(g.geom))
+    select g.landcover_id, g.land_class_code, g.area_m2, g.mean_probability, c.geom, v.counts,
+      v.counts is null or st_covers(v.counts, st_envelope(c.geom))
     from seen v
     join lode.landcover_general g on g.run_id = v.run_id
+    cross join lateral (
+      select case when v.counts is null then g.geom else st_clipbybox2d(g.geom, ground::box2d) end as geom
+      offset 0 -- clipped once
+    ) c
     where z <= top and g.zoom = z and g.geom && ground
   ),
   largest as (
@@ -81,10 +85,8 @@ begin
       lode_api.tile_shape(
         case
           when p.is_whole then p.geom
-          -- neighbours of what counts share an edge with it
-          when z <= top then st_collectionextract(
-            st_intersection(st_makevalid(p.geom, 'method=structure'), p.counts), 3
-          )
+          -- neighbours of what counts share an edge with it; a buffer makes valid in half the time of st_makevalid
+          when z <= top then st_collectionextract(st_intersection(st_buffer(p.geom, 0), p.counts), 3)
           when lode_api.meets(p.counts, p.geom) then lode_api.cut_out(
             lode_api.near_part(p.counts, p.geom), p.geom
           )
