@@ -32,8 +32,9 @@ WITH_A_POINT = (
 
 SLIVERS = (
     "MULTIPOLYGON(((84.99067103633926 43.85349534160759,84.99238198623719 43.853458890261535,"
-    "84.99228362663013 43.85342385028557,84.9923294507019 43.85344935845623,84.99219076641738 43.85337215924062,"
-    "84.99198060804612 43.85338165409688,84.99067103633926 43.85349534160759)),"
+    "84.99228362663013 43.85342385028557,84.9923294507019 43.85344935845623,"
+    "84.99219076641738 43.85337215924062,84.99198060804612 43.85338165409688,"
+    "84.99067103633926 43.85349534160759)),"
     "((84.99203683731426 43.85336278885957,84.99203628851531 43.8533791384795,"
     "84.99218581851194 43.853372382784656,84.99203683731426 43.85336278885957)))"
 )
@@ -41,7 +42,7 @@ SLIVERS = (
 
 
 def test_a_point_beside_a_polygon_stops_no_overlay(conn: Connection[Any]) -> None:
-    """Overlays that need a fixed grid refuse the mixture; its ground is divided as that of the polygon alone."""
+    """Overlays that need a fixed grid refuse the mixture; its ground is divided as the polygon alone is."""
     pair = "(select st_geomfromtext(%s, 4326) as one, st_geomfromtext(%s, 4326) as other) as p"
     for operation in ("intersection", "difference"):
         query = f"select st_{operation}(one, other) from {pair}"
