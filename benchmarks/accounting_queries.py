@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from psycopg import Connection
 
-from db.accounting import ACCOUNTING_LOCK, BATCH_MINES
+from db.accounting import ACCOUNTING_LOCK, Deriving, in_batches
 from db.connection import connect
 from db.errors import UsageError
 
@@ -117,37 +114,19 @@ def derive_areas(url: str, *, connections: int) -> None:
         conn.execute("select pg_advisory_lock(%s)", (ACCOUNTING_LOCK,))
         conn.execute("delete from lode.landcover_part")
         conn.execute(
-            "select lode_api.derive_parts((select array_agg(run_id) from lode.run where is_current))"
-        )
-        conn.execute(
             "select lode_api.derive_ownership(st_makeenvelope(-180, -90, 180, 90, 4326), y.year)"
             " from unnest(lode_api.account_years()) as y(year)"
         )
-        mine_ids = [row[0] for row in conn.execute("select mine_id from lode.mine order by mine_id")]
+        runs = [row[0] for row in conn.execute("select run_id from lode.run where is_current")]
+        mines = [row[0] for row in conn.execute("select mine_id from lode.mine order by mine_id")]
         conn.commit()
-        batches = [mine_ids[first : first + BATCH_MINES] for first in range(0, len(mine_ids), BATCH_MINES)]
-        with ThreadPoolExecutor(connections) as pool:
-            _derive_batches(url, pool, batches)
-
-
-def _derive_batches(url: str, pool: ThreadPoolExecutor, batches: Sequence[Sequence[int]]) -> None:
-    local = threading.local()
-    opened = []
-
-    def derive(batch: Sequence[int]) -> None:
-        if not hasattr(local, "conn"):
-            local.conn = connect(url)
-            opened.append(local.conn)
-        for step in (
-            "select lode_api.derive_zones(%(mines)s)",
-            "select lode_api.derive_pieces(%(mines)s, lode_api.account_years())",
-            "select lode_api.derive_areas(%(mines)s, lode_api.account_years())",
-        ):
-            local.conn.execute(step.encode(), {"mines": list(batch)})
-        local.conn.commit()
-
-    try:
-        list(pool.map(derive, batches))
-    finally:
-        for conn in opened:
-            conn.close()
+        with Deriving(url, connections) as deriving:
+            deriving.each(("select lode_api.derive_parts(%s)",), [[run] for run in runs])
+            deriving.each(
+                (
+                    "select lode_api.derive_zones(%s)",
+                    "select lode_api.derive_pieces(%s, lode_api.account_years())",
+                    "select lode_api.derive_areas(%s, lode_api.account_years())",
+                ),
+                in_batches(mines),
+            )

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from typing import Any, LiteralString, Self
 
 from psycopg import Connection, Cursor
 
@@ -35,7 +35,7 @@ def derive_all(conn: Connection[Any]) -> None:
 
 
 def refresh_all(url: str, *, jobs: int | None = None, progress: Progress = lambda _done, _total: None) -> int:
-    """Derive everything again in batches of mines, each a transaction, over several connections.
+    """Derive everything again in batches of runs, then of mines, each a transaction, side by side.
 
     No publication is let in between; readers see each mine's old areas until its new ones are there.
 
@@ -52,38 +52,83 @@ def refresh_all(url: str, *, jobs: int | None = None, progress: Progress = lambd
         # To the end of the session: over all the transactions of this and the other connections.
         conn.execute("select pg_advisory_lock(%s)", (ACCOUNTING_LOCK,))
         conn.execute("select lode_api.derive_base()")
+        runs = [
+            row[0] for row in conn.execute("select run_id from lode.run where is_current order by run_id")
+        ]
         mines = [row[0] for row in conn.execute("select mine_id from lode.mine order by mine_id")]
         conn.commit()
-        _derive_batches(url, mines, jobs or os.cpu_count() or 1, progress)
+        with Deriving(url, jobs or os.cpu_count() or 1) as deriving:
+            deriving.each(("select lode_api.derive_outlines(%s)",), [[run] for run in runs])
+            deriving.each(
+                ("select lode_api.derive_anew(%s)",),
+                in_batches(mines),
+                lambda done: progress(done, len(mines)),
+            )
         conn.execute("select lode_api.derive_shared()")
         _record_rules(conn)
         conn.commit()
     return len(mines)
 
 
-def _derive_batches(url: str, mines: list[int], jobs: int, progress: Progress) -> None:
-    batches = [mines[start : start + BATCH_MINES] for start in range(0, len(mines), BATCH_MINES)]
-    local = threading.local()
-    opened: list[Connection[Any]] = []
+def in_batches(mines: Sequence[int]) -> list[Sequence[int]]:
+    """Mines as they are derived: some in a transaction."""
+    return [mines[start : start + BATCH_MINES] for start in range(0, len(mines), BATCH_MINES)]
 
-    def derive(batch: list[int]) -> int:
-        conn = getattr(local, "conn", None)
-        if conn is None:
-            conn = local.conn = connect(url, application_name="lode db refresh")
-            opened.append(conn)
-        conn.execute("select lode_api.derive_anew(%s)", (batch,))
-        conn.commit()
-        return len(batch)
 
-    done = 0
-    try:
-        with ThreadPoolExecutor(jobs) as pool:
-            for future in as_completed([pool.submit(derive, batch) for batch in batches]):
-                done += future.result()
-                progress(done, len(mines))
-    finally:
-        for conn in opened:
+class Deriving:
+    """Some connections that derive side by side, each batch in a transaction.
+
+    Args:
+        url: libpq URL.
+        jobs: how many connections.
+
+    """
+
+    def __init__(self, url: str, jobs: int) -> None:
+        self._url = url
+        self._pool = ThreadPoolExecutor(jobs)
+        self._local = threading.local()
+        self._opened: list[Connection[Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        for conn in self._opened:
             conn.close()
+
+    def each(
+        self,
+        statements: Sequence[LiteralString],
+        batches: Sequence[Sequence[int]],
+        progress: Callable[[int], None] = lambda _done: None,
+    ) -> None:
+        """Run these statements on every batch of keys; returns when all are committed.
+
+        Args:
+            statements: each takes the keys as its only parameter.
+            batches: keys.
+            progress: takes the number of keys done.
+
+        Raises:
+            psycopg.Error: of the first batch that failed; others may have been committed.
+
+        """
+        done = 0
+        for future in as_completed([self._pool.submit(self._derive, statements, keys) for keys in batches]):
+            done += future.result()
+            progress(done)
+
+    def _derive(self, statements: Sequence[LiteralString], keys: Sequence[int]) -> int:
+        conn = getattr(self._local, "conn", None)
+        if conn is None:
+            conn = self._local.conn = connect(self._url, application_name="lode db refresh")
+            self._opened.append(conn)
+        for statement in statements:
+            conn.execute(statement, (list(keys),))
+        conn.commit()
+        return len(keys)
 
 
 def derive_after_upgrade(cursor: Cursor[Any]) -> bool:

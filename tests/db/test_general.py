@@ -23,6 +23,8 @@ from tests.grids import cells
 SIDE = 100
 STEP_DEG = 0.001
 WEST, SOUTH = 84.0, 43.0
+IN_DEGREES = "cross join lateral (select st_transform(g.geom, 4326) as geom) as w"
+"""The outline ``g`` of lode.damage_general, which is stored in EPSG:3857."""
 
 
 def publish_squares(conn: Connection[Any]) -> int:
@@ -127,9 +129,10 @@ def test_damage_keeps_a_pixel_at_every_zoom(conn: Connection[Any]) -> None:
     add_mine(conn, "M1", cells("pv\nvv", "pv"))
     publish_drawing(conn, scene, add_model(conn, "net"), 2021, "pv\nvv")
     rows = conn.execute(
-        "select g.zoom, st_xmax(g.geom) - st_xmin(g.geom), st_isvalid(g.geom),"
-        " st_intersects(st_expand(g.geom, 1e-9), st_expand(d.geom, lode_api.pixel_degrees(g.zoom)))"
-        " from lode.damage_general g join lode.mine_damage d using (mine_damage_id) where g.zoom <= 10"
+        "select g.zoom, st_xmax(w.geom) - st_xmin(w.geom), st_isvalid(g.geom),"
+        " st_intersects(st_expand(w.geom, 1e-9), st_expand(d.geom, lode_api.pixel_degrees(g.zoom)))"
+        f" from lode.damage_general g {IN_DEGREES}"
+        " join lode.mine_damage d using (mine_damage_id) where g.zoom <= 10"
         " order by g.zoom"
     ).fetchall()
     assert [row[0] for row in rows] == list(range(11))
@@ -146,8 +149,9 @@ def test_damage_for_small_scales_follows_an_edit(conn: Connection[Any]) -> None:
     publish_drawing(conn, scene, add_model(conn, "net"), 2021, "pv\nvv")
     conn.execute("update lode.mine_damage set geom = st_translate(geom, 1, 0)")
     row = conn.execute(
-        "select count(*), min(st_xmin(g.geom) - st_xmin(d.geom)), max(st_xmin(g.geom) - st_xmin(d.geom))"
-        " from lode.damage_general g join lode.mine_damage d using (mine_damage_id) where g.zoom >= 8"
+        "select count(*), min(st_xmin(w.geom) - st_xmin(d.geom)), max(st_xmin(w.geom) - st_xmin(d.geom))"
+        f" from lode.damage_general g {IN_DEGREES}"
+        " join lode.mine_damage d using (mine_damage_id) where g.zoom >= 8"
     ).fetchone()
     assert row is not None
     assert row[0] == GENERAL_ZOOM - 7
@@ -221,10 +225,10 @@ def test_each_pixel_of_a_map_that_holds_change_shows_it(dots: Connection[Any]) -
     missing = dots.execute(
         "select z, c.code, c.to_year, c.change from lode.damage_change c"
         " cross join generate_series(0, lode_api.largest_general_zoom()) as z"
-        " where not exists (select from lode.damage_general g"
+        f" where not exists (select from lode.damage_general g {IN_DEGREES}"
         "  join lode.damage_change d using (damage_change_id) where g.zoom = z"
         "  and (d.mine_id, d.to_year, d.change) = (c.mine_id, c.to_year, c.change)"
-        "  and st_dwithin(g.geom, c.geom, 0.1 * lode_api.pixel_degrees(z)))"
+        "  and st_dwithin(w.geom, c.geom, 0.1 * lode_api.pixel_degrees(z)))"
     ).fetchall()
     assert missing == []
 

@@ -6,6 +6,7 @@ language plpgsql
 as $$
 begin
   perform lode_api.derive_base();
+  perform lode_api.derive_outlines((select array_agg(r.run_id) from lode.run r where r.is_current));
   perform lode_api.derive_anew((select array_agg(m.mine_id order by m.mine_id) from lode.mine m));
   perform lode_api.derive_shared();
 end

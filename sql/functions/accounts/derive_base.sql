@@ -1,19 +1,15 @@
 -- Purpose: derive from nothing what mines stand on: the years of runs, interpreted ground, who owns which ground.
--- Used by: lode_api.derive_all and `lode db refresh`, which derives the mines in batches after it.
+-- Used by: lode_api.derive_all and `lode db refresh`; derive_outlines comes after it, then the mines.
 create function lode_api.derive_base() returns void
 language plpgsql
 as $$
 declare
-  run_ids integer[];
   of_year integer;
   world geometry := st_makeenvelope(-180, -90, 180, 90, 4326);
 begin
   perform lode_api.lock_accounts();
   perform lode_api.date_runs((select array_agg(r.run_id) from lode.run r));
   delete from lode.landcover_part;
-  select array_agg(r.run_id) into run_ids from lode.run r where r.is_current;
-  perform lode_api.derive_parts(run_ids);
-  perform lode_api.derive_general(run_ids);
   delete from lode.interpreted_ground;
   perform lode_api.derive_interpreted(array[world], (
     select array_agg(distinct extract(year from l.valid_on)::integer) from lode.label l

@@ -46,24 +46,28 @@ begin
   where z.mine_id = any(mine_ids) and not st_isempty(x.geom)
   order by z.mine_zone_id, g.year, g.label_id;
 
-  with part as materialized (
-    select z.mine_zone_id, m.licence_boundary as licence, o.year, o.run_id, w.is_whole, p.geom,
-      exists (
-        select from lode.interpreted_ground g where g.year = o.year and g.geom && z.geom
-      ) as has_labels
+  with meeting as ( -- sorted by what is owned, which may have many vertices
+    select z.mine_zone_id, z.geom, m.licence_boundary as licence, o.year, o.run_id, o.owned
     from lode.mine_zone z
     join lode.mine m on m.mine_id = z.mine_id
     join lode.observation o on o.geom && z.geom and o.year = any(years) and o.owned is not null
-    cross join lateral (select lode_api.covers(o.owned, z.geom) as is_whole offset 0) w
+    where z.mine_id = any(mine_ids)
+    order by o.run_id, z.mine_zone_id
+    offset 0
+  ),
+  part as materialized (
+    select t.mine_zone_id, t.licence, t.year, t.run_id, w.is_whole, p.geom,
+      exists (
+        select from lode.interpreted_ground g where g.year = t.year and g.geom && t.geom
+      ) as has_labels
+    from meeting t
+    cross join lateral (select lode_api.covers(t.owned, t.geom) as is_whole offset 0) w
     cross join lateral (
-      select case
-        when w.is_whole then z.geom
-        else st_multi(st_collectionextract(lode_api.safe_intersection(o.owned, z.geom), 3))
-      end as geom
+      select case when w.is_whole then t.geom else st_multi(lode_api.cut_out(t.geom, t.owned)) end as geom
       offset 0
     ) p
-    where z.mine_id = any(mine_ids) and not st_isempty(p.geom)
-    order by z.mine_zone_id, o.year, o.run_id
+    where p.geom is not null
+    order by t.mine_zone_id, t.year, t.run_id
   ),
   candidate as (
     select p.mine_zone_id, p.licence, p.year, p.run_id, p.has_labels, p.geom as ground, l.landcover_id,

@@ -13,9 +13,9 @@ as $$
     union all
     select c.geom, st_npoints(c.geom)
     from part p
-    cross join lateral (select box3d(p.geom) as box offset 0) b -- read once
+    cross join lateral (select box3d(p.geom) as box offset 0) o -- read once
     cross join lateral (
-      select st_xmin(b.box) as west, st_ymin(b.box) as south, st_xmax(b.box) as east, st_ymax(b.box) as north
+      select st_xmin(o.box) as west, st_ymin(o.box) as south, st_xmax(o.box) as east, st_ymax(o.box) as north
     ) e
     cross join lateral (
       select (e.east - e.west) * cos(radians(e.south)) > e.north - e.south as is_wide,
@@ -28,9 +28,10 @@ as $$
         (case when m.is_wide then m.x else e.west - 1 end, case when m.is_wide then e.south - 1 else m.y end,
           e.east + 1, e.north + 1)
     ) as h(west, south, east, north)
+    cross join lateral (select st_makeenvelope(h.west, h.south, h.east, h.north, 4326) as geom) b
     cross join lateral (
-      select st_clipbybox2d(p.geom, st_makebox2d(st_point(h.west, h.south), st_point(h.east, h.north))) as geom
-      offset 0 -- clipped once
+      select coalesce(st_clipbybox2d(p.geom, b.geom::box2d), lode_api.safe_intersection(p.geom, b.geom)) as geom
+      offset 0 -- clipped once; the algorithm may give up, an overlay does not
     ) c
     where p.vertices > most_vertices and not st_isempty(c.geom)
   )

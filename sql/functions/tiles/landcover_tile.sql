@@ -40,7 +40,9 @@ begin
         when o.owned_area_m2 >= o.area_m2 * (1 - 1e-9) then null -- what an overlay rounds off is no gap
         when z > top then st_intersection(o.owned, ground)
         else coalesce(
-          st_buffer(lode_api.general_shape(st_clipbybox2d(o.owned, ground::box2d), z + 4, latitude), 0),
+          st_buffer(lode_api.general_shape(
+            coalesce(st_clipbybox2d(o.owned, ground::box2d), o.owned), z + 4, latitude
+          ), 0),
           st_setsrid('multipolygon empty'::geometry, 4326)
         )
       end as counts
@@ -61,7 +63,10 @@ begin
     from seen v
     join lode.landcover_general g on g.run_id = v.run_id
     cross join lateral (
-      select case when v.counts is null then g.geom else st_clipbybox2d(g.geom, ground::box2d) end as geom
+      select case
+        when v.counts is null then g.geom
+        else coalesce(st_clipbybox2d(g.geom, ground::box2d), g.geom) -- where the algorithm gives up
+      end as geom
       offset 0 -- clipped once
     ) c
     where z <= top and g.zoom = z and g.geom && ground

@@ -14,7 +14,7 @@ declare
   visible geometry := shape;
 begin
   if not shape @ ground then
-    visible := st_clipbybox2d(shape, ground::box2d);
+    visible := coalesce(st_clipbybox2d(shape, ground::box2d), shape); -- the algorithm may give up
   end if;
   if z > lode_api.largest_general_zoom() then -- what is generalised is on a coarser grid already
     step := lode_api.pixel_degrees(z) / 4 * cos(radians((st_ymin(ground) + st_ymax(ground)) / 2));

@@ -1,0 +1,12 @@
+-- Purpose: what depends on a run's polygons alone: large ones in parts, and outlines for maps of small scale.
+-- Rules: rows of a run depend on no other run's, so runs may be derived side by side.
+-- Used by: lode_api.derive_all and `lode db refresh`, after derive_base.
+create function lode_api.derive_outlines(run_ids integer[]) returns void
+language sql
+as $$
+  select lode_api.derive_parts(run_ids);
+  select lode_api.derive_general(run_ids);
+$$;
+
+comment on function lode_api.derive_outlines(integer[]) is
+  'Derive parts of large polygons and generalised outlines of these runs.';
