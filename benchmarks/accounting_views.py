@@ -22,7 +22,7 @@ WINDOW_DEGREES = (0.03, 0.02)
 """Width and height of what a map window shows around a mine, some 2.4 km by 2.2 km."""
 
 WHOLE_MAPS = ("evidence", "landcover_map")
-"""Polygons of a whole year map: asked for by window, by mine or page by page, never all at once."""
+"""Polygons of a whole year map: asked for by window, by mine or in pages, never all at once."""
 
 PAGED_BY_MINE = ("evidence",)
 """Cut and whole pieces stand apart there: a mine and a window find an index, pages of everything do not."""

@@ -76,7 +76,7 @@ def in_batches(mines: Sequence[int]) -> list[Sequence[int]]:
 
 
 class Deriving:
-    """Some connections that derive side by side, each batch in a transaction.
+    """Some connections that derive side by side, each batch in a transaction; on an error they are cancelled.
 
     Args:
         url: libpq URL.
@@ -93,10 +93,16 @@ class Deriving:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        for conn in self._opened:
-            conn.close()
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            if kind is not None:
+                for conn in self._opened:
+                    conn.cancel()
+            self._pool.shutdown()
+        finally:
+            for conn in self._opened:
+                conn.close()
 
     def each(
         self,
@@ -125,9 +131,9 @@ class Deriving:
         if conn is None:
             conn = self._local.conn = connect(self._url, application_name="lode db refresh")
             self._opened.append(conn)
-        for statement in statements:
-            conn.execute(statement, (list(keys),))
-        conn.commit()
+        with conn.transaction():
+            for statement in statements:
+                conn.execute(statement, (list(keys),))
         return len(keys)
 
 

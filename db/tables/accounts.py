@@ -87,7 +87,7 @@ landcover_part = Table(
     geometry_column("geom", "MULTIPOLYGON", "A part of it, EPSG:4326"),
     spatial_index("landcover_part", "geom"),
     schema=SCHEMA,
-    comment="Large published polygons in parts of few vertices, which can be cut fast; derived",
+    comment="Large published polygons in smaller parts, which can be cut fast; derived",
 )
 
 

@@ -5,8 +5,9 @@
 --   mine, year and class add up to damage_by_mine_year.area_m2; with is_exclusive, to exclusive_area_m2. A
 --   piece that is a part of its polygon carries its own outline; a whole one that of the polygon. For a
 --   label the scene is the one it was drawn on, where that is known.
--- Used by: `lode report evidence`, reviewers. Filter by mine_code and year. Cut pieces and whole ones stand apart,
---   so that the box of a map and a mine each find an index.
+--   Cut pieces and whole ones stand apart, with the same columns, so that the box of a map and a mine each find
+--   an index; a page of all pieces of a province does not.
+-- Used by: `lode report evidence`, reviewers. Filter by mine_code and year.
 create view lode_api.evidence as
 select
   p.mine_piece_id as ogc_fid,

@@ -6,33 +6,44 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import shapely
 from psycopg import Connection
 from shapely import MultiPolygon
 
-from db import landcover, runs
+from db import accounting, landcover, runs
 from tests.catalogue_rows import add_mine, add_model, add_scene, ewkb
 
 WEST, SOUTH, SIDE = 87.0, 43.5, 0.4
 """A square of some 30 km, degrees."""
 
 
-def ragged(teeth: int) -> MultiPolygon:
-    """The square with holes of four vertices all over it."""
-    step = SIDE / teeth
-    centres = (np.arange(teeth) + 0.5) * step
-    x, y = (grid.ravel() for grid in np.meshgrid(WEST + centres, SOUTH + centres))
-    half = step / 5
+def holes(columns: int, rows: int, south: float, north: float) -> list[npt.NDArray[np.float64]]:
+    """Small triangles (4, 2) side by side over the width of the square, from south to north (degrees)."""
+    step = (north - south) / rows
+    x, y = np.meshgrid(
+        WEST + (np.arange(columns) + 0.5) * SIDE / columns, SOUTH + south + (np.arange(rows) + 0.5) * step
+    )
+    half = SIDE / 750
     offsets = np.array([(-half, -half), (half, 0), (0, half), (-half, -half)])
-    rings = np.stack([x, y], axis=1)[:, np.newaxis] + offsets
+    return list(np.stack([x.ravel(), y.ravel()], axis=1)[:, np.newaxis] + offsets)
+
+
+def ragged() -> MultiPolygon:
+    """The square with many holes in the north and few in the south.
+
+    Only the north has vertices enough to be cut twice, so that its second cut meets the first in a T, and the
+    south has no vertex there.
+    """
     shell = shapely.get_coordinates(shapely.box(WEST, SOUTH, WEST + SIDE, SOUTH + SIDE))
-    return MultiPolygon([shapely.Polygon(shell, list(rings))])
+    rings = holes(150, 70, 0.22, 0.39) + holes(20, 5, 0.02, 0.18)
+    return MultiPolygon([shapely.Polygon(shell, rings)])
 
 
-def test_parts_of_a_polygon_are_one_piece_of_exactly_its_area(conn: Connection[Any]) -> None:
-    """Cuts between parts run for kilometres along parallels: as geodesics they would leave slivers."""
-    ground = ragged(100)
+@pytest.fixture
+def large(conn: Connection[Any]) -> Connection[Any]:
+    """A mine of some 960 km2 with a licence, on ground that is published as one polygon."""
     square = MultiPolygon([shapely.box(WEST, SOUTH, WEST + SIDE, SOUTH + SIDE)])
     scene = add_scene(conn, "large", date(2021, 6, 1), square)
     mine = MultiPolygon([shapely.box(WEST + 0.0313, SOUTH + 0.0271, WEST + 0.3517, SOUTH + 0.3713)])
@@ -45,12 +56,17 @@ def test_parts_of_a_polygon_are_one_piece_of_exactly_its_area(conn: Connection[A
     run = runs.request_run(conn, scene, add_model(conn, "net"), {})
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     runs.hold_for_publication(conn, claim)
-    landcover.insert_landcover(conn, run.run_id, 2021, [(6, ewkb(ground), 0.9)])
+    landcover.insert_landcover(conn, run.run_id, 2021, [(6, ewkb(ragged()), 0.9)])
     landcover.insert_observation(conn, run.run_id, 2021, ewkb(square))
     runs.mark_published(conn, claim, figures={})
     runs.make_current(conn, run.run_id)
-    assert conn.execute("select count(*) > 1 from lode.landcover_part").fetchone() == (True,)
-    rows = conn.execute(
+    return conn
+
+
+def test_parts_of_a_polygon_are_one_piece_of_exactly_its_area(large: Connection[Any]) -> None:
+    """Cuts between parts run for kilometres along parallels: as geodesics they would leave slivers."""
+    assert large.execute("select count(*) > 2 from lode.landcover_part").fetchone() == (True,)
+    rows = large.execute(
         "select p.area_m2, st_area(st_intersection(m.boundary, l.geom)::geography), p.unlicensed_area_m2,"
         " st_area(st_difference(st_intersection(m.boundary, l.geom), m.licence_boundary)::geography)"
         " from lode.mine_piece p, lode.mine m, lode.landcover l"
@@ -62,10 +78,44 @@ def test_parts_of_a_polygon_are_one_piece_of_exactly_its_area(conn: Connection[A
     assert 0 < outside < area
 
 
-@pytest.mark.parametrize("most_vertices", [200, 1000, 20000])
+OUTLINES = "select count(*), sum(st_area(geom)), sum(st_npoints(geom)) from lode."
+
+
+def outlines(conn: Connection[Any]) -> list[Any]:
+    """Numbers and areas of the parts and of the outlines for maps of small scale."""
+    tables = ("landcover_part", "landcover_general")
+    return [conn.execute((OUTLINES + table).encode()).fetchone() for table in tables]
+
+
+def test_parts_and_outlines_are_derived_from_nothing(
+    large: Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one transaction and in batches; a refresh that is stopped leaves those that were there."""
+    published = outlines(large)
+    assert all(row[0] for row in published)
+    large.commit()
+
+    def stopped(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accounting.Deriving, "each", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            accounting.refresh_all(database_url)
+    assert outlines(large) == published
+    for derive in (lambda: accounting.derive_all(large), lambda: accounting.refresh_all(database_url)):
+        large.execute("delete from lode.landcover_part")
+        large.execute("delete from lode.landcover_general")
+        large.commit()
+        derive()
+        assert outlines(large) == published
+        large.commit()
+
+
+@pytest.mark.parametrize("most_vertices", [1000, 5000, 20000])
 def test_halves_are_the_polygon(conn: Connection[Any], most_vertices: int) -> None:
     """They share no ground, leave none out, and have as few vertices as was asked for."""
-    ground = ragged(40)
+    ground = ragged()
     parts = [
         shapely.from_wkb(row[0])
         for row in conn.execute(

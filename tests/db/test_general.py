@@ -142,6 +142,21 @@ def test_damage_keeps_a_pixel_at_every_zoom(conn: Connection[Any]) -> None:
         assert is_near
 
 
+def test_damage_near_a_pole_is_on_no_map_of_small_scale(conn: Connection[Any]) -> None:
+    """Web Mercator ends long before; the damage counts all the same."""
+    ground = shapely.MultiPolygon([shapely.box(10, 89.5, 11, 89.6)])
+    add_mine(conn, "M1", ground)
+    run = runs.request_run(conn, add_scene(conn, "one", date(2021, 6, 1), ground), add_model(conn, "net"), {})
+    claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
+    runs.hold_for_publication(conn, claim)
+    landcover.insert_landcover(conn, run.run_id, 2021, [(CODES["p"], ewkb(ground), 0.9)])
+    landcover.insert_observation(conn, run.run_id, 2021, ewkb(ground))
+    runs.mark_published(conn, claim, figures={})
+    runs.make_current(conn, run.run_id)
+    assert conn.execute("select count(*) from lode.damage_general").fetchone() == (0,)
+    assert conn.execute("select area_m2 > 0 from lode.mine_damage").fetchall() == [(True,)]
+
+
 def test_damage_for_small_scales_follows_an_edit(conn: Connection[Any]) -> None:
     """Whoever changes the damaged ground: nothing stale is left on maps."""
     scene = add_scene(conn, "one", date(2021, 6, 1), cells("pv\nvv", "pv"))

@@ -88,6 +88,16 @@ def test_mines_are_cut_at_the_border_and_ground_outside_counts(conn: Connection[
     }
 
 
+def test_a_region_that_a_mine_only_touches_has_no_part_of_it(conn: Connection[Any]) -> None:
+    add_region(conn, "county", "W", cells(WEST, "x"))
+    add_region(conn, "county", "E", cells(EAST, "x"))
+    add_mine(conn, "M1", cells("......\n...xx.\n......", "x"))
+    publish(conn, 2021, "ppvvvv\nvvvppv\nvvvvvv", add_model(conn, "net"))
+    rows = conn.execute("select region_code from lode_api.mine_in_region where mine_code = 'M1'").fetchall()
+    assert rows == [("E",)]
+    assert damage(conn, "in_mine_area_m2") == {("E", 2021, "open_pit"): 2}
+
+
 def test_ground_of_overlapping_mines_counts_once(conn: Connection[Any]) -> None:
     """A region's total is the union; what each mine does to protected ground stands in a row of its own."""
     add_layer(conn, "red_line", is_protected=True)

@@ -123,7 +123,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("landcover_part_id", name=op.f("landcover_part_pkey")),
         schema="lode",
-        comment="Large published polygons in parts of few vertices, which can be cut fast; derived",
+        comment="Large published polygons in smaller parts, which can be cut fast; derived",
     )
     op.create_index(
         "landcover_part_geom_gist",

@@ -1,6 +1,6 @@
 -- Purpose: the part of a polygon inside a mine's ground, fast for outlines of many thousand vertices.
 -- CRS: EPSG:4326. Null where they do not meet.
--- Used by: lode_api.derive_pieces.
+-- Used by: lode_api.derive_pieces, derive_alert_confidence, landcover_tile.
 create function lode_api.cut_out(ground geometry, polygon geometry) returns geometry
 language plpgsql immutable parallel safe
 as $$

@@ -9,7 +9,8 @@ declare
 begin
   perform lode_api.lock_accounts();
   perform lode_api.date_runs((select array_agg(r.run_id) from lode.run r));
-  delete from lode.landcover_part;
+  delete from lode.landcover_part e
+  where not exists (select from lode.run r where r.run_id = e.run_id and r.is_current);
   delete from lode.interpreted_ground;
   perform lode_api.derive_interpreted(array[world], (
     select array_agg(distinct extract(year from l.valid_on)::integer) from lode.label l

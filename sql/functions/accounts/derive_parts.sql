@@ -1,7 +1,7 @@
 -- Purpose: cut the largest published polygons into parts, once, so that mines need not each be cut out of an
 --   outline of a million vertices (the undamaged ground of a whole scene hangs together).
 -- CRS: EPSG:4326.
--- Used by: lode_api.derive_outlines, the trigger on lode.run. Parts are made once per run.
+-- Used by: lode_api.derive_outlines.
 create function lode_api.derive_parts(run_ids integer[]) returns void
 language sql
 as $$

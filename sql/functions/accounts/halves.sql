@@ -1,8 +1,8 @@
 -- Purpose: a polygon of many vertices as parts that have fewer: its box is halved, and each half again.
--- Rules: each half takes one pass over the vertices, where an overlay would take ten times as long. A box is cut
---   a little off its middle and reaches beyond the polygon on the other sides: vertices just on its edges, as
---   outlines on a grid of degrees have them, might leave parts invalid. Together the parts are the polygon. Small
---   parts are mended; of a large one lode_api.near_part takes what is needed and mends that.
+-- Rules: each half takes one pass over the vertices, where an overlay would take ten times as long. A box is
+--   cut a little off its middle and reaches beyond the polygon on the other sides: vertices just on its edges,
+--   as outlines on a grid of degrees have them, might leave parts invalid. Together the parts are the polygon.
+--   Small parts are mended; of a large one lode_api.near_part takes what is needed and mends that.
 -- CRS: EPSG:4326.
 -- Used by: lode_api.derive_parts.
 create function lode_api.halves(polygon geometry, most_vertices integer) returns setof geometry
@@ -30,12 +30,16 @@ as $$
     ) as h(west, south, east, north)
     cross join lateral (select st_makeenvelope(h.west, h.south, h.east, h.north, 4326) as geom) b
     cross join lateral (
-      select coalesce(st_clipbybox2d(p.geom, b.geom::box2d), lode_api.safe_intersection(p.geom, b.geom)) as geom
+      select coalesce(
+        st_clipbybox2d(p.geom, b.geom::box2d), lode_api.safe_intersection(p.geom, b.geom)
+      ) as geom
       offset 0 -- clipped once; the algorithm may give up, an overlay does not
     ) c
     where p.vertices > most_vertices and not st_isempty(c.geom)
   )
-  select st_multi(st_collectionextract(case when p.vertices > 256 then p.geom else lode_api.sound(p.geom) end, 3))
+  select st_multi(st_collectionextract(
+    case when p.vertices > 256 then p.geom else lode_api.sound(p.geom) end, 3
+  ))
   from part p
   where p.vertices <= most_vertices
 $$;

@@ -32,8 +32,7 @@ begin
   join after a on a.run_id = b.run_id
   where a.is_current and not b.is_current;
   if run_ids is not null then
-    perform lode_api.derive_parts(run_ids);
-    perform lode_api.derive_general(run_ids);
+    perform lode_api.derive_outlines(run_ids);
   end if;
 
   select array_agg(a.run_id) into run_ids

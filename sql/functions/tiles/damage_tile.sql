@@ -58,7 +58,8 @@ begin
         case when not n.is_small then coalesce(n.mine_damage_id, n.damage_change_id) end as alone
       from found n
     ) as f
-    order by f.is_change, f.west, f.south, f.kind, f.alone, f.area_m2 desc, f.mine_damage_id, f.damage_change_id
+    order by f.is_change, f.west, f.south, f.kind, f.alone, f.area_m2 desc, f.mine_damage_id,
+      f.damage_change_id
   ),
   ranked as (
     select s.*, row_number() over (

@@ -6,7 +6,7 @@
 --   scenes overlap is not decided here but by the tiles: it changes later.
 -- CRS: EPSG:4326. Units: m2. Cost: in proportion to the polygons of the runs; each zoom is made from the next
 --   larger one.
--- Used by: publication; lode_api.derive_all and `lode db refresh`.
+-- Used by: lode_api.derive_outlines.
 create function lode_api.derive_general(run_ids integer[]) returns void
 language plpgsql
 as $$

@@ -90,7 +90,7 @@ begin
       lode_api.tile_shape(
         case
           when p.is_whole then p.geom
-          -- neighbours of what counts share an edge with it; a buffer makes valid in half the time of st_makevalid
+          -- neighbours of what counts share an edge with it; a buffer makes valid faster than st_makevalid
           when z <= top then st_collectionextract(st_intersection(st_buffer(p.geom, 0), p.counts), 3)
           when lode_api.meets(p.counts, p.geom) then lode_api.cut_out(
             lode_api.near_part(p.counts, p.geom), p.geom
