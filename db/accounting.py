@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from typing import Any, LiteralString, Self
 
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, Error
 
 from db.api import rules_sha256
 from db.connection import connect
@@ -89,6 +91,7 @@ class Deriving:
         self._pool = ThreadPoolExecutor(jobs)
         self._local = threading.local()
         self._opened: list[Connection[Any]] = []
+        self._futures: list[Future[int]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -96,9 +99,12 @@ class Deriving:
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         try:
-            if kind is not None:
+            # Again and again: one that is between two statements has nothing to cancel yet.
+            while kind is not None and not all(future.done() for future in self._futures):
                 for conn in self._opened:
-                    conn.cancel()
+                    with suppress(Error):  # the server is gone: then the statement ends by itself
+                        conn.cancel()
+                time.sleep(0.1)
             self._pool.shutdown()
         finally:
             for conn in self._opened:
@@ -122,7 +128,8 @@ class Deriving:
 
         """
         done = 0
-        for future in as_completed([self._pool.submit(self._derive, statements, keys) for keys in batches]):
+        self._futures = [self._pool.submit(self._derive, statements, keys) for keys in batches]
+        for future in as_completed(self._futures):
             done += future.result()
             progress(done)
 

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg import Connection
 
 import lode
 from db.embedded import Cluster
@@ -76,3 +79,13 @@ def reaped_home() -> Iterator[Path]:
     )
     with reaper:  # its end closes the pipe and waits
         yield home
+
+
+def await_waiting(conn: Connection[Any]) -> None:
+    """Wait until some other session waits for a lock."""
+    for _ in range(300):
+        row = conn.execute("select count(*) from pg_locks where not granted").fetchone()
+        if row is not None and row[0]:
+            return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")

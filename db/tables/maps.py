@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Double, ForeignKey, Index, Integer, Table, Text
 
-from db.tables.accounts import damage_change, mine_damage
 from db.tables.base import SCHEMA, geometry_column, key_column, metadata, spatial_index
+from db.tables.change import damage_change, mine_damage
 from db.tables.ground import land_class
 from db.tables.interpretation import run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
@@ -28,6 +27,7 @@ from tests.overlapping_mines import (
     calls,
     everything,
 )
+from tests.support import await_waiting
 
 POLYGON = (
     "insert into lode.landcover (run_id, land_class_code, geom, area_m2, start_date, end_date)"
@@ -216,13 +216,3 @@ def test_polygons_that_are_added_beside_the_publication_are_refused(
         with pytest.raises(errors.CheckViolation, match="no polygon is added"):
             late.result(timeout=60)
     assert conn.execute("select count(*) from lode.landcover").fetchone() == (1,)
-
-
-def await_waiting(conn: Connection[Any]) -> None:
-    """Wait until some other session waits for a row of this one."""
-    for _ in range(300):
-        row = conn.execute("select count(*) from pg_locks where not granted").fetchone()
-        if row is not None and row[0]:
-            return
-        time.sleep(0.1)
-    raise AssertionError("nobody waits for the run that is being published")

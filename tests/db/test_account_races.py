@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -15,9 +14,10 @@ from db import landcover, runs
 from db.connection import connect
 from db.errors import UsageError
 from tests.catalogue_rows import add_label, add_mine, add_model, add_scene, ewkb, publish_drawing
-from tests.db.test_account_triggers import assert_as_from_nothing
-from tests.grids import CELL_M2, cells
+from tests.grids import cells
+from tests.overlapping_mines import areas, assert_as_from_nothing
 from tests.regions import add_region
+from tests.support import await_waiting
 
 GROUND = "xxxxxxxxxx"
 ALL = (*range(8), 42)
@@ -40,32 +40,12 @@ def scene_of(conn: Connection[Any], product: str) -> int:
     return int(row[0])
 
 
-def cells_of(conn: Connection[Any], land_class: str) -> dict[int, float]:
-    """Cells of a class in the mine, by year."""
-    rows = conn.execute(
-        "select year, area_m2 from lode_api.damage_by_mine_year"
-        " where land_class = %s and area_m2 is not null",
-        (land_class,),
-    )
-    return {year: round(area / CELL_M2, 3) for year, area in rows}
-
-
 def patient(url: str) -> Connection[Any]:
     """Another session; it waits for some seconds, so that a test that fails also ends."""
     other = connect(url)
     other.execute("set lock_timeout = '20s'")
     other.commit()
     return other
-
-
-def await_waiting(conn: Connection[Any]) -> None:
-    """Wait until some other session of this database waits for a lock."""
-    for _ in range(100):
-        row = conn.execute("select count(*) from pg_locks where not granted").fetchone()
-        if row is not None and row[0]:
-            return
-        time.sleep(0.05)
-    raise AssertionError("nobody waits")
 
 
 def beside(conn: Connection[Any], url: str, waits: Callable[[Connection[Any]], object]) -> None:
@@ -85,7 +65,7 @@ def test_the_first_publication_sees_what_its_network_maps(mine: Connection[Any],
     mine.commit()
     mine.execute("update lode.model set mapped_codes = '{0,1,2,3,4,5,6,7}' where model_id = %s", (model,))
     beside(mine, database_url, lambda other: publish_drawing(other, scene, model, 2022, "vvvvvvvvvv"))
-    assert cells_of(mine, "open_pit") == {2021: 0, 2022: 0}
+    assert areas(mine, "M1", "open_pit") == {2021: 0, 2022: 0}
     assert_as_from_nothing(mine, "published second")
 
 
@@ -104,7 +84,7 @@ def test_the_classes_of_a_network_stay_once_it_is_being_published(
                 "update lode.model set mapped_codes = '{0,1,6}' where model_id = %s", (model,)
             ),
         )
-    assert cells_of(mine, "open_pit") == {2021: 0}
+    assert areas(mine, "M1", "open_pit") == {2021: 0}
 
 
 LEACH_PAD = (
@@ -120,7 +100,7 @@ def test_a_class_that_comes_beside_a_publication(mine: Connection[Any], database
     mine.commit()
     publish_drawing(mine, scene_of(mine, "second"), model, 2022, "vvvvvvvvvv")
     beside(mine, database_url, lambda other: other.execute(LEACH_PAD))
-    assert cells_of(mine, "leach_pad") == {2022: 0}
+    assert areas(mine, "M1", "leach_pad") == {2022: 0}
     assert_as_from_nothing(mine, "class came second")
 
 
@@ -132,7 +112,7 @@ def label(conn: Connection[Any]) -> None:
 def test_a_label_beside_a_class_that_networks_no_longer_map(mine: Connection[Any], database_url: str) -> None:
     mine.execute("update lode.land_class set is_mapped = false where land_class_code = 6")
     beside(mine, database_url, label)
-    assert cells_of(mine, "open_pit") == {2021: 2}
+    assert areas(mine, "M1", "open_pit") == {2021: 2}
     assert_as_from_nothing(mine, "label came second")
 
 
@@ -140,7 +120,7 @@ def test_a_class_that_networks_no_longer_map_beside_a_label(mine: Connection[Any
     label(mine)
     edit = "update lode.land_class set is_mapped = false where land_class_code = 6"
     beside(mine, database_url, lambda other: other.execute(edit))
-    assert cells_of(mine, "open_pit") == {2021: 2}
+    assert areas(mine, "M1", "open_pit") == {2021: 2}
     assert_as_from_nothing(mine, "class came second")
 
 
@@ -168,7 +148,7 @@ def test_the_code_and_the_outline_of_a_region_in_one_transaction(
         mine.commit()
         waiting.result(timeout=60)
         other.commit()
-    assert cells_of(mine, "open_pit") == {2021: 0, 2022: 2}
+    assert areas(mine, "M1", "open_pit") == {2021: 0, 2022: 2}
     assert_as_from_nothing(mine, "published second")
 
 
@@ -192,7 +172,7 @@ def test_a_run_that_is_deleted_while_it_is_published(mine: Connection[Any], data
         mine.rollback()
         assert waiting.result(timeout=60).rowcount == 1
         other.commit()
-    assert cells_of(mine, "open_pit") == {2021: 0}
+    assert areas(mine, "M1", "open_pit") == {2021: 0}
 
 
 def test_a_run_that_is_preferred_is_not_locked_before_areas_may_be_derived(
@@ -218,4 +198,4 @@ def test_a_run_that_is_preferred_is_not_locked_before_areas_may_be_derived(
             waiting.result(timeout=60)
             other.commit()
     runs.make_current(mine, newer.run_id)
-    assert cells_of(mine, "open_pit") == {2021: 10}
+    assert areas(mine, "M1", "open_pit") == {2021: 10}

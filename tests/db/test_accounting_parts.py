@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import shapely
-from psycopg import Connection
+from psycopg import Connection, errors
 from shapely import MultiPolygon
 
 from db import accounting, landcover, runs
@@ -110,6 +111,20 @@ def test_parts_and_outlines_are_derived_from_nothing(
         derive()
         assert outlines(large) == published
         large.commit()
+
+
+def test_a_batch_that_fails_ends_the_others(conn: Connection[Any], database_url: str) -> None:
+    """What runs is cancelled, no connection stays, and the error is that of the batch."""
+    one = "select case when x.k = 0 then (1 / x.k)::text else pg_sleep(60)::text end"
+    begun = time.monotonic()
+    with pytest.raises(errors.DivisionByZero), accounting.Deriving(database_url, 2) as deriving:
+        deriving.each((f"{one} from (select (%s::integer[])[1] as k) as x",), [[1], [0], [1], [1]])
+    assert time.monotonic() - begun < 30
+    row = conn.execute(
+        "select count(*) from pg_stat_activity"
+        " where application_name = 'lode db refresh' and datname = current_database() and state <> 'idle'"
+    ).fetchone()
+    assert row == (0,)
 
 
 @pytest.mark.parametrize("most_vertices", [1000, 5000, 20000])

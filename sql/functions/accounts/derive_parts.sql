@@ -10,9 +10,8 @@ as $$
   from lode.landcover l
   cross join lateral lode_api.halves(l.geom, 32768) as p(geom)
   where l.run_id = any(run_ids) and st_npoints(l.geom) > 32768
-    and not exists (select from lode.landcover_part e where e.landcover_id = l.landcover_id)
   order by l.landcover_id
 $$;
 
 comment on function lode_api.derive_parts(integer[]) is
-  'Cut the large polygons of these runs into parts, where that has not been done.';
+  'Cut the large polygons of these runs, which have no parts yet, into parts.';
