@@ -43,7 +43,10 @@ SUBCOMMANDS = {
         "inference.model_commands:model_group", "List, compare, exchange and retire trained networks."
     ),
     "infer": Subcommand("inference.interpret_commands:infer", "Classify a scene and publish what was found."),
-    "run": Subcommand("db.run_commands:run_group", "List interpretations, prefer or withdraw them."),
+    "run": Subcommand(
+        "db.run_commands:run_group", "Ask for interpretations, list, prefer, cancel or withdraw them."
+    ),
+    "worker": Subcommand("service.commands:worker", "Take work from the queue until told to stop."),
     "report": Subcommand(
         "reporting.commands:report_group", "Print reports, write them as files, make pages to sign."
     ),

@@ -112,7 +112,7 @@ def publish_scene(
 
     """
     scene_id = _insert_scene(conn, product, acquired_on, ground, place)
-    run = runs.request_run(conn, scene_id, model_id, {})
+    run = runs.request_interpretation(conn, scene_id, model_id)
     claim = runs.claim_run(conn, run.run_id, device="none", versions={})
     runs.hold_for_publication(conn, claim)
     patches = ground.at(place)

@@ -113,6 +113,7 @@ def drop_api(cursor: Cursor[Any]) -> None:
     """
     cursor.execute("drop table if exists pg_temp.lode_api_grant")
     cursor.execute(_KEEP_GRANTS)
+    cursor.execute("grant select on pg_temp.lode_api_grant to public")  # it is read as another role
     for kind, name, _digest in reversed(installed_api(cursor)):
         try:
             cursor.execute(_drop_statement(kind, name))

@@ -11,3 +11,20 @@ class UsageError(Exception):
 
 class RetryError(UsageError):
     """Something outside was in the way (a lock, a restart, a full disk): the same call may succeed later."""
+
+
+class SupersededError(UsageError):
+    """An attempt may no longer stage or publish: its work was given to another, cancelled or done by another."""
+
+
+class InterruptionError(Exception):
+    """Raised within a computation, between two windows, to stop it; what was begun is given back.
+
+    Attributes:
+        is_cancelled: nobody wants it any more; otherwise it goes back to the queue.
+
+    """
+
+    def __init__(self, *, is_cancelled: bool) -> None:
+        super().__init__("cancelled" if is_cancelled else "released")
+        self.is_cancelled = is_cancelled

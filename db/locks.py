@@ -13,6 +13,9 @@ from db.errors import RetryError
 WAIT_S = 1800
 """How long one waits for another process's transaction, seconds: loading a scene takes minutes."""
 
+SILENT_S = 60
+"""How long a client that holds what others wait for may say nothing, seconds."""
+
 
 def advisory_key(name: str) -> int:
     """Key of a lock: the first 63 bits of the name's SHA-256."""
@@ -51,3 +54,22 @@ def hold(conn: Connection[Any], name: str, report: Callable[[str], None], *, wai
 def allow_long_transaction(conn: Connection[Any]) -> None:
     """Keep the server from ending this transaction while a file is read between two statements."""
     conn.execute("select set_config('idle_in_transaction_session_timeout', '0', true)")
+
+
+def end_when_silent(conn: Connection[Any], silent_s: int = SILENT_S) -> None:
+    """Let the server end this transaction when its client falls silent in the middle of it.
+
+    For short transactions that hold what others wait for: the client may have been stopped, or its network
+    cut, which the server would notice after two hours by itself.
+
+    Args:
+        conn: connection inside a transaction.
+        silent_s: longest time between two statements, or without an answer of the client's machine, seconds.
+
+    """
+    conn.execute(
+        "select set_config('idle_in_transaction_session_timeout', %(ms)s, true),"
+        " set_config('tcp_user_timeout', %(ms)s, true), set_config('tcp_keepalives_idle', '20', true),"
+        " set_config('tcp_keepalives_interval', '10', true), set_config('tcp_keepalives_count', '3', true)",
+        {"ms": str(1000 * silent_s)},
+    )

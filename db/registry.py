@@ -181,6 +181,26 @@ def model_by_name(conn: psycopg.Connection[TupleRow], name: str) -> ModelRecord:
     raise UsageError(f"no model is called {name!r}: {known}")
 
 
+def model_by_id(conn: psycopg.Connection[TupleRow], model_id: int) -> ModelRecord:
+    """The model with this key.
+
+    Raises:
+        UsageError: there is none.
+
+    """
+    with conn.cursor(row_factory=class_row(ModelRecord)) as cursor:
+        record = cursor.execute(_SELECT + " where model_id = %s", (model_id,)).fetchone()
+    if record is None:
+        raise UsageError(f"there is no model {model_id}; `lode model list` shows those there are")
+    return record
+
+
+def weights_sha256(conn: psycopg.Connection[TupleRow], model_id: int) -> str | None:
+    """SHA-256 of a model's weights as recorded; None when it has none."""
+    row = conn.execute("select sha256 from lode.model_weights where model_id = %s", (model_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def load_model(conn: psycopg.Connection[TupleRow], name: str) -> StoredModel:
     """The model called ``name`` with its weights.
 

@@ -6,13 +6,14 @@ import click
 
 from db import runs
 from db.connection import connect
+from db.errors import UsageError
 from db.reports.report import read_report
 from db.settings import Settings
 
 
 @click.group()
 def run_group() -> None:
-    """List interpretations, prefer or withdraw them."""
+    """Ask for interpretations, list, prefer, cancel or withdraw them."""
 
 
 @run_group.command("list")
@@ -36,6 +37,49 @@ def list_(year: int | None, show_all: bool) -> None:
             {"all": show_all, "year": year},
         )
         print_table(runs, title="Interpretations")
+
+
+@run_group.command("request")
+@click.option("--scene", "product", metavar="PRODUCT", help="Product name of the scene.")
+@click.option("--mine", metavar="CODE", help="All scenes over this mine, with --year.")
+@click.option("--year", type=click.IntRange(1, 9999), help="Year of the scenes over the mine.")
+@click.option(
+    "--model", metavar="NAME", help="Network. [default with --mine: the suitable one of each scene]"
+)
+@click.option("--make-current", is_flag=True, help="Let the run stand for its scene even if another does.")
+def request(
+    product: str | None, mine: str | None, year: int | None, model: str | None, make_current: bool
+) -> None:
+    """Put interpretations into the queue, for a worker to do; `lode status --watch` shows them.
+
+    The same by SQL: select lode_api.request_inference('PRODUCT', 'NETWORK');
+    select lode_api.request_mine('CODE', 2023).
+    """
+    by_scene = product is not None and model is not None and mine is None and year is None
+    by_mine = mine is not None and year is not None and product is None and not make_current
+    if not by_scene and not by_mine:
+        raise UsageError("say --scene PRODUCT --model NAME, or --mine CODE --year YEAR")
+    with connect(Settings()) as conn:
+        if product is not None and model is not None:
+            asked = [runs.request_scene(conn, product, model, becomes_current=make_current)]
+        else:
+            asked = runs.request_mine(conn, str(mine), int(year or 0), model)
+        conn.commit()
+        states = [runs.run_by_id(conn, run_id) for run_id in asked]
+    for run in states:
+        done = f"was published before ({'stands' if run.is_current else 'does not stand'} for its scene)"
+        click.echo(f"run {run.run_id} {done if run.status == 'published' else 'is ' + run.status}")
+
+
+@run_group.command("cancel")
+@click.argument("run_id", type=int)
+@click.option("--reason", help="Kept with the run.")
+def cancel(run_id: int, reason: str | None) -> None:
+    """Take back a run that waits or runs; its worker stops at the next window."""
+    with connect(Settings()) as conn:
+        runs.cancel_run(conn, run_id, reason)
+        conn.commit()
+    click.echo(f"run {run_id} was cancelled; nothing of it is published")
 
 
 @run_group.command("prefer")

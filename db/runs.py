@@ -7,18 +7,18 @@ what its successor did.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg import Connection, errors
+from psycopg import Connection, Error, errors
+from psycopg.sql import SQL, Identifier, Placeholder
 from psycopg.types.json import Jsonb
 
-from db.errors import UsageError
+from db.connection import describe
+from db.errors import SupersededError, UsageError
 
 RUN_LOCK = 0x10DE0002
 """First key of the advisory lock a worker holds on its run (the second is the run's key)."""
@@ -46,27 +46,173 @@ class Claim:
     token: UUID
 
 
-def parameters_digest(parameters: Mapping[str, Any]) -> str:
-    """SHA-256 of the parameters, independent of the order they are given in."""
-    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is to do, as it was asked for.
+
+    Attributes:
+        run_id, scene_id, model_id: keys.
+        status: requested, running, published, failed, cancelled or withdrawn.
+        becomes_current: it stands for its scene when it is published, even if another run does.
+        overlap_px: pixels shared by neighbouring windows.
+        tile_px: edge of a window, pixels.
+        max_segment_m: longest stretch of outline without a vertex, m.
+        min_patch_m2: smallest patch of each class, m2, by class code.
+        block_px: least size of a block, pixels.
+
+    """
+
+    run_id: int
+    scene_id: int
+    model_id: int
+    status: str
+    becomes_current: bool
+    overlap_px: int
+    tile_px: int
+    max_segment_m: float
+    min_patch_m2: dict[int, float]
+    block_px: int
 
 
-def request_run(conn: Connection[Any], scene_id: int, model_id: int, parameters: Mapping[str, Any]) -> Run:
-    """The run of this scene, model and parameters; made when nobody asked for it before."""
-    digest = parameters_digest(parameters)
-    conn.execute(
-        "insert into lode.run (scene_id, model_id, parameters, parameters_digest) values (%s, %s, %s, %s)"
-        " on conflict (scene_id, model_id, parameters_digest) do nothing",
-        (scene_id, model_id, Jsonb(dict(parameters)), digest),
+def request_interpretation(
+    conn: Connection[Any],
+    scene_id: int,
+    model_id: int,
+    *,
+    overlap_px: int | None = None,
+    becomes_current: bool = False,
+) -> Run:
+    """The run of this scene, network and settings with its blocks; made when nobody asked for it before.
+
+    Nothing is put into the queue. A run that failed or was cancelled begins anew.
+
+    Args:
+        conn: connection; the caller commits.
+        scene_id: the scene.
+        model_id: the network.
+        overlap_px: pixels shared by neighbouring windows; None: a quarter of the window.
+        becomes_current: it shall stand for its scene when it is published, even if another run does.
+
+    Raises:
+        UsageError: the network is retired or for another task, the run was withdrawn, or the overlap does
+            not fit the windows.
+
+    """
+    return run_by_id(conn, _asked(conn, "ask_run", (scene_id, model_id, overlap_px, becomes_current)))
+
+
+def request_inference(
+    conn: Connection[Any], scene_id: int, model_id: int, *, becomes_current: bool = False, priority: int = 0
+) -> int:
+    """Ask for a run within the quota of this login, and put it into the queue; its key.
+
+    Raises:
+        UsageError: as ``request_interpretation``, or the quota is used up.
+
+    """
+    return _asked(conn, "request_run", (scene_id, model_id, becomes_current, priority))
+
+
+def request_scene(conn: Connection[Any], product: str, model: str, *, becomes_current: bool = False) -> int:
+    """Ask that a network interprets a scene, both by name; the key of the run in the queue.
+
+    Raises:
+        UsageError: unknown scene or network, or as ``request_inference``.
+
+    """
+    return _asked(conn, "request_inference", (product, model, becomes_current))
+
+
+def request_mine(conn: Connection[Any], mine_code: str, year: int, model: str | None = None) -> list[int]:
+    """Ask that all scenes of a year over a mine are interpreted; the keys of the runs in the queue.
+
+    Raises:
+        UsageError: unknown mine or network, no scene, no network that fits, or the quota is used up.
+
+    """
+    try:
+        rows = conn.execute("select lode_api.request_mine(%s, %s, %s)", (mine_code, year, model)).fetchall()
+    except _REFUSALS as error:
+        raise _refused(error) from error
+    return [int(run_id) for (run_id,) in rows]
+
+
+def cancel_run(conn: Connection[Any], run_id: int, reason: str | None = None) -> None:
+    """Take a run back that waits or runs; nothing of it is published from now on.
+
+    Raises:
+        UsageError: there is none, it has ended, or another login asked for it.
+
+    """
+    try:
+        conn.execute("select lode_api.cancel_run(%s, %s)", (run_id, reason))
+    except _REFUSALS as error:
+        raise _refused(error) from error
+
+
+_REFUSALS = (
+    errors.NoDataFound,
+    errors.InvalidParameterValue,
+    errors.CheckViolation,
+    errors.ConfigurationLimitExceeded,
+    errors.InsufficientPrivilege,
+)
+
+
+def _asked(conn: Connection[Any], function: str, arguments: tuple[object, ...]) -> int:
+    call = SQL("select lode_api.{}({})").format(
+        Identifier(function), SQL(", ").join(Placeholder() * len(arguments))
     )
+    try:
+        row = conn.execute(call, arguments).fetchone()
+    except _REFUSALS as error:
+        raise _refused(error) from error
+    if row is None:
+        raise RuntimeError(f"lode_api.{function} returned nothing")
+    return int(row[0])
+
+
+def _refused(error: Error) -> UsageError:
+    hint = error.diag.message_hint
+    return UsageError(f"{describe(error)}{'; ' if hint else ''}{hint or ''}")
+
+
+def run_plan(conn: Connection[Any], run_id: int) -> RunPlan:
+    """What a run is to do.
+
+    Raises:
+        UsageError: there is none.
+
+    """
     row = conn.execute(
-        "select run_id from lode.run where scene_id = %s and model_id = %s and parameters_digest = %s",
-        (scene_id, model_id, digest),
+        "select scene_id, model_id, status, becomes_current, parameters from lode.run where run_id = %s",
+        (run_id,),
     ).fetchone()
     if row is None:
-        raise UsageError("the run was removed while it was asked for; ask again")
-    return run_by_id(conn, row[0])
+        raise UsageError(f"there is no run {run_id}; lode_api.run_history lists them")
+    scene_id, model_id, status, becomes_current, parameters = row
+    return RunPlan(
+        run_id=run_id,
+        scene_id=scene_id,
+        model_id=model_id,
+        status=status,
+        becomes_current=becomes_current,
+        overlap_px=int(parameters["overlap_px"]),
+        tile_px=int(parameters["tile_px"]),
+        max_segment_m=float(parameters["max_segment_m"]),
+        min_patch_m2={int(code): float(area) for code, area in parameters["min_patch_m2"].items()},
+        block_px=int(parameters["block_px"]),
+    )
+
+
+def worker_of(conn: Connection[Any], run_id: int) -> str | None:
+    """The worker that computes a run or a block of it for the queue; None when none does."""
+    row = conn.execute(
+        "select worker from lode_api.queue where run_id = %s and status = 'running' and heartbeat_s < 60"
+        " order by ogc_fid limit 1",
+        (run_id,),
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def run_by_id(conn: Connection[Any], run_id: int) -> Run:
@@ -108,45 +254,112 @@ def working_on(conn: Connection[Any], run_id: int) -> Iterator[None]:
             conn.commit()
 
 
-def claim_run(conn: Connection[Any], run_id: int, *, device: str, versions: Mapping[str, str]) -> Claim:
-    """Start a new attempt under a new token; an older attempt's token is worthless from now on."""
+def claim_run(
+    conn: Connection[Any],
+    run_id: int,
+    *,
+    device: str,
+    versions: Mapping[str, str],
+    most_attempts: int | None = None,
+) -> Claim:
+    """Start a new attempt under a new token; an older attempt's token is worthless from now on.
+
+    Args:
+        conn: connection; the caller commits, before the work begins.
+        run_id: the run.
+        device: what will compute it.
+        versions: of the software that will.
+        most_attempts: a run that was started so often fails here, which is committed: whoever began it never
+            came to an end. None: a person starts it, as often as they like.
+
+    Raises:
+        SupersededError: it is published, cancelled or withdrawn, or its attempts are used up.
+
+    """
+    run = _locked(conn, run_id)
+    is_pending = run.status in ("requested", "running")
+    if most_attempts is not None and is_pending and run.attempt >= most_attempts:
+        used_up(conn, run_id, f"it was started {run.attempt} times, and no worker came to its end")
+        conn.commit()
+        raise SupersededError(f"run {run_id} was started {run.attempt} times and failed")
     token = uuid4()
     row = conn.execute(
         "update lode.run set status = 'running', is_current = false, attempt = attempt + 1, token = %s,"
-        " started_at = now(), finished_at = null, device = %s, versions = %s, error = null"
-        " where run_id = %s and status in ('requested', 'running', 'failed') returning attempt",
-        (token, device, Jsonb(dict(versions)), run_id),
+        " started_at = clock_timestamp(), finished_at = null, device = %s, versions = %s, error = null"
+        " where run_id = %s and (status in ('requested', 'running') or %s and status = 'failed')"
+        " returning attempt",
+        (token, device, Jsonb(dict(versions)), run_id, most_attempts is None),
     ).fetchone()
     if row is None:
-        raise UsageError(f"run {run_id} is {run_by_id(conn, run_id).status}; it cannot be started again")
+        raise SupersededError(f"run {run_id} is {run.status}; it cannot be started again")
     return Claim(run_id, row[0], token)
 
 
-def fail_run(conn: Connection[Any], claim: Claim, reason: str) -> None:
-    """Record why an attempt failed; says nothing when a newer attempt has begun."""
+def used_up(conn: Connection[Any], run_id: int, reason: str) -> None:
+    """Fail a run whose attempts, or those of one of its blocks, are used up."""
     conn.execute(
-        "update lode.run set status = 'failed', finished_at = now(), error = %s"
-        " where run_id = %s and token = %s and status = 'running'",
-        (reason, claim.run_id, claim.token),
+        "update lode.run set status = 'failed', finished_at = clock_timestamp(),"
+        " error = concat_ws('; the last reason given: ', %s::text, error) where run_id = %s"
+        " and status in ('requested', 'running')",
+        (reason, run_id),
     )
 
 
-def hold_for_publication(conn: Connection[Any], claim: Claim) -> None:
+def fail_run(conn: Connection[Any], claim: Claim, reason: str, *, is_final: bool = True) -> None:
+    """Record why an attempt failed; says nothing when a newer attempt has begun.
+
+    Args:
+        conn: connection; the caller commits.
+        claim: the attempt.
+        reason: why.
+        is_final: the run has failed; otherwise it waits for its next attempt.
+
+    """
+    conn.execute(
+        "update lode.run set status = %s, finished_at = clock_timestamp(), error = %s"
+        " where run_id = %s and token = %s and status = 'running'",
+        ("failed" if is_final else "requested", reason, claim.run_id, claim.token),
+    )
+
+
+def release_run(conn: Connection[Any], claim: Claim) -> None:
+    """Give an attempt back: the run waits as if it had not been started; nothing when a newer one has begun."""
+    conn.execute(
+        "update lode.run set status = 'requested', attempt = attempt - 1, started_at = null"
+        " where run_id = %s and token = %s and status = 'running'",
+        (claim.run_id, claim.token),
+    )
+
+
+def hold_for_publication(conn: Connection[Any], claim: Claim) -> bool:
     """Lock the run's row until the end of the transaction and check the token.
 
+    Returns:
+        True: publish. False: this attempt has published already; the answer to its commit was lost.
+
     Raises:
-        UsageError: the token is no longer valid; nothing may be published under it.
+        SupersededError: the token is no longer valid; nothing may be published under it.
 
     """
     row = conn.execute(
         "select status, token from lode.run where run_id = %s for update", (claim.run_id,)
     ).fetchone()
-    if row is None or row[0] != "running" or row[1] != claim.token:
-        state = "gone" if row is None else row[0]
-        raise UsageError(
-            f"attempt {claim.attempt} of run {claim.run_id} may no longer publish: the run is {state} and "
-            "was given to another worker; nothing was stored"
-        )
+    if row is not None and row[1] == claim.token:
+        if row[0] == "running":
+            return True
+        if row[0] == "published":
+            return False
+    state = "gone" if row is None else row[0]
+    given = " and was given to another worker" if state in ("running", "published") else ""
+    raise SupersededError(
+        f"attempt {claim.attempt} of run {claim.run_id} may no longer publish: the run is {state}{given}; "
+        "nothing was stored"
+    )
+
+
+def _locked(conn: Connection[Any], run_id: int) -> Run:
+    conn.execute("select from lode.run where run_id = %s for update", (run_id,))
+    return run_by_id(conn, run_id)
 
 
 def has_current_run(conn: Connection[Any], scene_id: int) -> bool:

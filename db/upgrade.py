@@ -19,6 +19,9 @@ from db.api import is_api_current
 from db.connection import connect, retrying
 from db.errors import UsageError
 from db.qgis.styles import install_styles, may_install_styles
+from db.queue.schema import due_migrations
+from db.role_grants import apply_grants, grant_styles
+from db.roles import SCHEMAS, act_as_self, hand_over, make_roles, mark_leakproof
 
 UPGRADE_LOCK = 0x10DE0001
 """Key of the advisory lock that lets one upgrade run at a time."""
@@ -69,8 +72,30 @@ def prepare(cursor: Cursor[Any]) -> None:
                 f"PostGIS is not installed on the database server (extension {extension}); "
                 "on Debian and Ubuntu: apt-get install postgresql-postgis"
             ) from error
-    for schema in ("lode", "lode_api", "lode_raster"):
-        cursor.execute(f"create schema if not exists {schema}")
+    for schema in SCHEMAS:
+        cursor.execute("select to_regnamespace(%s) is null", (schema,))
+        if (cursor.fetchone() or (False,))[0]:
+            cursor.execute(f"create schema {schema}")
+
+
+TILE_TABLES_AT_ONCE = 100
+"""Tile tables handed over in one transaction: each is locked to its end."""
+
+
+def settle_roles(cursor: Cursor[Any]) -> int:
+    """Give every object to its role and every role its rights, as far as this login may.
+
+    Returns:
+        How many statements it took; 0 when everything was as it should be.
+
+    """
+    act_as_self(cursor)
+    return (
+        hand_over(cursor)
+        + hand_over(cursor, tiles=True, most=TILE_TABLES_AT_ONCE)
+        + mark_leakproof(cursor)
+        + apply_grants(cursor)
+    )
 
 
 def settle_sequences(cursor: Cursor[Any]) -> None:
@@ -95,11 +120,11 @@ def is_at_head(connection: Connection) -> bool:
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the schema is at the newest migration and ``lode_api`` equals ``sql/``."""
+    """Whether schema and queue are at their newest migrations and ``lode_api`` equals ``sql/``."""
     if not is_at_head(connection):
         return False
     with dbapi_cursor(connection) as cursor:
-        return is_api_current(cursor)
+        return is_api_current(cursor) and not due_migrations(cursor)
 
 
 def upgrade(
@@ -140,15 +165,28 @@ def upgrade(
         with engine.begin() as connection, dbapi_cursor(connection) as cursor:
             settle_sequences(cursor)
 
+    def people() -> None:
+        with connect(url) as conn:
+            make_roles(conn, report)
+
+    def rights() -> int:
+        with engine.begin() as connection, dbapi_cursor(connection) as cursor:
+            cursor.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+            return settle_roles(cursor)
+
     def dress() -> None:
         with connect(url) as conn:
             if may_install_styles(conn):
                 install_styles(conn)
+                grant_styles(conn)
 
     try:
+        retrying(people)
         retrying(once)
         retrying(settle)
         if revision == "head":
+            while retrying(rights):
+                pass
             retrying(dress)
     finally:
         engine.dispose()

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from psycopg import Connection
 
 from db import runs
+from db.blocks import Block
 from db.connection import connect
 from db.errors import UsageError
-from db.landcover import smallest_patches_m2
-from db.raster.grid import Grid
-from db.scenes import Scene, scene_by_product
+from db.locks import end_when_silent
+from db.points import reached
+from db.registry import model_by_name
+from db.scenes import scene_by_product
+from inference.attempts import run_attempt
+from inference.beat import Beat, no_beat, patiently
+from inference.blocks import Work, classify, load_staged, read_work
 from inference.device import choose_device, describe_device
-from inference.predict import default_overlap_px, predict_scene
+from inference.maps import Maps, mapped_file
+from inference.model_cache import ModelCache
 from inference.publish import Interpretation, observed, outline, publish
-from inference.scene_checks import open_source
-from inference.scene_source import SceneSource
-from inference.segmentation_model import SegmentationModel, load_segmentation
-
-MAX_SEGMENT_M = 500.0
-"""Outlines get a vertex at least this often, so that they still fit each other in EPSG:4326."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,7 @@ class Outcome:
 
     Attributes:
         run_id: the run.
+        product, model: names of its scene and its network.
         was_published_before: nothing was computed, the run existed.
         is_current: it stands for its scene.
         figures: pixels, patches, areas, seconds of each stage; empty when nothing was computed.
@@ -50,6 +45,8 @@ class Outcome:
     """
 
     run_id: int
+    product: str
+    model: str
     was_published_before: bool
     is_current: bool
     figures: dict[str, int | float]
@@ -65,7 +62,7 @@ def interpret(
     batch_size: int | None = None,
     device_name: str | None = None,
     become_current: bool = False,
-    progress: Progress = lambda _stage, _done, _total: None,
+    progress: Beat = no_beat,
 ) -> Outcome:
     """Interpret a scene and publish the result, unless this was done before.
 
@@ -84,152 +81,177 @@ def interpret(
             worker at the same run. Nothing is published then.
 
     """
-    device = choose_device(device_name)
+    models = ModelCache(choose_device(device_name))
     with connect(url, application_name="lode infer") as conn:
         scene = scene_by_product(conn, product)
-        model = load_segmentation(conn, model_name, device)
-        overlap = default_overlap_px(model.tile_px) if overlap_px is None else overlap_px
-        patches_m2 = smallest_patches_m2(conn)
-        parameters = {
-            "overlap_px": overlap,
-            "tile_px": model.tile_px,
-            "max_segment_m": MAX_SEGMENT_M,
-            "min_patch_m2": {str(code): area for code, area in sorted(patches_m2.items())},
-        }
-        run = runs.request_run(conn, scene.scene_id, model.model_id, parameters)
+        model = models.get(conn, model_by_name(conn, model_name).model_id)
+        run = runs.request_interpretation(
+            conn, scene.scene_id, model.model_id, overlap_px=overlap_px, becomes_current=become_current
+        )
         conn.commit()
-        if run.status == "published":
-            current = _already_published(conn, run, become_current)
-            return Outcome(run.run_id, True, current, {}, describe_device(device))
-        with runs.working_on(conn, run.run_id), _attempt(conn, run.run_id, device) as claim:
-            figures = _compute(
-                url, conn, claim, scene, model, overlap, batch_size, patches_m2, become_current, progress
-            )
-        current = runs.run_by_id(conn, run.run_id).is_current
-    return Outcome(run.run_id, False, current, figures, describe_device(device))
-
-
-def _already_published(conn: Connection[Any], run: runs.Run, become_current: bool) -> bool:
-    if become_current and runs.make_current(conn, run.run_id):
-        conn.commit()
-        return True
-    return run.is_current
+        if run.status != "published":
+            with _held(conn, run.run_id):
+                run = runs.run_by_id(conn, run.run_id)  # as whoever held it before left it
+                conn.commit()
+                if run.status != "published":
+                    return perform_run(url, run.run_id, models, beat=progress, batch_size=batch_size)
+    with connect(url, application_name="lode infer") as conn:
+        current = run.is_current or (become_current and runs.make_current(conn, run.run_id))
+    return Outcome(run.run_id, scene.product, model.name, True, current, {}, describe_device(models.device))
 
 
 @contextmanager
-def _attempt(conn: Connection[Any], run_id: int, device: torch.device) -> Iterator[runs.Claim]:
-    """One attempt of a run; a failure is recorded with its reason before it is passed on."""
-    versions = {name: version(name) for name in ("lode", "torch", "numpy", "numba", "shapely", "pyproj")}
-    claim = runs.claim_run(conn, run_id, device=describe_device(device), versions=versions)
-    conn.commit()
-    try:
-        yield claim
-    except BaseException as error:
-        if not conn.closed:
-            conn.rollback()
-            runs.fail_run(conn, claim, str(error) or type(error).__name__)
-            conn.commit()
-        raise
+def _held(conn: Connection[Any], run_id: int) -> Iterator[None]:
+    """Hold a run against others who type the same; the connection is closed at the end.
 
+    Raises:
+        UsageError: somebody else is at it.
 
-def _compute(
-    url: str,
-    conn: Connection[Any],
-    claim: runs.Claim,
-    scene: Scene,
-    model: SegmentationModel,
-    overlap_px: int,
-    batch_size: int | None,
-    patches_m2: dict[int, float],
-    become_current: bool,
-    progress: Progress,
-) -> dict[str, int | float]:
-    seconds: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="lode-infer-") as folder:
-        # On disk, not in memory: a scene of 30,000 x 30,000 pixels and eight classes takes 9 GB.
-        maps = _Maps(Path(folder), scene.grid, len(model.class_codes))
-        begun = time.perf_counter()
-        with connect(url, application_name="lode infer (reader)") as reading:
-            source = open_source(reading, scene, model)
-            _predict(source, model, maps, overlap_px, batch_size, progress)
-        seconds["predict_s"] = time.perf_counter() - begun
-        if not observed(maps.class_map):
-            raise UsageError(f"scene {scene.product}: nothing was observed, there is nothing to publish")
-
-        begun = time.perf_counter()
-        progress("outlining", 0, 0)
-        pixel_m2 = scene.grid.resolution_x * scene.grid.resolution_y
-        interpretation = outline(
-            maps.class_map,
-            maps.probability,
-            list(model.class_codes),
-            scene.grid,
-            {code: math.ceil(area / pixel_m2) for code, area in patches_m2.items()},
-            MAX_SEGMENT_M,
-            maps.confidence,
+    """
+    worker = runs.worker_of(conn, run_id)
+    if worker is not None:
+        raise UsageError(
+            f"run {run_id} is being computed by a worker ({worker}): wait for it (lode_api.queue shows how "
+            f"far it is), or cancel it with `lode run cancel {run_id}`"
         )
-        seconds["outline_s"] = time.perf_counter() - begun
-        return _publish(conn, claim, scene, interpretation, seconds, become_current, progress)
+    with runs.working_on(conn, run_id):
+        try:
+            yield
+        finally:
+            # Its locks go with it. If the server was restarted meanwhile, there is none to give back.
+            conn.close()
+
+
+def perform_run(
+    url: str,
+    run_id: int,
+    models: ModelCache,
+    *,
+    most_attempts: int | None = None,
+    beat: Beat = no_beat,
+    batch_size: int | None = None,
+) -> Outcome:
+    """Compute a run and publish it; blocks that are staged are not computed again.
+
+    Args:
+        url: libpq URL of the database.
+        run_id: the run.
+        models: networks on a device.
+        most_attempts: after so many the run fails; None: a person calls, as often as they like, and who is
+            told when it fails.
+        beat: hears of the progress, and may end the work.
+        batch_size: windows at once; None: by window size and device.
+
+    Raises:
+        SupersededError: the run is published, cancelled or withdrawn, or was given to another worker.
+        UsageError: the scene or the network cannot work, nothing was observed.
+        InterruptionError: the beat ended it. Nothing is published then, nor in any other of these cases.
+
+    """
+    claim = patiently(lambda: _claim(url, run_id, models.device, most_attempts), beat)
+    with run_attempt(url, claim, most_attempts):
+        work = patiently(lambda: read_work(url, run_id, models), beat)
+        begun = time.perf_counter()
+        maps = work.maps(0, work.scene.grid.height_px)
+        _fill(url, work, maps, beat, batch_size)
+        if not observed(maps.class_map):
+            raise UsageError(f"scene {work.scene.product}: nothing was observed, there is nothing to publish")
+        predicted = time.perf_counter()
+        interpretation = _outline(work, maps, beat)
+        interpretation.figures["predict_s"] = round(predicted - begun, 3)
+        interpretation.figures["outline_s"] = round(time.perf_counter() - predicted, 3)
+        figures = _publish(url, claim, work, interpretation, beat)
+    current = patiently(lambda: _is_current(url, run_id), beat)
+    return Outcome(
+        run_id,
+        work.scene.product,
+        work.model.name,
+        False,
+        current,
+        figures,
+        describe_device(models.device),
+    )
+
+
+def _claim(url: str, run_id: int, device: torch.device, most_attempts: int | None) -> runs.Claim:
+    versions = {name: version(name) for name in ("lode", "torch", "numpy", "numba", "shapely", "pyproj")}
+    with connect(url, application_name="lode infer") as conn:
+        return runs.claim_run(
+            conn, run_id, device=describe_device(device), versions=versions, most_attempts=most_attempts
+        )
+
+
+def _is_current(url: str, run_id: int) -> bool:
+    with connect(url, application_name="lode infer") as conn:
+        return runs.run_by_id(conn, run_id).is_current
+
+
+def _fill(url: str, work: Work, maps: Maps, beat: Beat, batch_size: int | None) -> None:
+    """Enter what the network says of all blocks into the maps: from the stage, or computed here."""
+    in_all = sum(work.windows_of(block) for block in work.blocks)
+    done = 0
+    for block in work.blocks:
+        beat("loading", done, in_all)
+        if not patiently(_loading(url, work, block, maps), beat):
+            classify(url, work, block, maps, beat=_counting_from(beat, done, in_all), batch_size=batch_size)
+        done += work.windows_of(block)
+
+
+def _loading(url: str, work: Work, block: Block, maps: Maps) -> Callable[[], bool]:
+    return lambda: load_staged(url, work, block, maps)
+
+
+def _counting_from(beat: Beat, before: int, in_all: int) -> Beat:
+    """A beat that counts the windows of all blocks."""
+
+    def counting(stage: str, done: int, total: int) -> None:
+        if stage == "classifying":
+            done, total = before + done, in_all
+        beat(stage, done, total)
+
+    return counting
+
+
+def _outline(work: Work, maps: Maps, beat: Beat) -> Interpretation:
+    grid = work.scene.grid
+    pixel_m2 = grid.resolution_x * grid.resolution_y
+    return outline(
+        maps.class_map,
+        maps.probability,
+        list(work.model.class_codes),
+        grid,
+        {code: math.ceil(area / pixel_m2) for code, area in work.plan.min_patch_m2.items()},
+        work.plan.max_segment_m,
+        mapped_file((grid.height_px, grid.width_px)),
+        progress=lambda: beat("outlining", 0, 0),
+    )
 
 
 def _publish(
-    conn: Connection[Any],
-    claim: runs.Claim,
-    scene: Scene,
-    interpretation: Interpretation,
-    seconds: dict[str, float],
-    become_current: bool,
-    progress: Progress,
+    url: str, claim: runs.Claim, work: Work, interpretation: Interpretation, beat: Beat
 ) -> dict[str, int | float]:
-    interpretation.figures.update({name: round(value, 3) for name, value in seconds.items()})
+    """Publish in one transaction, which is begun anew where the database went away in the middle of it."""
     begun = time.perf_counter()
-    with conn.transaction():
-        figures = publish(
-            conn,
-            claim,
-            scene_id=scene.scene_id,
-            year=scene.acquired_on.year,
-            grid=scene.grid,
-            tile_px=scene.tile_px,
-            interpretation=interpretation,
-            become_current=become_current,
-            progress=lambda stage: progress(stage, 0, 0),
-        )
+    figures: dict[str, int | float] = {}
+
+    def once() -> None:
+        with connect(url, application_name="lode infer (publishing)") as conn:
+            with conn.transaction():
+                end_when_silent(conn)
+                stored = publish(
+                    conn,
+                    claim,
+                    scene_id=work.scene.scene_id,
+                    year=work.scene.acquired_on.year,
+                    grid=work.scene.grid,
+                    tile_px=work.scene.tile_px,
+                    interpretation=interpretation,
+                    progress=beat,
+                )
+                if stored is not None:  # else the answer to the commit was lost, not the commit
+                    figures.update(stored)
+                reached("publish.before_commit")
+            reached("publish.after_commit")
+
+    patiently(once, beat)
     return {**figures, "publish_s": round(time.perf_counter() - begun, 3)}
-
-
-class _Maps:
-    """Class map, probabilities and confidence of a scene, as files that the system pages in and out."""
-
-    def __init__(self, folder: Path, grid: Grid, classes: int) -> None:
-        height, width = grid.height_px, grid.width_px
-        self.class_map = _mapped(folder / "class_map", (height, width))
-        self.probability = _mapped(folder / "probability", (classes, height, width))
-        self.confidence = _mapped(folder / "confidence", (height, width))
-
-
-def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    return np.memmap(path, np.uint8, "w+", shape=shape)
-
-
-def _predict(
-    source: SceneSource,
-    model: SegmentationModel,
-    maps: _Maps,
-    overlap_px: int,
-    batch_size: int | None,
-    progress: Progress,
-) -> None:
-    strips = predict_scene(
-        source,
-        model,
-        overlap_px=overlap_px,
-        batch_size=batch_size,
-        progress=lambda done, total: progress("classifying", done, total),
-    )
-    for strip in strips:
-        rows = slice(strip.row, strip.row + len(strip.class_map))
-        maps.class_map[rows] = strip.class_map
-        if strip.probabilities is None:
-            raise TypeError("the prediction came without probabilities")
-        maps.probability[:, rows] = strip.probabilities

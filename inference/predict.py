@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,36 +66,49 @@ def predict_scene(
     *,
     overlap_px: int | None = None,
     batch_size: int | None = None,
+    rows: tuple[int, int] | None = None,
     needed: NDArray[np.bool_] | None = None,
     with_probabilities: bool = True,
     progress: Progress | None = None,
-) -> Iterator[PredictedStrip]:
-    """Classify a scene; the whole scene is never in memory.
+) -> Generator[PredictedStrip]:
+    """Classify a scene or some rows of it; the whole scene is never in memory.
 
     Windows without an observed pixel are skipped. When the device's memory runs out the batch is halved. The
     source is read in a thread of its own: until the iterator ends or is closed nobody else may use the
     connection its reader works on.
+
+    Some rows alone get the answers they have in the whole scene: their windows are those of the whole scene,
+    blended in the same way. Batches are composed of other windows then, and with that a network's arithmetic
+    may differ in the last digit.
 
     Args:
         source: the scene in the model's bands, see `choose_bands`.
         model: the network.
         overlap_px: pixels shared by neighbouring windows; None: a quarter of the window.
         batch_size: windows at once; None: by window size and device.
-        needed: (height, width); windows that touch no needed pixel are skipped, and what the strips say
-            outside of it is not to be used. None: all of the scene.
+        rows: first row and end of the rows that are wanted; None: all of the scene.
+        needed: (height, width) of the whole scene; windows that touch no needed pixel are skipped, and what
+            the strips say outside of it is not to be used. None: all of the scene.
         with_probabilities: whether strips carry probabilities.
-        progress: called with windows done and windows in all.
+        progress: called after each batch and each band of windows, with windows done and windows in all. What
+            it raises ends the prediction.
 
     Yields:
-        Strips that cover all rows once, from the top.
+        Strips that cover the wanted rows once, from the top.
+
+    Raises:
+        UsageError: no such rows, or not enough memory for a single window.
 
     """
     grid = source.grid
     overlap = default_overlap_px(model.tile_px) if overlap_px is None else overlap_px
     plan = WindowPlan(grid.height_px, grid.width_px, model.tile_px, overlap)
     runner = BatchRunner(model.probabilities, batch_size or default_batch_size(model.tile_px, model.device))
-    blender = StripBlender(plan, len(model.mapped_codes), model.device)
-    valid_rows = _RowQueue(plan.width_px)
+    first, end = (0, plan.height_px) if rows is None else rows
+    numbers = plan.bands_touching(first, end)
+    blender = StripBlender(plan, len(model.mapped_codes), model.device, (first, end))
+    valid_rows = _RowQueue(plan.rows[numbers.start], plan.width_px)
+    in_all = len(numbers) * len(plan.cols)
     pending: list[tuple[Window, NDArray[np.float32]]] = []
     done = 0
 
@@ -108,9 +121,9 @@ def predict_scene(
         done += len(pending)
         pending.clear()
         if progress is not None:
-            progress(done, len(plan))
+            progress(done, in_all)
 
-    with prefetched(_read_bands(source, plan, model.normalisation, needed)) as bands:
+    with prefetched(_read_bands(source, plan, numbers, model.normalisation, needed)) as bands:
         for band in bands:
             valid_rows.append(plan.rows[band.number], band.valid)
             for window in _windows_of(plan, band.number):
@@ -121,17 +134,23 @@ def predict_scene(
                     done += 1
                 if len(pending) >= runner.batch_size:
                     flush()
-            if band.number == len(plan.rows) - 1:
+            if band.number == numbers[-1]:
                 flush()
+            elif progress is not None:  # also where nothing is observed and no batch comes about
+                progress(done, in_all)
             taken = blender.take()
             if taken is not None:
                 yield _strip(taken, valid_rows, model, with_probabilities)
 
 
 def _read_bands(
-    source: SceneSource, plan: WindowPlan, normalisation: Normalisation, needed: NDArray[np.bool_] | None
+    source: SceneSource,
+    plan: WindowPlan,
+    numbers: range,
+    normalisation: Normalisation,
+    needed: NDArray[np.bool_] | None,
 ) -> Iterator[_Band]:
-    """Bands of windows from the top; rows shared with the band above are not read again.
+    """These bands of windows from the top; rows shared with the band above are not read again.
 
     A band without a needed pixel is not read, and counts as not observed.
     """
@@ -139,7 +158,8 @@ def _read_bands(
     pixels: NDArray[np.float32] | None = None
     valid: NDArray[np.bool_] | None = None
     end = 0  # rows read so far
-    for number, row in enumerate(plan.rows):
+    for number in numbers:
+        row = plan.rows[number]
         if needed is not None and not needed[row : row + tile_px].any():
             pixels, valid, end = None, None, row + tile_px
             height, width = min(tile_px, plan.height_px), plan.width_px
@@ -180,8 +200,8 @@ def _cut(pixels: NDArray[np.float32], window: Window, tile_px: int) -> NDArray[n
 class _RowQueue:
     """The observed pixels of rows that were read and not yet handed out."""
 
-    def __init__(self, width_px: int) -> None:
-        self._top = 0
+    def __init__(self, top: int, width_px: int) -> None:
+        self._top = top
         self._rows = np.zeros((0, width_px), bool)
 
     def append(self, row: int, valid: NDArray[np.bool_]) -> None:
@@ -189,10 +209,11 @@ class _RowQueue:
         known = self._top + self._rows.shape[0] - row
         self._rows = np.concatenate((self._rows, valid[known:]))
 
-    def take(self, count: int) -> NDArray[np.bool_]:
-        """The next ``count`` rows."""
-        taken, self._rows = self._rows[:count], self._rows[count:]
-        self._top += count
+    def take(self, row: int, count: int) -> NDArray[np.bool_]:
+        """``count`` rows from ``row`` on; those above are dropped."""
+        first, end = row - self._top, row - self._top + count
+        taken, self._rows = self._rows[first:end], self._rows[end:]
+        self._top += end
         return taken
 
 
@@ -200,7 +221,7 @@ def _strip(
     taken: tuple[int, Tensor], valid_rows: _RowQueue, model: SegmentationModel, with_probabilities: bool
 ) -> PredictedStrip:
     row, sums = taken
-    valid = valid_rows.take(sums.shape[1])
+    valid = valid_rows.take(row, sums.shape[1])
     codes = torch.tensor(model.mapped_codes, dtype=torch.uint8, device=sums.device)
     class_map = codes[sums.argmax(dim=0)].cpu().numpy()
     class_map[~valid] = IGNORED

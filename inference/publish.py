@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection
 
-from db import landcover, runs
+from db import blocks, landcover, runs
 from db.landcover_rows import LandcoverRows
+from db.points import reached
 from db.raster import Grid, RasterWriter
 from db.runs import Claim
 from inference.polygonise import NOT_OBSERVED, Patches, polygonise, sieve
@@ -50,6 +51,7 @@ def outline(
     min_patch_px: Mapping[int, int],
     max_segment_m: float,
     confidence: npt.NDArray[np.uint8],
+    progress: Callable[[], None] = lambda: None,
 ) -> Interpretation:
     """Merge small patches in place and outline the rest.
 
@@ -61,15 +63,19 @@ def outline(
         min_patch_px: smallest patch of each class, pixels.
         max_segment_m: longest stretch of outline without a vertex, m.
         confidence: ``(height, width)`` uint8 to be filled with the probability of the final class.
+        progress: called between steps of seconds to a minute; what it raises ends the work.
 
     """
+    progress()
     sieved = sieve(class_map, min_patch_px, out=class_map)
+    progress()
     band_of_code = np.zeros(256, np.intp)
     band_of_code[class_codes] = np.arange(len(class_codes))
     for top in range(0, grid.height_px, STRIP_PX):
         rows = slice(top, min(top + STRIP_PX, grid.height_px))
         band = band_of_code[class_map[rows]]
         confidence[rows] = np.take_along_axis(probability[:, rows], band[np.newaxis], axis=0)[0]
+    progress()
     patches = polygonise(
         class_map,
         origin_x=grid.origin_x,
@@ -78,7 +84,9 @@ def outline(
         resolution_y=grid.resolution_y,
         max_segment_m=max_segment_m,
         confidence=confidence,
-    ).to_wgs84(grid.srid)
+    )
+    progress()
+    patches = patches.to_wgs84(grid.srid)
     figures: dict[str, int | float] = {
         "observed_px": int(patches.pixel_count.sum()),
         "patches": len(patches),
@@ -97,10 +105,11 @@ def publish(
     grid: Grid,
     tile_px: int,
     interpretation: Interpretation,
-    become_current: bool,
-    progress: Callable[[str], None] = lambda _stage: None,
-) -> dict[str, int | float]:
+    progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
+) -> dict[str, int | float] | None:
     """Make everything of a run visible at once; the caller commits, and until then nobody sees anything.
+
+    It stands for its scene when that was asked for, or when nothing else does. What its blocks staged goes.
 
     Args:
         conn: connection in a transaction of its own.
@@ -110,19 +119,23 @@ def publish(
         grid: the scene's grid.
         tile_px: edge of the probability tiles, pixels.
         interpretation: what to publish.
-        become_current: stand for the scene even if another run does; the scene's first run always does.
-        progress: takes the name of each stage.
+        progress: takes the name of each stage, units done and units in all; what it raises ends the work.
 
     Returns:
-        Figures of the run, as stored with it.
+        Figures of the run, as stored with it; None: this very attempt has published before, there was nothing
+        to do.
+
+    Raises:
+        SupersededError: the run was given to another worker, cancelled or published by another.
 
     """
-    runs.hold_for_publication(conn, claim)
-    progress("storing polygons")
+    if not runs.hold_for_publication(conn, claim):
+        return None
+    progress("storing polygons", 0, 0)
     stored = landcover.insert_landcover_rows(conn, claim.run_id, year, landcover_rows(interpretation.patches))
     outline_ewkb = interpretation.patches.observation.to_ewkb(4326, as_one=True).to_list()[0]
     area_m2 = landcover.insert_observation(conn, claim.run_id, year, outline_ewkb)
-    progress("storing probabilities")
+    reached("publish.writing")
     writer = RasterWriter(
         conn,
         parent="probability",
@@ -137,12 +150,15 @@ def publish(
         comment=f"Probability of each class, times {PROBABILITY_STEPS}, of run {claim.run_id}",
     )
     for top in range(0, grid.height_px, STRIP_PX):
+        progress("storing probabilities", top, grid.height_px)
         writer.write_rows(np.ascontiguousarray(interpretation.probability[:, top : top + STRIP_PX]))
-    progress("deriving areas")
+    progress("deriving areas", 0, 0)
     figures = {**interpretation.figures, "polygons": stored, "observed_area_m2": area_m2}
     runs.mark_published(conn, claim, figures=figures)
-    if become_current or not runs.has_current_run(conn, scene_id):
+    # asked anew: somebody may have wanted it since the attempt began
+    if runs.run_plan(conn, claim.run_id).becomes_current or not runs.has_current_run(conn, scene_id):
         runs.make_current(conn, claim.run_id)
+    blocks.clear_stage(conn, claim.run_id)
     writer.finish()  # last: until the commit it keeps other publications from finishing
     return figures
 

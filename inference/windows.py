@@ -89,6 +89,21 @@ class WindowPlan:
         """(slots, tile_px): the same for columns."""
         return _axis_weights(self.cols, self.width_px, self.tile_px, self.overlap_px)
 
+    def bands_touching(self, first: int, end: int) -> range:
+        """Numbers of the bands with a window over one of the rows ``first`` to ``end`` - 1.
+
+        Raises:
+            UsageError: these are no rows of the scene.
+
+        """
+        if not 0 <= first < end <= self.height_px:
+            raise UsageError(
+                f"got the rows {first} to {end} of a scene of {self.height_px} rows: "
+                f"the first must lie below the end, and both between 0 and {self.height_px}"
+            )
+        touching = [band for band, row in enumerate(self.rows) if row < end and first < row + self.tile_px]
+        return range(touching[0], touching[-1] + 1)
+
     def __len__(self) -> int:
         return len(self.rows) * len(self.cols)
 
@@ -129,18 +144,34 @@ class StripBlender:
     begun part of the next when windows come in order. The weights of a pixel add up to 1 beforehand, so no
     second accumulator is needed.
 
+    Some rows alone get the sums they have in the whole scene: the same windows with the same weights, added
+    whole, in the same order. What their windows say of other rows is dropped, for it lacks weight.
+
     Args:
         plan: where the windows lie.
         channels: channels of what is blended.
         device: where the accumulator lives.
+        rows: first row and end of the rows that are wanted, of which the windows are those of
+            ``plan.bands_touching``; None: all rows.
+
+    Raises:
+        UsageError: ``rows`` lie outside the scene.
     """
 
-    def __init__(self, plan: WindowPlan, channels: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        plan: WindowPlan,
+        channels: int,
+        device: torch.device | str = "cpu",
+        rows: tuple[int, int] | None = None,
+    ) -> None:
         self._plan = plan
+        self._first, self._end = (0, plan.height_px) if rows is None else rows
+        self._bands = plan.bands_touching(self._first, self._end)
         self._missing = [len(plan.cols)] * len(plan.rows)
         self._row_weights = torch.from_numpy(plan.row_weights).to(device)
         self._col_weights = torch.from_numpy(plan.col_weights).to(device)
-        self._top = 0  # first row not handed out yet
+        self._top = plan.rows[self._bands.start]  # first row neither handed out nor dropped yet
         self._sums = torch.zeros((channels, 0, plan.padded_width_px), device=device)
 
     @property
@@ -165,16 +196,17 @@ class StripBlender:
     def take(self) -> tuple[int, Tensor] | None:
         """The rows finished since the last call: first row and values (channels, rows, width), or None."""
         plan = self._plan
-        open_bands = (row for row, missing in zip(plan.rows, self._missing, strict=True) if missing)
-        end = min(next(open_bands, plan.height_px), plan.height_px)
+        open_rows = (plan.rows[band] for band in self._bands if self._missing[band])
+        end = min(next(open_rows, self._end), self._end)
         count = end - self._top
         if count <= 0:
             return None
         self._reserve(count)
-        finished = self._sums[:, :count, : plan.width_px]
-        row, self._top = self._top, end
-        self._sums = self._sums[:, count:].clone() if end < plan.height_px else self._sums[:, :0]
-        return row, finished
+        dropped = min(max(self._first - self._top, 0), count)
+        row, finished = self._top + dropped, self._sums[:, dropped:count, : plan.width_px]
+        self._top = end
+        self._sums = self._sums[:, count:].clone() if end < self._end else self._sums[:, :0]
+        return (row, finished) if dropped < count else None
 
     def _reserve(self, rows: int) -> None:
         lacking = rows - self._sums.shape[1]

@@ -83,7 +83,7 @@ def publish_drawing(
     conn: Connection[Any], scene_id: int, model_id: int, year: int, drawing: str, *, current: bool = True
 ) -> int:
     """Publish drawn ground (letters of ``CODES``; anything else was not observed) as a run of the scene."""
-    run = runs.request_run(conn, scene_id, model_id, {})
+    run = runs.request_interpretation(conn, scene_id, model_id)
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     runs.hold_for_publication(conn, claim)
     present = [letter for letter in CODES if letter in drawing]

@@ -271,7 +271,7 @@ def _publish(
     rows: list[tuple[int, shapely.Geometry]],
     outline: shapely.Polygon,
 ) -> None:
-    run = runs.request_run(conn, scene_id, model_id, {})
+    run = runs.request_interpretation(conn, scene_id, model_id)
     claim = runs.claim_run(conn, run.run_id, device="planted", versions={})
     runs.hold_for_publication(conn, claim)
     landcover.insert_landcover(

@@ -5,6 +5,8 @@ Alembic loads this file for ``alembic upgrade head`` and ``lode db upgrade`` ali
 
 from __future__ import annotations
 
+import logging
+
 from alembic import context
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
@@ -13,9 +15,14 @@ from db.accounting import derive_after_upgrade
 from db.api import drop_api, rebuild_api
 from db.connection import connect
 from db.migrations.compare import include_name, include_object
+from db.queue.schema import upgrade_queue
+from db.role_grants import apply_grants
+from db.roles import act_as_owner, hand_over, make_roles
 from db.settings import Settings
 from db.tables import metadata
-from db.upgrade import UPGRADE_LOCK, dbapi_cursor, is_at_head, prepare
+from db.upgrade import UPGRADE_LOCK, dbapi_cursor, is_at_head, prepare, settle_roles
+
+log = logging.getLogger("lode.upgrade")
 
 
 def command_name() -> str:
@@ -31,7 +38,10 @@ def run(connection: Connection) -> None:
         with dbapi_cursor(connection) as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
             prepare(cursor)
+            hand_over(cursor)
+            apply_grants(cursor)
             drop_api(cursor)
+            act_as_owner(cursor)
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -45,8 +55,12 @@ def run(connection: Connection) -> None:
     context.run_migrations()
     if is_upgrade and is_at_head(connection):
         with dbapi_cursor(connection) as cursor:
+            upgrade_queue(cursor)
             rebuild_api(cursor)
             derive_after_upgrade(cursor)
+    if is_upgrade:
+        with dbapi_cursor(connection) as cursor:
+            settle_roles(cursor)
 
 
 def main() -> None:
@@ -55,6 +69,8 @@ def main() -> None:
     if connection is not None:
         run(connection)
         return
+    with connect(Settings()) as conn:
+        make_roles(conn, log.warning)
     engine = create_engine("postgresql+psycopg://", creator=lambda: connect(Settings()), poolclass=NullPool)
     with engine.begin() as own:
         run(own)

@@ -100,6 +100,7 @@ def create_table(conn: Connection[Any], layout: TableLayout) -> None:
         raise UsageError(f"{RASTER_SCHEMA}.{layout.table} exists already: drop that table first") from error
     except errors.InvalidSchemaName as error:
         raise UsageError(f"schema {RASTER_SCHEMA} is missing: run `lode db upgrade`") from error
+    _give_to_parents_owner(conn, layout)
     _set_storage(conn, layout)
     _add_constraints(conn, layout)
     conn.execute(
@@ -110,6 +111,17 @@ def create_table(conn: Connection[Any], layout: TableLayout) -> None:
     conn.execute(
         sql.SQL("comment on table {} is {}").format(layout.identifier, sql.Literal(layout.comment)),
     )
+
+
+def _give_to_parents_owner(conn: Connection[Any], layout: TableLayout) -> None:
+    """Hand the table to the role of the workers, whoever makes it: only its owner may attach it."""
+    row = conn.execute(
+        "select pg_get_userbyid(c.relowner)::text from pg_class c"
+        " where c.oid = to_regclass('lode_raster.scene_tile') and c.relowner <> current_user::regrole"
+        " and pg_has_role(c.relowner, 'usage')"
+    ).fetchone()
+    if row is not None:
+        conn.execute(sql.SQL("alter table {} owner to {}").format(layout.identifier, sql.Identifier(row[0])))
 
 
 def _set_storage(conn: Connection[Any], layout: TableLayout) -> None:

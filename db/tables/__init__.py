@@ -17,6 +17,8 @@ from db.tables import (
     regions,
     samples,
     scenes,
+    service,
+    sources,
 )
 from db.tables.base import metadata
 
@@ -34,4 +36,6 @@ __all__ = [
     "regions",
     "samples",
     "scenes",
+    "service",
+    "sources",
 ]

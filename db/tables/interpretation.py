@@ -97,7 +97,7 @@ run = Table(
         Text,
         nullable=False,
         server_default=text("'requested'"),
-        comment="requested, running, published, failed or withdrawn",
+        comment="requested, running, published, failed, cancelled or withdrawn",
     ),
     Column(
         "is_current",
@@ -115,8 +115,18 @@ run = Table(
         server_default=text("0"),
         comment="Analyst's choice in the year map: where runs overlap the higher one owns the ground",
     ),
+    Column(
+        "becomes_current",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Stands for its scene when it is published, even if another run does",
+    ),
     Column("requested_by", Text, nullable=False, server_default=text("session_user"), comment="Who asked"),
     moment_column("requested_at", "When it was asked for", now=True),
+    moment_column(
+        "queued_at", "When it was put into the queue; null: whoever asked computes it (lode infer)"
+    ),
     moment_column("started_at", "Start of the last attempt"),
     moment_column("finished_at", "When it was published or failed"),
     Column("device", Text, comment="What computed it"),
@@ -126,12 +136,20 @@ run = Table(
     moment_column("withdrawn_at", "When it was withdrawn from maps and areas; null: it was not"),
     Column("withdrawn_by", Text, comment="Who withdrew it"),
     Column("withdrawn_reason", Text, comment="Why it was withdrawn"),
-    CheckConstraint("status in ('requested', 'running', 'published', 'failed', 'withdrawn')", name="status"),
+    CheckConstraint(
+        "status in ('requested', 'running', 'published', 'failed', 'cancelled', 'withdrawn')", name="status"
+    ),
     CheckConstraint("not is_current or status = 'published'", name="current"),
     CheckConstraint("status <> 'running' or token is not null", name="token"),
     CheckConstraint("withdrawn_at is null or status = 'withdrawn'", name="withdrawn"),
     Index("run_identity_idx", "scene_id", "model_id", "parameters_digest", unique=True),
     Index("run_current_idx", "scene_id", unique=True, postgresql_where=text("is_current")),
+    Index(
+        "run_pending_idx",
+        "requested_by",
+        postgresql_where=text("status in ('requested', 'running')"),
+    ),
+    Index("run_requested_idx", "requested_by", "requested_at"),
     schema=SCHEMA,
     comment="Interpretations of a scene by a network",
 )

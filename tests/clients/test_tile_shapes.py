@@ -80,7 +80,7 @@ def many(shape: shapely.Geometry) -> shapely.MultiPolygon:
 def publish(conn: Connection[Any], model: int, year: int, shapes: Sequence[tuple[str, Any]]) -> None:
     seen = many(shapely.union_all([shape for _letter, shape in shapes]))
     scene = add_scene(conn, f"of-{year}-{shapes[0][1].centroid}", date(year, 6, 1), seen)
-    run = runs.request_run(conn, scene, model, {})
+    run = runs.request_interpretation(conn, scene, model)
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     runs.hold_for_publication(conn, claim)
     landcover.insert_landcover(

@@ -87,7 +87,7 @@ def province(conn: Connection[Any]) -> Connection[Any]:
 
 def unfinished_run(conn: Connection[Any], drawing: str) -> int:
     """A run whose worker failed after it had stored polygons, and that keeps them."""
-    run = runs.request_run(conn, 1, add_model(conn, "unfinished"), {})
+    run = runs.request_interpretation(conn, 1, add_model(conn, "unfinished"))
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     landcover.insert_landcover(conn, run.run_id, 2021, [(CODES["p"], ewkb(cells(drawing, "p")), None)])
     runs.fail_run(conn, claim, "out of memory")
@@ -151,7 +151,7 @@ def test_a_class_that_accounts_speak_of_stays(province: Connection[Any]) -> None
 def test_polygons_of_a_publication_cost_no_query_each(conn: Connection[Any]) -> None:
     """The run that the transaction holds is noted; rows of any other are looked at."""
     scene = add_scene(conn, "one", date(2021, 6, 1), cells("xx", "x"))
-    run = runs.request_run(conn, scene, add_model(conn, "net"), {})
+    run = runs.request_interpretation(conn, scene, add_model(conn, "net"))
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     conn.commit()
     polygons = [(6, ewkb(cells("x", "x")), 0.9)] * 50
@@ -200,7 +200,7 @@ def test_polygons_that_are_added_beside_the_publication_are_refused(
 ) -> None:
     """Whoever adds them waits for the publication, and then they would come too late for the areas."""
     scene = add_scene(conn, "one", date(2021, 6, 1), cells("xx", "x"))
-    run = runs.request_run(conn, scene, add_model(conn, "net"), {})
+    run = runs.request_interpretation(conn, scene, add_model(conn, "net"))
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     conn.commit()
     runs.hold_for_publication(conn, claim)

@@ -155,7 +155,7 @@ def test_the_code_and_the_outline_of_a_region_in_one_transaction(
 def test_a_run_that_is_deleted_while_it_is_published(mine: Connection[Any], database_url: str) -> None:
     """The one waits for the run's row, the other for the accounting lock: one gives way, and is told why."""
     scene = scene_of(mine, "second")
-    run = runs.request_run(mine, scene, 1, {})
+    run = runs.request_interpretation(mine, scene, 1)
     claim = runs.claim_run(mine, run.run_id, device="drawn", versions={})
     mine.commit()
     runs.hold_for_publication(mine, claim)
@@ -179,7 +179,7 @@ def test_a_run_that_is_preferred_is_not_locked_before_areas_may_be_derived(
     mine: Connection[Any], database_url: str
 ) -> None:
     """Who derives may want its row: to let it stand for its scene, or to delete it."""
-    newer = runs.request_run(mine, scene_of(mine, "first"), add_model(mine, "newer"), {})
+    newer = runs.request_interpretation(mine, scene_of(mine, "first"), add_model(mine, "newer"))
     claim = runs.claim_run(mine, newer.run_id, device="drawn", versions={})
     runs.hold_for_publication(mine, claim)
     landcover.insert_landcover(mine, newer.run_id, 2021, [(6, ewkb(cells(GROUND, "x")), 0.9)])

@@ -193,7 +193,7 @@ def test_partial_refresh_equals_deriving_from_nothing(conn: Connection[Any]) -> 
 def test_a_token_that_was_taken_away_cannot_publish(conn: Connection[Any]) -> None:
     """The stale attempt is refused; the new one is not."""
     scene = add_scene(conn, "one", date(2021, 6, 1), cells(WHOLE, "x"))
-    run = runs.request_run(conn, scene, add_model(conn, "net"), {"overlap_px": 8})
+    run = runs.request_interpretation(conn, scene, add_model(conn, "net"), overlap_px=8)
     stale = runs.claim_run(conn, run.run_id, device="cpu", versions={})
     fresh = runs.claim_run(conn, run.run_id, device="cpu", versions={})
     assert (stale.attempt, fresh.attempt) == (1, 2)
@@ -202,7 +202,7 @@ def test_a_token_that_was_taken_away_cannot_publish(conn: Connection[Any]) -> No
     runs.hold_for_publication(conn, fresh)
     runs.fail_run(conn, stale, "too late")
     assert runs.run_by_id(conn, run.run_id).status == "running"
-    assert runs.request_run(conn, scene, run.model_id, {"overlap_px": 8}).run_id == run.run_id
+    assert runs.request_interpretation(conn, scene, run.model_id, overlap_px=8).run_id == run.run_id
 
 
 def test_an_edit_beside_a_publication_waits_and_nobody_waits_in_a_circle(

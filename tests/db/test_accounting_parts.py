@@ -54,7 +54,7 @@ def large(conn: Connection[Any]) -> Connection[Any]:
         "update lode.mine"
         " set licence_boundary = st_multi(st_segmentize(st_expand(st_centroid(boundary), 0.05), 0.0005))"
     )
-    run = runs.request_run(conn, scene, add_model(conn, "net"), {})
+    run = runs.request_interpretation(conn, scene, add_model(conn, "net"))
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     runs.hold_for_publication(conn, claim)
     landcover.insert_landcover(conn, run.run_id, 2021, [(6, ewkb(ragged()), 0.9)])

@@ -50,7 +50,7 @@ def publish_zone(
         confidence=np.full_like(codes, 180),
     ).to_wgs84(srid)
     scene = add_scene(conn, name, day, MultiPolygon([shapely.box(west, 43.49, east, 43.53)]))
-    run = runs.request_run(conn, scene, model, {})
+    run = runs.request_interpretation(conn, scene, model)
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     runs.hold_for_publication(conn, claim)
     landcover.insert_landcover_rows(conn, run.run_id, day.year, landcover_rows(patches))

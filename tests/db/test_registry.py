@@ -258,7 +258,7 @@ def test_published_runs_are_counted_and_stay_when_a_model_retires(
     for year in (2020, 2021):
         scene_id = add_scene(conn, f"scene {year}", date(year, 7, 1), footprint)
         publish_drawing(conn, scene_id, used, year, "ppp\nppp")
-        runs.request_run(conn, scene_id, unused, {})  # asked for, not published
+        runs.request_interpretation(conn, scene_id, unused)  # asked for, not published
     assert count_published_runs(conn) == {used: 2}
     polygons = conn.execute("select count(*) from lode.landcover").fetchone()
     retire_model(conn, new.name, "old")

@@ -248,7 +248,7 @@ def test_alerts_stand_in_the_page_with_a_number_on_the_map(history: Connection[A
 
 def test_an_unfinished_run_is_no_evidence(history: Connection[Any]) -> None:
     scene_id = add_scene(history, "late", date(2024, 6, 1), cells(MINE, "x"))
-    runs.request_run(history, scene_id, add_model(history, "other"), {})
+    runs.request_interpretation(history, scene_id, add_model(history, "other"))
     report = gather_mine(history, CODE)
     assert report.years == [2021, 2022, 2023, 2024]
     assert report.observed_years == [2021, 2022, 2023]

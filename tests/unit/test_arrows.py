@@ -15,9 +15,10 @@ MAY_IMPORT = {
     "ingest": {"db", "ingest"},
     "inference": {"db", "inference"},
     "reporting": {"db", "reporting"},
+    "service": {"db", "inference", "ingest", "reporting", "service"},
     "demo": {"db", "demo", "inference", "ingest", "lode"},
 }
-OURS = {"benchmarks", "db", "demo", "inference", "ingest", "lode", "reporting", "tests"}
+OURS = {"benchmarks", "db", "demo", "inference", "ingest", "lode", "reporting", "service", "tests"}
 KEPT_OUT = {"db": {"rasterio", "torch"}, "ingest": {"torch"}, "reporting": {"torch"}}
 
 _STATEMENT = re.compile(
@@ -55,7 +56,7 @@ def test_packages_import_only_along_the_arrows(package: str) -> None:
     assert wrong == set()
 
 
-@pytest.mark.parametrize("package", ["ingest", "inference", "reporting", "demo"])
+@pytest.mark.parametrize("package", ["ingest", "inference", "reporting", "service", "demo"])
 def test_sql_stands_in_db_and_sql_only(package: str) -> None:
     """Looked for in string constants that are not docstrings."""
     wrong = []

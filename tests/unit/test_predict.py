@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import shapely
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -26,13 +29,20 @@ SIZES = [(70, 90), (64, 32), (20, 50), (50, 7), (1, 1), (33, 33)]
 
 
 def predicted(
-    source: SceneSource, model: SegmentationModel, overlap_px: int = 8, batch_size: int = 3
+    source: SceneSource,
+    model: SegmentationModel,
+    overlap_px: int = 8,
+    batch_size: int = 3,
+    rows: tuple[int, int] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Class map and probabilities, put together; strips must follow each other."""
     strips: list[PredictedStrip] = []
-    for strip in predict_scene(source, model, overlap_px=overlap_px, batch_size=batch_size):
-        assert strip.row == sum(len(each.class_map) for each in strips)
+    next_row, end = rows or (0, source.grid.height_px)
+    for strip in predict_scene(source, model, overlap_px=overlap_px, batch_size=batch_size, rows=rows):
+        assert strip.row == next_row
+        next_row += len(strip.class_map)
         strips.append(strip)
+    assert next_row == end
     probabilities = [strip.probabilities for strip in strips if strip.probabilities is not None]
     return np.concatenate([strip.class_map for strip in strips]), np.concatenate(probabilities, axis=1)
 
@@ -65,6 +75,70 @@ def test_batch_size_does_not_change_the_result_and_overlap_hardly() -> None:
     one, many = predicted(source, model, batch_size=1), predicted(source, model, batch_size=64)
     np.testing.assert_allclose(one[1].astype(int), many[1].astype(int), atol=1)
     assert (one[0] != many[0]).mean() < 1e-3
+
+
+class Neighbourly(PixelNetwork):
+    """Each pixel hears of its whole window, of each window by itself: the batch plays no part."""
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        heard = [tile + 0.5 * tile.mean() + 0.3 * tile.roll(1, dims=1) for tile in tiles]
+        return super().forward(torch.stack(heard))
+
+
+@settings(max_examples=60)
+@given(
+    height=st.integers(1, 80),
+    width=st.integers(1, 50),
+    tile_px=st.integers(2, 24),
+    overlap=st.floats(0, 1, exclude_max=True),
+    cuts=st.lists(st.floats(0, 1, exclude_max=True), max_size=4),
+    batch_sizes=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+)
+def test_any_split_of_the_rows_gives_the_same_as_one_piece(
+    height: int, width: int, tile_px: int, overlap: float, cuts: list[float], batch_sizes: tuple[int, int]
+) -> None:
+    values = noise(3, height, width, seed=height)
+    values[1, height // 2 :, width // 3 :] = np.nan
+    source, model = source_of_pixels(values), model_of(Neighbourly(), tile_px=tile_px)
+    overlap_px = int(overlap * tile_px)
+    whole = predicted(source, model, overlap_px, batch_sizes[0])
+    edges = sorted({0, height, *(int(cut * height) for cut in cuts)})
+    parts = [
+        predicted(source, model, overlap_px, batch_sizes[1], rows=rows) for rows in itertools.pairwise(edges)
+    ]
+    np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), whole[0])
+    np.testing.assert_array_equal(np.concatenate([part[1] for part in parts], axis=1), whole[1])
+
+
+def test_some_rows_need_only_the_windows_over_them() -> None:
+    values = noise(3, 320, 50)
+    source, counted = source_of_pixels(values), _Counting()
+    watched = _Watched(values, source.grid)
+    told: list[tuple[int, int]] = []
+    strips = predict_scene(
+        replace(source, reader=watched), model_of(counted), overlap_px=8, batch_size=2, rows=(96, 144),
+        progress=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    assert [(strip.row, len(strip.class_map)) for strip in strips] == [(96, 24), (120, 24)]
+    # windows of 32 px every 24: three bands, from row 72 on, of two windows
+    assert counted.windows == 3 * 2
+    assert told[-1] == (6, 6)
+    np.testing.assert_array_equal(np.flatnonzero(watched.times), np.arange(72, 152))
+    assert watched.times.max() == 1
+
+
+def test_rows_and_what_is_needed_of_them() -> None:
+    values = noise(3, 128, 128)
+    needed = np.zeros((128, 128), bool)
+    needed[70, 3] = needed[10, 100] = True
+    counted = _Counting()
+    strips = predict_scene(
+        source_of_pixels(values), model_of(counted), overlap_px=0, needed=needed, rows=(64, 128)
+    )
+    class_map = np.concatenate([strip.class_map for strip in strips])
+    assert class_map.shape == (64, 128)
+    assert class_map[6, 3] == values[:, 70, 3].argmax()
+    assert counted.windows == 1
 
 
 def test_not_observed_is_255_and_no_window_is_run_for_it() -> None:

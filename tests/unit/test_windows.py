@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor
 
 from db.errors import UsageError
-from inference.windows import StripBlender, WindowPlan, pad_by_reflection, taper_weights
+from inference.windows import StripBlender, Window, WindowPlan, pad_by_reflection, taper_weights
 
 
 @st.composite
@@ -81,6 +82,64 @@ def test_the_order_of_the_windows_does_not_matter(plan: WindowPlan, chance: rand
     order = list(range(len(plan)))
     chance.shuffle(order)
     assert np.abs(blended(plan, scene, order) - blended(plan, scene)).max() <= 1e-5
+
+
+@st.composite
+def cut_plans(draw: st.DrawFn) -> tuple[WindowPlan, list[tuple[int, int]]]:
+    """A plan and its rows in some pieces, from the top."""
+    plan = draw(plans())
+    cuts = sorted(draw(st.sets(st.integers(1, max(plan.height_px - 1, 1)), max_size=4)) - {plan.height_px})
+    return plan, list(zip([0, *cuts], [*cuts, plan.height_px], strict=True))
+
+
+@given(cut_plans())
+def test_the_bands_of_some_rows_are_those_with_a_window_there(
+    drawn: tuple[WindowPlan, list[tuple[int, int]]],
+) -> None:
+    plan, pieces = drawn
+    for first, end in pieces:
+        there = {
+            band
+            for band, row in enumerate(plan.rows)
+            if set(range(row, row + plan.tile_px)) & set(range(first, end))
+        }
+        assert set(plan.bands_touching(first, end)) == there
+
+
+@given(cut_plans(), st.randoms(use_true_random=False))
+def test_rows_alone_get_the_very_sums_they_have_in_the_whole_scene(
+    drawn: tuple[WindowPlan, list[tuple[int, int]]], chance: random.Random
+) -> None:
+    plan, pieces = drawn
+    generator = torch.Generator().manual_seed(chance.randrange(1000))
+    answers = {window: torch.randn(2, plan.tile_px, plan.tile_px, generator=generator) for window in plan}
+    whole = strips_of(plan, answers, (0, plan.height_px))
+    apart = torch.cat([strips_of(plan, answers, piece) for piece in pieces], dim=1)
+    assert torch.equal(apart, whole)
+
+
+def strips_of(plan: WindowPlan, answers: dict[Window, Tensor], rows: tuple[int, int]) -> Tensor:
+    """Sums (channels, rows, width) of some rows, put together; strips must follow each other."""
+    blender = StripBlender(plan, 2, rows=rows)
+    strips, next_row = [], rows[0]
+    for window in plan:
+        if window.band in plan.bands_touching(*rows):
+            blender.add(window, answers[window])
+            taken = blender.take()
+            if taken is not None:
+                assert taken[0] == next_row
+                next_row += taken[1].shape[1]
+                strips.append(taken[1])
+    assert next_row == rows[1]
+    assert blender.take() is None
+    assert blender.held_rows == 0
+    return torch.cat(strips, dim=1)
+
+
+@pytest.mark.parametrize("rows", [(0, 0), (3, 2), (-1, 4), (0, 11), (10, 11)])
+def test_rows_that_are_not_there_are_refused(rows: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=rf"rows {rows[0]} to {rows[1]} of a scene of 10 rows"):
+        StripBlender(WindowPlan(10, 10, 4, 1), 1, rows=rows)
 
 
 def test_neighbours_are_faded_into_each_other() -> None:

@@ -8,21 +8,23 @@
 --   thousands of vertices are joined, which a plan for few rows does over and over.
 -- CRS: EPSG:4326. Units: m2 (geodesic, WGS 84).
 -- Used by: lode_api.derive_mines at its end, the trigger on lode.alert_rule. The trigger lode.alert.guard lets
---   through what this function writes (lode.deriving_alerts) for the owner of the table alone.
+--   through what this function writes (lode.deriving_alerts) for the owner of the table alone. Set within: only a
+--   superuser may declare a setting of ours with a function. An error takes it back with what it undoes.
 create function lode_api.derive_alerts(mine_ids integer[], years integer[]) returns void
 language plpgsql
 set search_path = lode, public, pg_temp
-set lode.deriving_alerts = 'on'
 as $$
 declare
   slice integer[];
   raised_mines integer[];
   raised_kinds text[];
   raised_years integer[];
+  before constant text := coalesce(current_setting('lode.deriving_alerts', true), 'off');
 begin
   if coalesce(cardinality(mine_ids), 0) = 0 or coalesce(cardinality(years), 0) = 0 then
     return;
   end if;
+  perform set_config('lode.deriving_alerts', 'on', true);
 
   for start in 1..cardinality(mine_ids) by 20 loop
     slice := mine_ids[start : start + 19];
@@ -108,6 +110,7 @@ begin
 
     perform lode_api.derive_alert_confidence(slice, years);
   end loop;
+  perform set_config('lode.deriving_alerts', before, true);
 end
 $$;
 

@@ -6,10 +6,11 @@
 create function lode_api.review_damage_alert() returns trigger
 language plpgsql security definer
 set search_path = lode, public, pg_temp
-set lode.deriving_alerts = 'off'
 as $$
 declare
   named text;
+  is_found boolean;
+  before constant text := coalesce(current_setting('lode.deriving_alerts', true), 'off');
 begin
   select n.key into named
   from jsonb_each(to_jsonb(new) - '{state,note,geom}'::text[]) as n(key, value)
@@ -24,10 +25,13 @@ begin
     raise exception 'alert %: % is derived and cannot be changed by hand; only state and note can',
       old.ogc_fid, named using errcode = 'check_violation';
   end if;
+  perform set_config('lode.deriving_alerts', 'off', true);
   update lode.alert a set state = new.state, note = new.note
   where a.alert_id = old.ogc_fid
   returning a.reviewed_by, a.reviewed_at into new.reviewed_by, new.reviewed_at;
-  if not found then
+  is_found := found;
+  perform set_config('lode.deriving_alerts', before, true);
+  if not is_found then
     return null;
   end if;
   new.has_risen_since_review := false;

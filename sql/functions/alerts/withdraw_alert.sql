@@ -6,10 +6,13 @@
 create function lode_api.withdraw_alert() returns trigger
 language plpgsql security definer
 set search_path = lode, public, pg_temp
-set lode.deriving_alerts = 'on'
 as $$
+declare
+  before constant text := coalesce(current_setting('lode.deriving_alerts', true), 'off');
 begin
+  perform set_config('lode.deriving_alerts', 'on', true);
   delete from lode.alert a where a.alert_id = new.alert_id and not a.is_current and a.state = 'open';
+  perform set_config('lode.deriving_alerts', before, true);
   return null;
 end
 $$;

@@ -1,0 +1,317 @@
+"""What was found in sources: all SQL of ``lode.ingest_item``.
+
+An item is stored by whoever holds its newest token, in the transaction that stores its scene. Attempts are
+counted when they begin and given back when they are released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+import shapely
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from db.errors import SupersededError
+from db.ingest_sources import IngestSource
+from db.labels import ewkb_hex
+
+ATTEMPTS = 3
+LONGEST_KEY, LONGEST_ERROR = 1000, 2000
+
+_ENQUEUE_LOST = """
+select lode_api.enqueue(
+  'ingest', 'ingest_item', jsonb_build_object('ingest_item_id', i.ingest_item_id),
+  format('item %%s', i.ingest_item_id)
+)
+from lode.ingest_item i
+where i.ingest_source_id = %s
+  and not exists (
+    select from lode_queue.procrastinate_jobs j
+    where j.status in ('todo', 'doing') and j.queueing_lock = format('item %%s', i.ingest_item_id)
+  )
+  and (i.status = 'found' or (i.status in ('fetching', 'fetched')
+    and coalesce(i.updated_at, i.started_at) < clock_timestamp() - interval '6 hours'))
+order by i.ingest_item_id
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a scene before it is stored; None: not known.
+
+    Attributes:
+        acquired_on: day (UTC).
+        footprint: outline, EPSG:4326.
+        cloud_fraction: 0..1.
+
+    """
+
+    acquired_on: date | None = None
+    footprint: shapely.MultiPolygon | None = None
+    cloud_fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something found in a source.
+
+    Attributes:
+        key: collection and id of a STAC item, or path in the folder.
+        mark: tells its content from another one under the same key.
+        href: where it lies.
+        facts: what the catalogue says of it.
+
+    """
+
+    key: str
+    mark: str
+    href: str
+    facts: Facts = Facts()
+
+
+@dataclass(frozen=True)
+class Known:
+    """An item that is in the database already."""
+
+    ingest_item_id: int
+    status: str
+    has_run: bool
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to fetch and store one attempt of an item."""
+
+    ingest_item_id: int
+    ingest_source_id: int
+    key: str
+    mark: str
+    href: str
+    attempt: int
+    token: UUID
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no other attempt follows."""
+        return self.attempt >= ATTEMPTS
+
+
+def known_item(conn: Connection[Any], source_id: int, found: Found) -> Known | None:
+    """The item with this key and content, if it was found before."""
+    row = conn.execute(
+        "select ingest_item_id, status, run_id is not null, acquired_on, st_asbinary(footprint),"
+        " cloud_fraction from lode.ingest_item"
+        " where ingest_source_id = %s and item_key = %s and mark = %s",
+        (source_id, found.key, found.mark),
+    ).fetchone()
+    if row is None:
+        return None
+    outline = None if row[4] is None else shapely.from_wkb(row[4])
+    return Known(row[0], row[1], row[2], Facts(row[3], outline, row[5]))
+
+
+def insert_item(conn: Connection[Any], source_id: int, found: Found, unwanted: str | None) -> int | None:
+    """Write down what was found, with the reason where it is not wanted; its key, None if it was there."""
+    row = conn.execute(
+        "insert into lode.ingest_item (ingest_source_id, item_key, mark, href, acquired_on, footprint,"
+        " cloud_fraction, status, error) values (%s, %s, %s, %s, %s, %s::geometry, %s, %s, %s)"
+        " on conflict (ingest_source_id, item_key, mark) do nothing returning ingest_item_id",
+        (
+            source_id,
+            found.key,
+            found.mark,
+            found.href,
+            found.facts.acquired_on,
+            None if found.facts.footprint is None else ewkb_hex(found.facts.footprint),
+            found.facts.cloud_fraction,
+            "found" if unwanted is None else "skipped",
+            unwanted,
+        ),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def reopen_item(conn: Connection[Any], item_id: int) -> bool:
+    """Find an item anew that was not wanted; False: somebody else did."""
+    done = conn.execute(
+        "update lode.ingest_item set status = 'found', error = null, attempt = 0"
+        " where ingest_item_id = %s and status = 'skipped' and run_id is null",
+        (item_id,),
+    )
+    return done.rowcount > 0
+
+
+def enqueue_lost(conn: Connection[Any], source_id: int) -> int:
+    """Put jobs for items into the queue that have none and wait, or whose worker is gone; how many."""
+    done = conn.execute(_ENQUEUE_LOST, (source_id,))
+    return done.rowcount
+
+
+def enqueue_item(conn: Connection[Any], item_id: int) -> None:
+    """Put the job that ingests an item into the queue, unless one waits."""
+    conn.execute(
+        "select lode_api.enqueue('ingest', 'ingest_item', %s, %s)",
+        (Jsonb({"ingest_item_id": item_id}), f"item {item_id}"),
+    )
+
+
+def waiting_items(conn: Connection[Any], source_id: int) -> list[int]:
+    """Items of a source that wait to be ingested, oldest acquisition first."""
+    rows = conn.execute(
+        "select ingest_item_id from lode.ingest_item where ingest_source_id = %s and status = 'found'"
+        " order by acquired_on nulls last, ingest_item_id",
+        (source_id,),
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def retry_failed(conn: Connection[Any], source_id: int) -> int:
+    """Let the items that failed to be ingested begin anew; how many."""
+    done = conn.execute(
+        "update lode.ingest_item set status = 'found', attempt = 0, error = null"
+        " where ingest_source_id = %s and status = 'failed' and run_id is null",
+        (source_id,),
+    )
+    return done.rowcount
+
+
+def source_of_item(conn: Connection[Any], item_id: int) -> tuple[int, str] | None:
+    """Key of an item's source, and the item's status; None: there is no such item any more."""
+    row = conn.execute(
+        "select ingest_source_id, status from lode.ingest_item where ingest_item_id = %s", (item_id,)
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def claim_item(conn: Connection[Any], item_id: int) -> Claim | None:
+    """Begin an attempt under a new token; None where nothing is left to do.
+
+    An item whose attempts all ended with their worker fails here.
+    """
+    conn.execute(
+        "update lode.ingest_item set status = 'failed', error = coalesce(error || '; ', '') ||"
+        " 'given up: its workers died in all of ' || attempt || ' attempts'"
+        " where ingest_item_id = %s and status in ('found', 'fetching', 'fetched') and attempt >= %s",
+        (item_id, ATTEMPTS),
+    )
+    row = conn.execute(
+        "update lode.ingest_item set status = 'fetching', attempt = attempt + 1, token = %s,"
+        " started_at = clock_timestamp(), updated_at = clock_timestamp()"
+        " where ingest_item_id = %s and status in ('found', 'fetching', 'fetched')"
+        " returning ingest_item_id, ingest_source_id, item_key, mark, href, attempt, token",
+        (uuid4(), item_id),
+    ).fetchone()
+    return None if row is None else Claim(*row)
+
+
+def note_fetched(conn: Connection[Any], claim: Claim, fetched_bytes: int, *, is_all: bool = False) -> None:
+    """Write down how much lies here.
+
+    Raises:
+        SupersededError: the item was given to another worker.
+
+    """
+    done = conn.execute(
+        "update lode.ingest_item set fetched_bytes = %s, updated_at = clock_timestamp(),"
+        " status = case when %s then 'fetched' else status end"
+        " where ingest_item_id = %s and token = %s and status in ('fetching', 'fetched')",
+        (fetched_bytes, is_all, claim.ingest_item_id, claim.token),
+    )
+    if done.rowcount == 0:
+        raise SupersededError(f"item {claim.ingest_item_id} was given to another worker, or removed")
+
+
+def release_item(conn: Connection[Any], claim: Claim) -> None:
+    """Give an attempt back that was not the item's fault."""
+    conn.execute(
+        "update lode.ingest_item set status = 'found', attempt = attempt - 1"
+        " where ingest_item_id = %s and token = %s and status in ('fetching', 'fetched')",
+        (claim.ingest_item_id, claim.token),
+    )
+
+
+def end_attempt(conn: Connection[Any], claim: Claim, error: str, *, is_final: bool) -> None:
+    """Write down why an attempt failed; says nothing where a newer one has begun."""
+    conn.execute(
+        "update lode.ingest_item set status = %s, error = %s"
+        " where ingest_item_id = %s and token = %s and status in ('fetching', 'fetched')",
+        ("failed" if is_final else "found", error[:LONGEST_ERROR], claim.ingest_item_id, claim.token),
+    )
+
+
+def skip_item(conn: Connection[Any], claim: Claim, reason: str, facts: Facts) -> None:
+    """Write down that an item is not wanted, now that more is known of it."""
+    conn.execute(
+        "update lode.ingest_item set status = 'skipped', error = %s,"
+        " acquired_on = coalesce(%s, acquired_on), footprint = coalesce(%s::geometry, footprint),"
+        " cloud_fraction = coalesce(%s, cloud_fraction)"
+        " where ingest_item_id = %s and token = %s and status in ('fetching', 'fetched')",
+        (
+            reason[:LONGEST_ERROR],
+            facts.acquired_on,
+            None if facts.footprint is None else ewkb_hex(facts.footprint),
+            facts.cloud_fraction,
+            claim.ingest_item_id,
+            claim.token,
+        ),
+    )
+
+
+def finish_item(
+    conn: Connection[Any], claim: Claim, source: IngestSource, scene_id: int, sha256: str
+) -> int | None:
+    """Mark an item as ingested and ask for its interpretation, in the transaction that stored its scene.
+
+    Returns:
+        Key of the run; None where the source has no network.
+
+    Raises:
+        SupersededError: the item was given to another worker; the caller rolls everything back.
+
+    """
+    row = conn.execute(
+        "select from lode.ingest_item where ingest_item_id = %s and token = %s"
+        " and status in ('fetching', 'fetched') for update",
+        (claim.ingest_item_id, claim.token),
+    ).fetchone()
+    if row is None:
+        raise SupersededError(f"item {claim.ingest_item_id} was given to another worker, or removed")
+    run_id = None
+    if source.model_id is not None:
+        run_id = request_interpretation(conn, scene_id, source.model_id, source.becomes_current)
+    conn.execute(
+        "update lode.ingest_item set status = coalesce((select case r.status when 'published' then 'published'"
+        " when 'running' then 'interpreting' end from lode.run r where r.run_id = %(run)s), 'ingested'),"
+        " published_at = (select r.finished_at from lode.run r"
+        "  where r.run_id = %(run)s and r.status = 'published'),"
+        " scene_id = %(scene)s, run_id = %(run)s, sha256 = %(sha256)s, ingested_at = clock_timestamp(),"
+        " error = null where ingest_item_id = %(item)s",
+        {"run": run_id, "scene": scene_id, "sha256": sha256, "item": claim.ingest_item_id},
+    )
+    return run_id
+
+
+def request_interpretation(conn: Connection[Any], scene_id: int, model_id: int, becomes_current: bool) -> int:
+    """Ask for the run of a scene by a network and put it into the queue; its key."""
+    row = conn.execute(
+        "select lode_api.ask_run(%s, %s, null, %s)", (scene_id, model_id, becomes_current)
+    ).fetchone()
+    if row is None:
+        raise RuntimeError("a run was asked for and nothing came back")
+    conn.execute("select lode_api.put_in_queue(%s)", (row[0],))
+    return int(row[0])
+
+
+def count_by_status(conn: Connection[Any], source_id: int) -> dict[str, int]:
+    """How many items of a source are how far."""
+    rows: Sequence[Any] = conn.execute(
+        "select status, count(*) from lode.ingest_item where ingest_source_id = %s group by 1 order by 1",
+        (source_id,),
+    ).fetchall()
+    return {status: int(count) for status, count in rows}

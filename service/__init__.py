@@ -1,0 +1,1 @@
+"""The service: workers, schedules and campaigns that run ingest, inference and reports without anyone."""

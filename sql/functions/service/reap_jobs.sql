@@ -1,0 +1,79 @@
+-- Purpose: give the work of workers that went silent to others, and sweep what nobody needs any more.
+-- Units: seconds since a heartbeat, days.
+-- Rules: one worker at a time does it (advisory lock; null: another does). A job whose worker went silent ends as
+--   failed, and a new one with the same work takes its place: should the worker come back, it can end its own job
+--   only. Attempts are counted, and ended, where the work begins (run, run_block, ingest_item); work that has no such
+--   row is given up after ten jobs. A run in the queue that lost its job, by whatever accident, gets a new one.
+-- Used by: a loop in every worker.
+create function lode_api.reap_jobs(silent_s double precision, kept_days integer default 30) returns integer
+language plpgsql security definer
+set search_path = lode, lode_queue, pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  job record;
+  reaped integer := 0;
+  lost integer;
+begin
+  if not pg_try_advisory_xact_lock(x'10DE0004'::bigint) then
+    return null;
+  end if;
+  for job in
+    select j.id, j.queue_name, j.task_name, j.args, j.queueing_lock, j.priority, j.attempts, j.abort_requested
+    from procrastinate_jobs j
+    left join procrastinate_workers w on w.id = j.worker_id
+    where j.status = 'doing'
+      and (w.id is null or w.last_heartbeat < clock_timestamp() - make_interval(secs => silent_s))
+    order by j.id
+    for update of j skip locked
+  loop
+    perform procrastinate_finish_job_v1(job.id, 'failed', false);
+    if not job.abort_requested and coalesce((job.args ->> 'reaped')::integer, 0) < 10 then
+      perform lode_api.enqueue(
+        job.queue_name, job.task_name,
+        job.args || jsonb_build_object('reaped', coalesce((job.args ->> 'reaped')::integer, 0) + 1),
+        job.queueing_lock, job.priority
+      );
+    end if;
+    reaped := reaped + 1;
+  end loop;
+  delete from procrastinate_workers w
+  where w.last_heartbeat < clock_timestamp() - make_interval(secs => silent_s);
+  delete from lode.worker w
+  where not exists (select from procrastinate_workers p where p.id = w.worker_id);
+  for lost in
+    select r.run_id
+    from lode.run r
+    where r.status in ('requested', 'running') and r.queued_at < clock_timestamp() - interval '1 minute'
+      and not exists (
+        select from procrastinate_jobs j
+        where j.status in ('todo', 'doing') and j.queueing_lock = format('run %s', r.run_id)
+      )
+      and not exists (
+        select from procrastinate_jobs j
+        join lode.run_block b on b.run_id = r.run_id
+          and j.queueing_lock = format('block %s of run %s', b.block, r.run_id)
+        where j.status in ('todo', 'doing')
+      )
+  loop
+    reaped := reaped + lode_api.put_in_queue(lost);
+  end loop;
+  delete from lode.run_stage s
+  using lode.run r
+  where r.run_id = s.run_id and r.status not in ('requested', 'running');
+  delete from procrastinate_jobs j
+  where j.id in (
+    select o.id
+    from procrastinate_jobs o
+    where o.status in ('succeeded', 'failed', 'cancelled', 'aborted')
+      and (select max(e.at) from procrastinate_events e where e.job_id = o.id)
+        < now() - make_interval(days => kept_days)
+    order by o.id
+    limit 1000
+  );
+  return reaped;
+end
+$$;
+
+comment on function lode_api.reap_jobs(double precision, integer) is
+  'Give the jobs of workers that were silent for so many seconds to others, and sweep; how many, null: another does.';
