@@ -60,13 +60,32 @@ def down() -> None:
 
 
 @click.command()
+@click.option("--watch", "watches", is_flag=True, help="Show what workers do, again and again, until Ctrl-C.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.2),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@click.option("--times", type=click.IntRange(min=1), help="Looks in all, with --watch.")
 @click.pass_context
-def status(ctx: click.Context) -> None:
+def status(ctx: click.Context, watches: bool, every_s: float, times: int | None) -> None:
     """Tell whether the database runs and how to connect.
 
     Exit code 0 when it runs, 3 when it does not.
     """
     settings = Settings()
+    if watches:
+        from db.watch import require_current
+        from db.watch_screen import watch
+
+        url = database_url(settings)
+        with connect(url) as conn:
+            require_current(conn)
+        watch(url, every_s, times=times)
+        return
     if settings.database_url:
         ctx.exit(_external_status(settings))
     found = Cluster(settings.home).status()

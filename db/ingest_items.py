@@ -13,10 +13,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import shapely
-from psycopg import Connection
+from psycopg import Connection, errors
 from psycopg.types.json import Jsonb
 
-from db.errors import SupersededError
+from db.errors import SupersededError, UsageError
 from db.ingest_sources import IngestSource
 from db.labels import ewkb_hex
 
@@ -286,8 +286,9 @@ def finish_item(
     if source.model_id is not None:
         run_id = request_interpretation(conn, scene_id, source.model_id, source.becomes_current)
     conn.execute(
-        "update lode.ingest_item set status = coalesce((select case r.status when 'published' then 'published'"
-        " when 'running' then 'interpreting' end from lode.run r where r.run_id = %(run)s), 'ingested'),"
+        "update lode.ingest_item set status = coalesce((select case r.status when 'published'"
+        " then 'published' when 'running' then 'interpreting' end"
+        " from lode.run r where r.run_id = %(run)s), 'ingested'),"
         " published_at = (select r.finished_at from lode.run r"
         "  where r.run_id = %(run)s and r.status = 'published'),"
         " scene_id = %(scene)s, run_id = %(run)s, sha256 = %(sha256)s, ingested_at = clock_timestamp(),"
@@ -298,10 +299,18 @@ def finish_item(
 
 
 def request_interpretation(conn: Connection[Any], scene_id: int, model_id: int, becomes_current: bool) -> int:
-    """Ask for the run of a scene by a network and put it into the queue; its key."""
-    row = conn.execute(
-        "select lode_api.ask_run(%s, %s, null, %s)", (scene_id, model_id, becomes_current)
-    ).fetchone()
+    """Ask for the run of a scene by a network and put it into the queue; its key.
+
+    Raises:
+        UsageError: the network was retired, or the run withdrawn.
+
+    """
+    try:
+        row = conn.execute(
+            "select lode_api.ask_run(%s, %s, null, %s)", (scene_id, model_id, becomes_current)
+        ).fetchone()
+    except (errors.NoDataFound, errors.InvalidParameterValue, errors.CheckViolation) as error:
+        raise UsageError(error.diag.message_primary or str(error)) from error
     if row is None:
         raise RuntimeError("a run was asked for and nothing came back")
     conn.execute("select lode_api.put_in_queue(%s)", (row[0],))

@@ -302,3 +302,15 @@ def enqueue_scan(conn: Connection[Any], source_id: int) -> bool:
         (Jsonb({"ingest_source_id": source_id}), f"scan of source {source_id}"),
     ).fetchone()
     return row is not None and row[0] is not None
+
+
+def note_error(conn: Connection[Any], source_id: int, error: str | None) -> None:
+    """Write down what went wrong with a source, or that it is well again."""
+    conn.execute(
+        "update lode.ingest_source set last_error = %s where ingest_source_id = %s", (error, source_id)
+    )
+
+
+def ask_report(conn: Connection[Any], source_id: int) -> None:
+    """Put the job that writes a source's report into the queue, if nothing of it is under way any more."""
+    conn.execute("select lode_api.ask_report(%s)", (source_id,))

@@ -61,6 +61,9 @@ TILES = ("landcover_tile", "landcover_tile_query", "damage_tile", "damage_tile_q
 REQUESTS = ("request_inference", "request_mine", "cancel_run")
 """Functions by which work is asked for in SQL."""
 
+JOBS = ("enqueue", "ask_run", "put_in_queue", "block_finished", "reap_jobs", "lock_accounts")
+"""Functions that workers call to share work out among them and to publish it."""
+
 EDITED = ("label", "mine", "fault", "pluton", "deposit", "region", "region_layer", "report_period")
 """Tables that people fill; areas follow by triggers."""
 
@@ -115,7 +118,7 @@ GRANTS: tuple[Grant, ...] = (
     Grant(ANALYST, "table", "lode_api", ("sample_task",), ("update",)),
     Grant(ANALYST, "table", "lode", ("ingest_source", "ingest_item"), SELECT),
     Grant(ANALYST, "table", "lode", ("ingest_source",), WRITE),
-    Grant(ANALYST, "function", "lode_api", REQUESTS, EXECUTE),
+    Grant(ANALYST, "function", "lode_api", (*REQUESTS, "lock_accounts"), EXECUTE),
     # workers: scenes, networks, runs and what they find; the queue
     Grant(WORKER, "schema", "lode", None, ("usage",)),
     Grant(WORKER, "schema", "lode_api", None, ("usage",)),
@@ -124,10 +127,12 @@ GRANTS: tuple[Grant, ...] = (
     Grant(WORKER, "table", "lode", None, SELECT),
     Grant(WORKER, "table", "lode_api", None, SELECT),
     Grant(WORKER, "table", "lode", PRODUCED, WRITE),
+    # keys that are wanted before their row is written
+    Grant(WORKER, "sequence", "lode", tuple(f"{table}_{table}_id_seq" for table in PRODUCED), ("usage",)),
     Grant(WORKER, "table", "lode", ("ingest_source",), ("update",)),
     Grant(WORKER, "table", "lode", ("ingest_item",), WRITE),
     Grant(WORKER, "computation", "lode_api", None, EXECUTE),
-    Grant(WORKER, "function", "lode_api", (*TILES, *REQUESTS, "enqueue"), EXECUTE),
+    Grant(WORKER, "function", "lode_api", (*TILES, *REQUESTS, *JOBS), EXECUTE),
     Grant(WORKER, "table", "lode_queue", None, (*SELECT, *WRITE)),
     Grant(WORKER, "sequence", "lode_queue", None, ("usage", "select")),
     Grant(WORKER, "function", "lode_queue", None, EXECUTE),

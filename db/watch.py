@@ -1,7 +1,7 @@
 """What the service does at this moment: jobs, workers, runs with their progress, failures of the last day.
 
-`lode status --watch` shows it, and workers export its counts as metrics. Everything is read in one transaction,
-which sees one moment.
+`lode status --watch` shows it, and workers export its counts as metrics. Everything is read in one
+transaction, which sees one moment.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ order by w.worker_id
 """
 
 _RUNNING = """
-select r.run_id, s.product, m.name, coalesce(b.attempt, r.attempt), b.block, c.blocks, c.staged,
-  b.stage, coalesce(b.done, 0), coalesce(b.total, 0), coalesce(b.worker, r.device),
+select r.run_id, s.product, m.name, case b.status when 'running' then b.attempt else r.attempt end,
+  case b.status when 'running' then b.block end, c.blocks, c.staged, b.stage, coalesce(b.done, 0), coalesce(b.total, 0), coalesce(b.worker, r.device),
   coalesce(b.started_at, r.started_at)
 from lode.run r
 join lode.scene s using (scene_id)
@@ -185,8 +185,10 @@ cross join lateral (
   select count(*)::integer as blocks, count(*) filter (where x.status = 'staged')::integer as staged
   from lode.run_block x where x.run_id = r.run_id
 ) c
-left join lode.run_block b on b.run_id = r.run_id and b.status = 'running'
-where r.status = 'running' or (r.status = 'requested' and b.block is not null)
+left join lode.run_block b on b.run_id = r.run_id and (b.status = 'running' or b.block = 0 and not exists (
+  select from lode.run_block y where y.run_id = r.run_id and y.status = 'running'
+))
+where r.status = 'running' or (r.status = 'requested' and b.status = 'running')
 order by 1, 5
 """
 

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 INTERVAL_S = 1.0
 PAUSE_PART_S = 0.5
 PATIENCE = 16
-"""Calls of a transaction at most: with pauses of up to half a minute they outlast an outage of five minutes."""
+"""Calls of a transaction at most: with pauses of up to half a minute they outlast five minutes of outage."""
 
 
 def no_beat(_stage: str, _done: int, _total: int) -> None:

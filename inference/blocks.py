@@ -178,7 +178,8 @@ def classify(
 
     def progress(done: int, total: int) -> None:
         beat("classifying", done, total)
-        reached("infer.windows")
+        if done:
+            reached("infer.windows")
 
     def once() -> None:
         # Each read by itself: a transaction of an hour would keep the server from clearing up.

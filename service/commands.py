@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import socket
+from contextlib import ExitStack
+
 import click
 
 from db.connection import connect, database_url
 from db.settings import Settings
 
 _QUEUES = ("inference", "ingest", "report")
+_TOLD = {"start_job", "job_success", "job_error", "job_error_retry", "job_aborted", "job_aborted_retry"}
 
 
 @click.command()
@@ -51,14 +57,13 @@ def worker(
     """Take work from the queue until told to stop.
 
     One worker does one job at a time: start one for each GPU (--device cuda:0, cuda:1, ...), on as many
-    machines as there are, all with the same LODE_DATABASE_URL. Killed, it loses nothing: its jobs are given
-    to others within a minute, and nothing is published twice. SIGTERM or Ctrl-C lets the job finish within the
-    grace, or gives it back.
+    machines as there are, all with the same LODE_DATABASE_URL. Killed, it loses nothing: its jobs are
+    given to others within a minute, and nothing is published twice. SIGTERM or Ctrl-C lets the job finish
+    within the grace, or gives it back.
     """
     import asyncio
 
     from db.errors import UsageError
-    from db.watch import require_current
     from service import logs
     from service.metrics import WorkerMetrics, serve
     from service.scheduling import enqueue_due_sources
@@ -69,13 +74,21 @@ def worker(
     if unknown or not wanted:
         raise UsageError(f"--queues {queues!r}: name some of {', '.join(_QUEUES)}, with commas between them")
     url = database_url(Settings())
-    with connect(url, application_name="lode worker") as conn:
-        require_current(conn)
+    connect(url, application_name="lode worker").close()  # a wrong address or password is said at once
     logs.configure()
-    metrics = WorkerMetrics()
-    if metrics_port is not None:
-        serve(metrics_port, url, metrics, address=metrics_address)
+    # It tells of every job three times, with its arguments; the worker's own events say the same.
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+    logging.getLogger("procrastinate.worker").addFilter(_is_news)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    metrics = WorkerMetrics(name, device or "chosen by the engine")
     options = WorkerOptions(
         url=url, queues=wanted, device=device, grace_s=grace_s, silent_s=silent_s, drains=drain
     )
-    asyncio.run(run_worker(options, metrics, enqueue_due_sources))
+    with ExitStack() as stack:
+        if metrics_port is not None:
+            stack.enter_context(serve(metrics_port, url, metrics, address=metrics_address))
+        asyncio.run(run_worker(options, metrics, enqueue_due_sources))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return getattr(record, "action", "") not in _TOLD

@@ -1,4 +1,4 @@
-"""The worker's side of its engine: starts it, gives it jobs, stops them, and notices when it dies or hangs."""
+"""The worker's side of its engine: starts it, gives it jobs, stops them, notices when it dies or hangs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Structured logs: what happened, with run and scene, and without any secret.
 
-Lines of JSON where nobody looks on (or ``LODE_LOG=json``), readable ones on a terminal (or ``LODE_LOG=text``).
-What libraries log (procrastinate, psycopg, rasterio) and warnings of Python go the same way as our own events.
+Lines of JSON where nobody looks on (or ``LODE_LOG=json``), readable ones on a terminal (or
+``LODE_LOG=text``). What libraries log (procrastinate, psycopg, rasterio) and warnings of Python go the same
+way as our own events.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def configure(stream: TextIO | None = None) -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+        structlog.processors.JSONRenderer(ensure_ascii=False)
         if is_json
         else structlog.dev.ConsoleRenderer(
             colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -130,7 +131,7 @@ def environment_secrets(environment: Mapping[str, str]) -> set[str]:
     """Secrets that this process was given: values of variables that are named like one, passwords of URLs."""
     found = set()
     for name, value in environment.items():
-        if is_secret_name(name):
+        if is_secret_name(name) and name not in ("PWD", "OLDPWD"):  # folders, not passwords
             found.add(value)
         elif "://" in value or "password" in value:
             found |= _passwords(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,37 +11,39 @@ from db.connection import redact
 
 BLOT = "***"
 
-_SECRET_NAME = (
+_WORDS = (
     r"pass(?:word|wd|phrase)|pwd|secret|token|authori[sz]ation|api[-_]?key|access[-_]?key|private[-_]?key"
-    r"|credential|signature|cookie|sas"
+    r"|credential|signature|cookie"
 )
-_NAME = re.compile(
-    rf"(?:^|[-_.])x?-?(?:{_SECRET_NAME})|(?:{_SECRET_NAME})s?$|^(?:sig|auth|key)$", re.IGNORECASE
-)
+"""What the name of a secret has in it."""
 
-# Parameters of signed addresses: S3, Google, Azure, and the plain ones.
-_PARAMETER = re.compile(
-    r"([?&;](?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|awsaccesskeyid"
-    rf"|sig|signature|key|auth|[\w.-]*(?:{_SECRET_NAME})[\w.-]*)=)[^&;\s\"'<>]+",
-    re.IGNORECASE,
-)
-_SCHEME = re.compile(
-    r"\b(bearer|basic|digest|negotiate|apikey|token)\s+[A-Za-z0-9._~+/=:-]{6,}", re.IGNORECASE
-)
+_NAME = re.compile(rf"{_WORDS}|^(?:sig|auth)$", re.IGNORECASE)
+# Repetitions are bounded, here and below: unbounded ones take minutes over a long word.
+_NAMED = rf"[\w.-]{{0,40}}(?:{_WORDS})[\w.-]{{0,40}}"
+
+# Parameters of signed addresses: Azure's sig, Google's key, S3's and the plain ones by their words.
+_PARAMETER = re.compile(rf"([?&;](?:sig|key|auth|awsaccesskeyid|{_NAMED})=)[^&;\s\"'<>]+", re.IGNORECASE)
+_SCHEMES = r"bearer|basic|digest|negotiate|apikey|token"
+# In prose "basic settings" is no credential: those have digits, capitals or padding.
+_SCHEME = re.compile(rf"\b(?i:({_SCHEMES}))\s+(?=[^\s,;\"'<>()]*[0-9A-Z=%])[^\s,;\"'<>()]{{6,}}")
 # An assignment in prose, in a header, in JSON or in a Python repr: name, separator, value.
 _ASSIGNMENT = re.compile(
-    rf"""(?P<name>["']?[\w.-]*(?:{_SECRET_NAME})[\w.-]*["']?\s*[:=]\s*)"""
-    r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?:(?:bearer|basic|digest|negotiate|token)\s+)?[^\s,;&}\])]+)""",
+    rf"""(["']?{_NAMED}["']?\s{{0,4}}[:=]\s{{0,4}})"""
+    rf"""(?:b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'|(?:(?:{_SCHEMES})\s+)?[^\s,;&}}\])]+)""",
     re.IGNORECASE,
 )
 # A token alone before the host: https://<token>@host/. A database's user is no secret.
 _LOGIN = re.compile(r"(\b(?:https?|s3|ftps?|wss?)://)[^\s/?#@]+@", re.IGNORECASE)
 _KEY_BLOCK = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)", re.DOTALL
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _DEEPEST = 12
 """Nesting beyond which a value is shown as text."""
+
+_LONGEST = 32_768
+"""Characters of a text that are kept."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -66,37 +69,44 @@ class Redactor:
         return self._mapping(fields, 0)
 
     def text(self, text: str) -> str:
-        """The same text without secrets."""
+        """The same text without secrets, and without control characters: a terminal would obey them."""
         if self._known is not None:
             text = self._known.sub(BLOT, text)
+        if len(text) > _LONGEST:
+            # Not within a word: half of an address shows no longer that it holds a password.
+            whole, _, _ = text[:_LONGEST].rpartition(" ")
+            text = f"{whole} ... ({len(text)} characters)"
         text = _KEY_BLOCK.sub(BLOT, text)
-        text = redact(text)
         text = _LOGIN.sub(rf"\1{BLOT}@", text)
         text = _PARAMETER.sub(rf"\1{BLOT}", text)
-        text = _ASSIGNMENT.sub(rf"\g<name>{BLOT}", text)
-        return _SCHEME.sub(rf"\1 {BLOT}", text)
+        text = _ASSIGNMENT.sub(rf"\1{BLOT}", text)  # before redact(), which ends at a space within quotes
+        if "://" in text or "password" in text.lower():
+            text = redact(text)
+        text = _SCHEME.sub(rf"\1 {BLOT}", text)
+        return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
     def _mapping(self, fields: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         return {
             self.text(str(name)): BLOT
-            if is_secret_name(str(name)) and value not in (None, "", False)
+            if is_secret_name(str(name)) and value is not None
             else self._value(value, depth + 1)
             for name, value in fields.items()
         }
 
     def _value(self, value: Any, depth: int) -> Any:
-        if value is None or isinstance(value, (bool, int, float)):
+        if value is None or isinstance(value, (bool, int)):
             return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)  # JSON knows no others
         if isinstance(value, str):
             return self.text(value)
-        if depth < _DEEPEST:
-            if isinstance(value, Mapping):
-                return self._mapping(value, depth)
-            if isinstance(value, (list, tuple, set, frozenset)):
-                # Headers are often pairs: ("Authorization", "...").
-                if len(value) == 2 and isinstance(value, tuple) and is_secret_name(str(value[0])):
-                    return [self.text(str(value[0])), BLOT]
-                return [self._value(each, depth + 1) for each in value]
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return self.text(bytes(value).decode("utf-8", "replace"))
+        if depth < _DEEPEST and isinstance(value, Mapping):
+            return self._mapping(value, depth)
+        if depth < _DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
+            # Headers are often pairs: ("Authorization", "...").
+            if isinstance(value, tuple) and len(value) == 2 and is_secret_name(str(value[0])):
+                return [self.text(str(value[0])), BLOT]
+            return [self._value(each, depth + 1) for each in value]
+        if isinstance(value, (bytes, bytearray)):
+            return self.text(value.decode("utf-8", "replace"))
         return self.text(str(value) if isinstance(value, BaseException) else repr(value))

@@ -27,9 +27,10 @@ from psycopg import Connection
 
 from db.blocks import note_progress
 from db.connection import connect, describe, is_transient
-from db.errors import UsageError
+from db.errors import RetryError, UsageError
 from db.queue.connector import PatientConnector
 from db.queue.workers import forget_worker, reap_jobs, register_worker
+from db.watch import require_current
 from service import logs, protocol
 from service.engine import TASKS
 from service.engine_process import EngineDiedError, EngineProcess, Outcome
@@ -51,6 +52,14 @@ RELEASE_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _MOST_TRIES = 10
 """Of a job; attempts of runs, blocks and items are counted, and end earlier, in their own rows."""
+
+_COUNTED = {
+    protocol.DONE: "done",
+    protocol.SUPERSEDED: "superseded",
+    protocol.RELEASED: "released",
+    protocol.CANCELLED: "cancelled",
+}
+"""What a job's end is called in the metrics; everything else has failed."""
 
 Scheduler = Callable[[str], int]
 
@@ -148,6 +157,8 @@ class Worker:
                     await self._work()
                 except EngineDiedError as error:
                     self._log.error("the engine does not start", reason=str(error))
+                except RetryError as error:
+                    self._log.warning("the database cannot be reached", reason=str(error))
                 except (exceptions.ProcrastinateException, OSError) as error:
                     self._log.warning("the queue cannot be worked on", reason=_reason(error))
                 else:
@@ -161,7 +172,8 @@ class Worker:
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:
             await self._engine.kill()
-            await self._aside(lambda conn: None, closes=True)
+            if self._side is not None:
+                self._side.close()
 
     def _stop(self) -> None:
         if self._is_stopping:  # told twice
@@ -182,6 +194,7 @@ class Worker:
     async def _work(self) -> None:
         """Register and work; comes back when told to stop, or when the queue was lost."""
         options = self._options
+        await asyncio.to_thread(_require_current, options.url)
         if not self._engine.is_running:
             await self._engine.start()
         self._connector = PatientConnector(options.url, application_name=NAME)
@@ -274,23 +287,19 @@ class Worker:
         is_fresh = time.monotonic() - self._awake_at > self._options.silent_s
         return is_fresh or self._overslept_at > began
 
-    async def _aside(self, action: Callable[[Connection[Any]], Any], *, closes: bool = False) -> Any:
+    async def _aside(self, action: Callable[[Connection[Any]], Any]) -> Any:
         """Do something small on a connection of its own, in a thread; trouble is logged, and it is left."""
         async with self._side_lock:
-            return await asyncio.to_thread(self._do_aside, action, closes)
+            return await asyncio.to_thread(self._do_aside, action)
 
-    def _do_aside(self, action: Callable[[Connection[Any]], Any], closes: bool) -> Any:
+    def _do_aside(self, action: Callable[[Connection[Any]], Any]) -> Any:
         try:
             if self._side is None or self._side.closed:
-                if closes:
-                    return None
                 self._side = connect(self._options.url, application_name=f"{NAME} (aside)")
                 self._side.execute("set statement_timeout = '30s'")
                 self._side.commit()
             with self._side.transaction():
                 result = action(self._side)
-            if closes:
-                self._side.close()
         except Exception as error:
             if self._side is not None:
                 self._side.close()
@@ -318,7 +327,7 @@ class Worker:
                 outcome = await self._in_engine(task, context, args)
                 end = outcome.end
             finally:
-                self._metrics.job_ended(task, end, time.monotonic() - began)
+                self._metrics.job_ended(task, _COUNTED.get(end, "failed"), time.monotonic() - began)
             self._log.info(
                 "job ended",
                 end=outcome.end,
@@ -357,16 +366,26 @@ class Worker:
         """Progress of a run goes into the database, every two seconds and at each new stage."""
         run_id, block = args.get("run_id"), args.get("block")
         who = f"{socket.gethostname()}, process {os.getpid()}, {self._engine.device}"
-        last = ["", 0.0]
+        noted_stage, noted_at, counted = "", 0.0, 0
 
         async def pass_on(stage: str, done: int, total: int) -> None:
+            nonlocal noted_stage, noted_at, counted
             now = time.monotonic()
-            if run_id is None or (stage == last[0] and now - float(last[1]) < PROGRESS_EVERY_S):
+            if stage == "classifying":
+                self._metrics.windows(max(done - counted, 0))
+                counted = done
+            if run_id is None or (stage == noted_stage and now - noted_at < PROGRESS_EVERY_S):
                 return
-            last[:] = [stage, now]
+            noted_stage, noted_at = stage, now
             await self._aside(lambda conn: note_progress(conn, run_id, block, stage, done, total, who))
 
         return pass_on
+
+
+def _require_current(url: str) -> None:
+    """Refuse a database of another version; an upgrade may have come since the worker started."""
+    with connect(url, application_name=NAME) as conn:
+        require_current(conn)
 
 
 def _reason(error: BaseException) -> str:

@@ -23,7 +23,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 
 
 class PatientConnector(PsycopgConnector):
-    """Tries again what may be said twice (heartbeats, how a job ended) and listens again after a lost connection.
+    """Tries again what may be said twice (heartbeats, how a job ended), and listens again when that was lost.
 
     Fetching is not tried again: a job whose fetching was committed and not heard of would be nobody's. The
     worker registers anew then, and the job is reaped.

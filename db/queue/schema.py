@@ -1,9 +1,9 @@
 """Schema ``lode_queue``: procrastinate's own SQL, brought in and kept up by our upgrades.
 
 procrastinate writes its objects without a schema, into the first one of ``search_path``. Its functions get
-a fixed one here, so that nobody's own objects are found in their place, and nobody but whom it was granted
-to may call them. A new database takes the newest schema of the installed procrastinate; one that has an older one
-takes the migrations that came since, in their order, all in the transaction of ``lode db upgrade``.
+a fixed one here, so that nobody's own objects are found in their place, and nobody but whom it was granted to
+may call them. A new database takes the newest schema of the installed procrastinate; one that has an older
+one takes the migrations that came since, in their order, all in the transaction of ``lode db upgrade``.
 """
 
 from __future__ import annotations

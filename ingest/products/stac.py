@@ -127,6 +127,30 @@ def read(package: Package, path: str) -> Product:
     )
 
 
+def needed_assets(item: Item, name: str) -> list[str]:
+    """Keys of the assets that ``read`` needs of an item: bands and the product's own mask.
+
+    Args:
+        item: the item.
+        name: what messages call it.
+
+    Raises:
+        UsageError: its instrument is not read, or none of its assets is a band.
+
+    """
+    properties, assets = item.get("properties"), item.get("assets")
+    if not isinstance(properties, Mapping) or not isinstance(assets, Mapping):
+        raise UsageError(f"{name}: is no STAC item: it has no properties or no assets; get it anew")
+    sensor = _sensor(properties, name)
+    found = mask_asset(assets, _mask_kind(sensor))
+    keys = [asset.key for asset in band_assets(assets, sensor, name)]
+    return list(dict.fromkeys(keys if found is None else [*keys, found[0]]))
+
+
+def _mask_kind(sensor: str) -> MaskKind:
+    return "sentinel2_scl" if sensor == SENSOR else "landsat_qa_pixel"
+
+
 def _platform(properties: Item) -> str:
     return " ".join(str(properties.get(key, "")).lower() for key in ("platform", "constellation"))
 
@@ -216,7 +240,7 @@ def _check_bands(layers: list[tuple[Layer, float]], absent: list[BandAsset], nam
 
 
 def _masks(package: Package, path: str, item: Item, sensor: str) -> tuple[tuple[Mask, ...], tuple[str, ...]]:
-    kind: MaskKind = "sentinel2_scl" if sensor == SENSOR else "landsat_qa_pixel"
+    kind = _mask_kind(sensor)
     found = mask_asset(item["assets"], kind)
     place = None if found is None else place_of(package, path, found[1], found[0])
     return ((), ()) if place is None else ((Mask(kind, package.files[place]),), (place,))

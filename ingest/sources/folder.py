@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 
 from db.errors import UsageError
-from db.ingest_items import LONGEST_KEY, Facts, Found
+from db.ingest_items import LONGEST_KEY, Found
 from ingest.files import SourceFile
 from ingest.products.gathering import gather
 from ingest.products.package import Package
@@ -86,10 +86,8 @@ def folder_items(
     """
     top = source_folder(location, roots)
     inside = tuple(roots) or (top,)
-    seen = 0
-    for found in _within(top, top, inside, settle_s, takes_plain, 0):
-        seen += 1
-        beat("looking through the folder", seen, 0)
+    for count, found in enumerate(_within(top, top, inside, settle_s, takes_plain, 0), 1):
+        beat("looking through the folder", count, 0)
         yield found
 
 
@@ -200,7 +198,7 @@ def _found(
         return Unsettled(key)
     text = "\n".join(sorted(lines) + sorted(names))
     mark = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-    return Found(key, mark, key, Facts(acquired_on=day_in(path.name)))
+    return Found(key, mark, key)
 
 
 def _relative(path: Path, top: Path) -> str:

@@ -39,12 +39,12 @@ def fill(cluster: Cluster, name: str) -> None:
 
 
 @contextmanager
-def copy_in_blocks(cluster: Cluster, template: str) -> Iterator[str]:
+def copy_in_blocks(cluster: Cluster, template: str, block_rows: int = BLOCK_ROWS) -> Iterator[str]:
     """URL of a copy of that database where blocks are small."""
     with copied_database(cluster, template) as url:
         with connect(url, autocommit=True) as conn:
             database = sql.Identifier(conn.info.dbname)
-            pixels = sql.Literal(str(SIDE_PX * BLOCK_ROWS))
+            pixels = sql.Literal(str(SIDE_PX * block_rows))
             conn.execute(sql.SQL("alter database {} set lode.block_px = {}").format(database, pixels))
         yield url
 
@@ -65,13 +65,13 @@ def requested(url: str) -> int:
         return runs.request_interpretation(conn, 1, 1).run_id
 
 
-def published_at_once(cluster: Cluster, template: str) -> list[Rows]:
+def published_at_once(cluster: Cluster, template: str, block_rows: int = BLOCK_ROWS) -> list[Rows]:
     """What one process publishes by itself."""
-    with copy_in_blocks(cluster, template) as url:
+    with copy_in_blocks(cluster, template, block_rows) as url:
         outcome = interpret(url, "a", "x", device_name="cpu")
         assert outcome.is_current
         assert outcome.figures["polygons"] > 20
-        assert len(rows(url, "select from lode.run_block")) == 3
+        assert len(rows(url, "select from lode.run_block")) == SIDE_PX // block_rows
         return published(url)
 
 

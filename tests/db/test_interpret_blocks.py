@@ -100,10 +100,11 @@ def test_blocks_that_nobody_computed_are_computed_by_who_publishes(
     perform_run(url, run_id, models, beat=lambda *beat: told.append(beat))
     assert published(url) == at_once
     counted = [(done, total) for stage, done, total in told if stage == "classifying"]
-    # windows of 7 columns; bands over each block: 3 (rows 0, 24, 48), 4 and 3
-    assert counted[-1] == (7 * 9, 7 * 9)
+    # windows begin at 0, 24, 48, 72, 96 and 112: two bands touch the first block, three each of the others
+    assert counted[-1] == (6 * 8, 6 * 8)
     assert counted == sorted(counted)
-    assert not any(7 * 3 < done < 7 * 6 for done, _total in counted)  # those of the staged one
+    assert {done for done, _total in counted} >= {6 * 2, 6 * 8}
+    assert not any(6 * 2 < done < 6 * 5 for done, _total in counted)  # those of the staged one
     assert_nothing_is_left(url)
 
 
@@ -138,8 +139,6 @@ def test_a_block_that_was_given_to_another_is_not_staged_by_the_first(url: str, 
     run_id = requested(url)
 
     def overtaken(stage: str, done: int, _total: int) -> None:
-        if stage == "classifying" and done == 0:
-            pytest.fail("a beat before the first batch")
         if stage == "staging" and done == 0:
             claimed(url, 0)
 

@@ -1,4 +1,4 @@
-"""Many small scenes of two years over mines, with a network trained in seconds, and what was published of them.
+"""Many small scenes of two years over mines, a network trained in seconds, and what was published of them.
 
 ``published`` is what two databases are compared by: everything that a fault must not change, byte for byte,
 without keys that the database counts up (a transaction that is rolled back uses some of them).
@@ -54,7 +54,8 @@ CONTENT = {
     "damage": "select to_jsonb(d) - 'ogc_fid' from lode_api.damage_by_mine_year d order by 1",
     "change": "select to_jsonb(c) - 'ogc_fid' from lode_api.change_by_mine_year c order by 1",
     "runs": (
-        "select s.product, r.status, r.is_current from lode.run r join lode.scene s on s.scene_id = r.scene_id"
+        "select s.product, r.status, r.is_current from lode.run r"
+        " join lode.scene s on s.scene_id = r.scene_id"
         " where r.status = 'published' order by s.product, r.run_id"
     ),
 }
@@ -113,7 +114,8 @@ def scene_pixels(seed: int, side_px: int) -> NDArray[np.uint16]:
     rng = np.random.default_rng(100 + seed)
     fields = -(-side_px // _FIELD_PX)
     kinds = np.kron(rng.integers(0, 3, (fields, fields)), np.ones((_FIELD_PX, _FIELD_PX), int))
-    values = _LEVELS[kinds[:side_px, :side_px]].transpose(2, 0, 1) * rng.normal(1, 0.2, (4, side_px, side_px))
+    means = _LEVELS[kinds[:side_px, :side_px]].transpose(2, 0, 1)
+    values = means * rng.normal(1, 0.2, means.shape)
     return values.clip(1, 9000).astype(np.uint16)
 
 
@@ -130,7 +132,7 @@ def _inner(west: float, side_px: int) -> shapely.MultiPolygon:
 
 @contextmanager
 def split_district(cluster: Cluster, template: str, block_rows_px: int | None, side_px: int) -> Iterator[str]:
-    """URL of a copy of a district, in which scenes are split into blocks of so many rows; None: not at all."""
+    """URL of a copy of a district; its scenes are split into blocks of so many rows, None: not at all."""
     with copied_database(cluster, template) as url:
         if block_rows_px is not None:
             with connect(url, autocommit=True) as conn:

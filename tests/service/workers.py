@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,8 @@ class WorkerProcess:
     def end(self) -> None:
         """Kill whatever is left of it."""
         for number in (signal.SIGCONT, signal.SIGKILL):
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
-            except ProcessLookupError:
-                pass
         self.process.wait()
 
     def events(self) -> list[dict[str, Any]]:

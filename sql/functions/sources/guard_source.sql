@@ -13,7 +13,9 @@ begin
     raise exception 'a source needs a name of 1 to 200 characters, without control characters'
       using errcode = 'check_violation';
   end if;
-  if new.location ~* '^[a-z][a-z0-9+.-]*://[^/]*@' or new.location ~* '[?&;](password|passwd|token|apikey|api_key|key|secret|sig|signature|access_token)=' then
+  if new.location ~* '^[a-z][a-z0-9+.-]*://[^/]*@'
+    or new.location ~* '[?&;](password|passwd|[a-z_-]*token|api_?key|key|[a-z_-]*secret|sig|signature)='
+  then
     raise exception 'source %: its location holds a password or key', new.name
       using errcode = 'check_violation',
         hint = 'Write it into the file that LODE_STAC_HEADERS_FILE names on the workers, or into ~/.netrc there.';
@@ -23,7 +25,8 @@ begin
       using errcode = 'check_violation';
   end if;
   if new.kind = 'stac_api' and new.location !~* '^https?://[^/]+' then
-    raise exception 'source %: a STAC API has a location such as https://example.org/stac, not %', new.name, new.location
+    raise exception 'source %: a STAC API lies at an address such as https://example.org/stac, not at %',
+      new.name, new.location
       using errcode = 'check_violation';
   end if;
   if (new.kind = 'folder' or (new.kind = 'stac_catalogue' and new.location !~* '^https?://[^/]+'))

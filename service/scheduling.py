@@ -1,0 +1,58 @@
+"""When sources are due: computed from their cron expression, by the database's clock, in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from croniter import CroniterBadCronError, CroniterBadDateError, croniter
+
+from db.connection import connect
+from db.errors import UsageError
+from db.ingest_sources import enqueue_scan, note_scan, set_next_scan, take_schedule, times
+
+
+def next_time(cron: str, after: datetime) -> datetime:
+    """The first moment after another one that a cron expression names.
+
+    Args:
+        cron: five fields; day of month and day of week, where both are restricted, each suffice.
+        after: moment with zone.
+
+    Raises:
+        UsageError: it names none.
+
+    """
+    try:
+        found: datetime = croniter(cron, after.astimezone(UTC)).get_next(datetime)
+    except (CroniterBadCronError, CroniterBadDateError, ValueError) as error:
+        raise UsageError(f"cron {cron!r} names no moment: {error}") from None
+    return found
+
+
+def schedule(url: str) -> list[int]:
+    """Put a job into the queue for each source that is due, and compute when it is due next.
+
+    Called every some seconds by every worker; one of them at a time does it. A time that was missed, because
+    nothing ran, is made up for once, however many it were.
+
+    Args:
+        url: database.
+
+    Returns:
+        Keys of the sources that jobs were made for; none where another worker is at it.
+
+    """
+    due = []
+    with connect(url, application_name="lode scheduler") as conn:
+        if not take_schedule(conn):
+            return []
+        for each in times(conn):
+            try:
+                following = next_time(each.cron, each.now)
+            except UsageError as error:
+                note_scan(conn, each.ingest_source_id, str(error))
+                continue
+            if each.is_due and enqueue_scan(conn, each.ingest_source_id):
+                due.append(each.ingest_source_id)
+            set_next_scan(conn, each.ingest_source_id, following)
+    return due
