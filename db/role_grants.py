@@ -56,6 +56,9 @@ OWN_VIEWS = (
 )
 """Views in which a mine owner's login finds its own mines' rows."""
 
+OWN_FUNCTIONS = ("own_mines", "own_mine_rows", "own_damage_rows", "own_change_rows", "own_alert_rows")
+"""Functions behind those views: whoever looks into a view needs the right to execute what it calls."""
+
 TILES = ("landcover_tile", "landcover_tile_query", "damage_tile", "damage_tile_query")
 
 REQUESTS = ("request_inference", "request_mine", "cancel_run")
@@ -85,7 +88,7 @@ GRANTS: tuple[Grant, ...] = (
     Grant(READER, "table", "lode_api", None, SELECT),
     Grant(READER, "table", "lode_raster", None, SELECT),
     Grant(READER, "computation", "lode_api", None, EXECUTE),
-    Grant(READER, "function", "lode_api", TILES, EXECUTE),
+    Grant(READER, "function", "lode_api", (*TILES, *OWN_FUNCTIONS), EXECUTE),
     # layers that servers take from tables, for the key
     Grant(READER, "table", "lode", ("mine", "mine_damage", "damage_patch", "damage_change"), SELECT),
     # what the view area_uncertainty looks up in the reader's name
@@ -132,13 +135,14 @@ GRANTS: tuple[Grant, ...] = (
     Grant(WORKER, "table", "lode", ("ingest_source",), ("update",)),
     Grant(WORKER, "table", "lode", ("ingest_item",), WRITE),
     Grant(WORKER, "computation", "lode_api", None, EXECUTE),
-    Grant(WORKER, "function", "lode_api", (*TILES, *REQUESTS, *JOBS), EXECUTE),
+    Grant(WORKER, "function", "lode_api", (*TILES, *OWN_FUNCTIONS, *REQUESTS, *JOBS), EXECUTE),
     Grant(WORKER, "table", "lode_queue", None, (*SELECT, *WRITE)),
     Grant(WORKER, "sequence", "lode_queue", None, ("usage", "select")),
     Grant(WORKER, "function", "lode_queue", None, EXECUTE),
-    # mine owners: their own rows, and no function of ours
+    # mine owners: their own rows
     Grant(MINE_OWNER, "schema", "lode_api", None, ("usage",)),
     Grant(MINE_OWNER, "table", "lode_api", OWN_VIEWS, SELECT),
+    Grant(MINE_OWNER, "function", "lode_api", OWN_FUNCTIONS, EXECUTE),
 )
 
 # What a login may not grant is left out here and told by role_faults.

@@ -139,6 +139,15 @@ class RunBook:
 
         return self._patiently(read)
 
+    def give_up(self, run_id: int) -> None:
+        """Let a run that is not done wait for somebody else.
+
+        Raises:
+            RetryError: the database stayed away.
+
+        """
+        self._patiently(lambda conn: campaigns.leave_runs(conn, [run_id]))
+
     def end(self, run_id: int) -> None:
         """Hold a run no longer."""
         hold = self._holds.pop(run_id, None)
@@ -157,9 +166,9 @@ class RunBook:
 
     def close(self) -> None:
         """Close the connection; locks and mark go with it."""
-        self._holds.clear()
         if self._conn is not None:
             self._conn.close()
+        self._holds.clear()
 
     def _hold(self, conn: psycopg.Connection[TupleRow], run_id: int) -> bool:
         hold = runs.working_on(conn, run_id)
@@ -184,10 +193,13 @@ class RunBook:
         """The connection; a new one marks the database and takes back the runs, unless others have them."""
         if self._conn is None or self._conn.closed:
             conn = connect(self._url, autocommit=True, application_name="lode campaign")
-            campaigns.show_mark(conn, self.mark)
-            held = list(self._holds)
-            self._holds.clear()
-            for run_id in held:
-                self._hold(conn, run_id)
+            try:
+                campaigns.show_mark(conn, self.mark)
+                for run_id in list(self._holds):
+                    if not self._hold(conn, run_id):
+                        del self._holds[run_id]
+            except BaseException:
+                conn.close()
+                raise
             self._conn = conn
         return self._conn

@@ -100,6 +100,16 @@ worker = Table(
     comment="Workers that registered; those that stopped or died are swept",
 )
 
+sweep = Table(
+    "sweep",
+    metadata,
+    Column("sweep_id", Integer, primary_key=True, autoincrement=False, comment="Always 1"),
+    moment_column("swept_at", "When workers last swept what nobody needs any more", now=True),
+    CheckConstraint("sweep_id = 1", name="single"),
+    schema=SCHEMA,
+    comment="When the queue was last swept: of all workers one does it, once a minute",
+)
+
 quota = Table(
     "quota",
     metadata,

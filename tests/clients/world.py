@@ -89,6 +89,17 @@ def fill_world(conn: Connection[Any], url: str) -> World:
     return World(conn, url, label[0])
 
 
+def open_restored(conn: Connection[Any], url: str) -> World:
+    """The district in a database restored from a dump, with what docs/operations.md does after that."""
+    install_styles(conn)
+    label = conn.execute("select label_id from lode.label").fetchone()
+    assert label is not None
+    conn.commit()
+    conn.execute("analyze")
+    conn.commit()
+    return World(conn, url, label[0])
+
+
 def _add_regions(conn: Connection[Any]) -> None:
     conn.execute("insert into lode.region_layer (key, name, name_zh) values ('county', 'Counties', '县')")
     conn.execute(

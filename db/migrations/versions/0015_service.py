@@ -53,6 +53,22 @@ def upgrade() -> None:
         " values ('', 500, 200000), ('lode_worker', null, null), ('lode_owner', null, null)"
     )
     op.create_table(
+        "sweep",
+        sa.Column("sweep_id", sa.Integer(), autoincrement=False, nullable=False, comment="Always 1"),
+        sa.Column(
+            "swept_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="When workers last swept what nobody needs any more",
+        ),
+        sa.CheckConstraint("sweep_id = 1", name=op.f("sweep_single_check")),
+        sa.PrimaryKeyConstraint("sweep_id", name=op.f("sweep_pkey")),
+        schema="lode",
+        comment="When the queue was last swept: of all workers one does it, once a minute",
+    )
+    op.execute("insert into lode.sweep (sweep_id) values (1)")
+    op.create_table(
         "worker",
         sa.Column(
             "worker_id",

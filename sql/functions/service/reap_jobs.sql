@@ -41,10 +41,17 @@ begin
   where w.last_heartbeat < clock_timestamp() - make_interval(secs => silent_s);
   delete from lode.worker w
   where not exists (select from procrastinate_workers p where p.id = w.worker_id);
+  -- The rest looks at every run that waits: once a minute is enough, however many workers there are.
+  update lode.sweep w set swept_at = clock_timestamp()
+  where w.swept_at < clock_timestamp() - make_interval(secs => least(60, silent_s));
+  if not found then
+    return reaped;
+  end if;
   for lost in
     select r.run_id
     from lode.run r
-    where r.status in ('requested', 'running') and r.queued_at < clock_timestamp() - interval '1 minute'
+    where r.status in ('requested', 'running')
+      and r.queued_at < clock_timestamp() - make_interval(secs => least(60, silent_s))
       and not exists (
         select from procrastinate_jobs j
         where j.status in ('todo', 'doing') and j.queueing_lock = format('run %s', r.run_id)
@@ -64,12 +71,15 @@ begin
   delete from procrastinate_jobs j
   where j.id in (
     select o.id
-    from procrastinate_jobs o
-    where o.status in ('succeeded', 'failed', 'cancelled', 'aborted')
-      and (select max(e.at) from procrastinate_events e where e.job_id = o.id)
-        < now() - make_interval(days => kept_days)
-    order by o.id
-    limit 1000
+    from (
+      select f.id
+      from procrastinate_jobs f
+      where f.status in ('succeeded', 'failed', 'cancelled', 'aborted')
+      order by f.id
+      limit 1000
+    ) as o
+    where (select max(e.at) from procrastinate_events e where e.job_id = o.id)
+      < now() - make_interval(days => kept_days)
   );
   return reaped;
 end
