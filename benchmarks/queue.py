@@ -2,7 +2,7 @@
 
     python -m benchmarks.queue [--jobs 100000]
 
-Fills a queue through ``lode_api.request_inference``, then times what workers and analysts do with it: right
+Fills a queue, then times what workers and analysts do with it: right
 after it was filled, with no statistics; after ANALYZE; after half of the jobs were done, with everything that
 leaves dead in the tables, since autovacuum is off; and beside a transaction that stays open meanwhile, as a
 dump's does. Beside it, in the same run, procrastinate's own schema with a ``lock`` that all jobs share, the
@@ -45,8 +45,6 @@ REAP_LIMIT_MS = 500.0
 FETCHES, ASKED, CANCELLED = 400, 200, 50
 CONNECTIONS = 4
 DEAD_WORKERS = 1000
-BATCH = 100
-"""Requests in a transaction while the queue is filled."""
 ANALYST = "queue_analyst"
 PEER_PATIENCE_S = 20.0
 
@@ -96,17 +94,31 @@ def fill(conn: Connection[Any], jobs: int) -> None:
         " from generate_series(1, %s) as n, (select sensor_id from lode.sensor limit 1) as s",
         (jobs + 10 * (ASKED + 1),),
     )
-    # Half a million runs of an administration are asked for by schedules, which have no quota.
+    # Whoever has no quota: schedules ask for most of it.
     conn.execute("insert into lode.quota values (session_user, null, null)")
     conn.commit()
     begun = time.perf_counter()
-    for first in range(1, jobs + 1, BATCH):
-        conn.execute(
-            "select lode_api.request_inference('scene ' || n, 'net') from generate_series(%s::int, %s::int) n",
-            (first, min(first + BATCH - 1, jobs)),
-        )
-        conn.commit()
-    note(f"  asked for {jobs} runs in {time.perf_counter() - begun:.1f} s")
+    # As lode_api.ask_run and put_in_queue write them, all at once: one by one they take minutes.
+    conn.execute(
+        "insert into lode.run (scene_id, model_id, parameters, parameters_digest, requested_at, queued_at)"
+        " select s.scene_id, m.model_id, p, encode(sha256(convert_to(p::text, 'UTF8')), 'hex'),"
+        " now() - interval '1 hour', now() - interval '1 hour' from lode.model m,"
+        " lode_api.run_parameters(m.model_id, null) as p, (select * from lode.scene order by scene_id"
+        " limit %s) as s order by s.scene_id",
+        (jobs,),
+    )
+    conn.execute(
+        "insert into lode.run_block (run_id, block, first_row_px, row_count_px)"
+        " select run_id, 0, 0, 500 from lode.run order by run_id"
+    )
+    conn.execute(
+        "select lode_queue.procrastinate_defer_jobs_v1(array_agg(row('inference', 'interpret_run', 0, null,"
+        " 'run ' || run_id, jsonb_build_object('run_id', run_id), null)"
+        "::lode_queue.procrastinate_job_to_defer_v1 order by run_id)) from lode.run group by run_id / 1000"
+        " order by run_id / 1000"
+    )
+    conn.commit()
+    note(f"  {jobs} runs put into the queue in {time.perf_counter() - begun:.1f} s")
 
 
 def add_worker(conn: Connection[Any], *, silent_s: float = 0) -> int:
@@ -187,11 +199,14 @@ def time_the_rest(conn: Connection[Any], timings: Timings, state: str) -> None:
     timings.add(f"count of the queue, {state}", [timed(conn, "select count(*) from lode_api.queue")] * 1)
     timings.add(f"first 100 of the queue, {state}", [timed(conn, FIRST_ROWS) for _ in range(5)])
     found = conn.execute(
-        "select run_id from lode_api.queue where status = 'waiting' order by ogc_fid desc limit %s", (CANCELLED,)
+        "select run_id from lode_api.queue where status = 'waiting' order by ogc_fid desc limit %s",
+        (CANCELLED,),
     ).fetchall()
     cancel = "select lode_api.cancel_run(%s)"
     timings.add(f"cancel a run, {state}", [timed(conn, cancel, run_id) for (run_id,) in found])
-    timings.add(f"reap, nothing to do, {state}", [timed(conn, "select lode_api.reap_jobs(600)") for _ in range(5)])
+    timings.add(
+        f"reap, nothing to do, {state}", [timed(conn, "select lode_api.reap_jobs(600)") for _ in range(5)]
+    )
     silent = [add_worker(conn, silent_s=3600) for _ in range(DEAD_WORKERS)]
     for worker in silent:
         conn.execute(FETCH, (worker,))

@@ -147,8 +147,24 @@ order by 1
 """
 
 
+# A function in SQL proper (``begin atomic``) was bound to what it names when it was made, and can be merged into the
+# query that calls it, which a setting of its own would prevent.
+_LOOSE_FUNCTIONS = """
+select p.oid::regprocedure::text from pg_proc p
+where p.pronamespace = 'lode_api'::regnamespace and p.proname = any(%s) and p.prosqlbody is null
+  and not exists (select from unnest(p.proconfig) as c(setting) where c.setting like 'search\\_path=%%')
+order by 1
+"""
+
+SEARCH_PATH = "lode, public, pg_temp"
+"""Where functions look for what they name: never first where everybody may put something."""
+
+
 def rebuild_api(cursor: Cursor[Any]) -> None:
     """Run the files of ``sql/``, record what was made and grant again what ``drop_api`` kept.
+
+    Every function that does not fix its search path gets one, so that what a caller has in front of ours is not
+    taken for ours.
 
     Functions that change something, and those that run with their owner's rights, are called by triggers,
     which need no right to: nobody else may execute them but who is granted it, or a trigger on a table of
@@ -162,7 +178,11 @@ def rebuild_api(cursor: Cursor[Any]) -> None:
             "insert into lode.api_object (position, kind, name, sha256) values (%s, %s, %s, %s)",
             (position, file.kind, file.name, file.sha256),
         )
-    cursor.execute(_CLOSED_FUNCTIONS, ([file.name for file in files if file.kind == "function"],))
+    names = [file.name for file in files if file.kind == "function"]
+    cursor.execute(_LOOSE_FUNCTIONS, (names,))
+    for (signature,) in cursor.fetchall():
+        cursor.execute(SQL(f"alter function {signature} set search_path = {SEARCH_PATH}"))  # type: ignore[arg-type]  # quoted by PostgreSQL
+    cursor.execute(_CLOSED_FUNCTIONS, (names,))
     for (signature,) in cursor.fetchall():
         cursor.execute(SQL("revoke execute on function {} from public").format(SQL(signature)))
     _grant_again(cursor)

@@ -1,4 +1,4 @@
-"""Campaigns: many scenes by one network outside the queue; which scenes, how far each run is, what they leave.
+"""Campaigns, which interpret many scenes outside the queue: their scenes, how far runs are, what is left.
 
 A campaign holds the advisory locks of the runs it has begun (``db.runs.working_on``). While it does, their
 publication is not put into the queue, and `lode infer` leaves them alone.

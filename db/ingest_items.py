@@ -13,12 +13,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import shapely
-from psycopg import Connection, errors
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from db.errors import SupersededError, UsageError
+from db.errors import SupersededError
 from db.ingest_sources import IngestSource
 from db.labels import ewkb_hex
+from db.runs import request_interpretation as request_run
 
 ATTEMPTS = 3
 LONGEST_KEY, LONGEST_ERROR = 1000, 2000
@@ -207,7 +208,20 @@ def claim_item(conn: Connection[Any], item_id: int) -> Claim | None:
         " returning ingest_item_id, ingest_source_id, item_key, mark, href, attempt, token",
         (uuid4(), item_id),
     ).fetchone()
-    return None if row is None else Claim(*row)
+    if row is None:
+        return None
+    # An attempt that was given up may still hold the scene's locks: its process was stopped, or its network.
+    conn.execute(
+        "select pg_terminate_backend(a.pid) from pg_stat_activity a where a.application_name = %s"
+        " and a.datname = current_database() and a.usename = current_user and a.pid <> pg_backend_pid()",
+        (storing_name(item_id),),
+    )
+    return Claim(*row)
+
+
+def storing_name(item_id: int) -> str:
+    """Name of the connection that stores an item, by which the next attempt finds and ends it."""
+    return f"lode item {item_id}"
 
 
 def note_fetched(conn: Connection[Any], claim: Claim, fetched_bytes: int, *, is_all: bool = False) -> None:
@@ -301,20 +315,15 @@ def finish_item(
 def request_interpretation(conn: Connection[Any], scene_id: int, model_id: int, becomes_current: bool) -> int:
     """Ask for the run of a scene by a network and put it into the queue; its key.
 
+    No quota counts: a source is its owner's standing order, and is looked after where it was added.
+
     Raises:
         UsageError: the network was retired, or the run withdrawn.
 
     """
-    try:
-        row = conn.execute(
-            "select lode_api.ask_run(%s, %s, null, %s)", (scene_id, model_id, becomes_current)
-        ).fetchone()
-    except (errors.NoDataFound, errors.InvalidParameterValue, errors.CheckViolation) as error:
-        raise UsageError(error.diag.message_primary or str(error)) from error
-    if row is None:
-        raise RuntimeError("a run was asked for and nothing came back")
-    conn.execute("select lode_api.put_in_queue(%s)", (row[0],))
-    return int(row[0])
+    run = request_run(conn, scene_id, model_id, becomes_current=becomes_current)
+    conn.execute("select lode_api.put_in_queue(%s)", (run.run_id,))
+    return run.run_id
 
 
 def count_by_status(conn: Connection[Any], source_id: int) -> dict[str, int]:

@@ -6,6 +6,7 @@ transaction, which sees one moment.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -236,15 +237,18 @@ def take_snapshot(conn: Connection[Any]) -> Snapshot:
             at=now[0],
             jobs=tuple(JobCount(*row) for row in conn.execute(_JOBS)),
             waiting_s=dict(conn.execute(_WAITING).fetchall()),
-            workers=tuple(
-                WorkerState(*row[:4], tuple(row[4]), *row[5:]) for row in conn.execute(_WORKERS, (ALIVE_S,))
-            ),
+            workers=tuple(_worker(row) for row in conn.execute(_WORKERS, (ALIVE_S,))),
             running=running,
             failures=tuple(Failure(*row) for row in conn.execute(_FAILURES.encode())),
             runs=dict(statuses),
             attempts=dict(attempts),
             staged_bytes=int(staged[0]) if staged else 0,
         )
+
+
+def _worker(row: Sequence[Any]) -> WorkerState:
+    worker_id, host, process_id, device, queues, *rest = row
+    return WorkerState(worker_id, host, process_id, device, tuple(queues), *rest)
 
 
 def require_current(conn: Connection[Any]) -> None:

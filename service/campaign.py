@@ -99,19 +99,22 @@ class Campaign:
 
     Args:
         book: the runs in the database.
-        crew: the actors.
         targets: the scenes, in the order in which they are begun.
         report: hears what became of each scene.
         show: hears how far the campaign is, about twice a second.
         stop: set from outside to end it early; what was begun is given back.
         clock: seconds, rising.
 
+    Attributes:
+        reports: what became of the scenes that came to an end.
+
     """
+
+    _crew: Crew
 
     def __init__(
         self,
         book: RunBook,
-        crew: Crew,
         targets: Sequence[Target],
         *,
         report: Callable[[Report], None],
@@ -120,7 +123,6 @@ class Campaign:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._book = book
-        self._crew = crew
         self._in_all = len(targets)
         self._waiting = deque((0.0, target) for target in targets)
         self._tell = report
@@ -134,17 +136,27 @@ class Campaign:
         self._not_before: dict[Task, float] = {}
         self.reports: list[Report] = []
 
-    def run(self) -> list[Report]:
-        """Work until every scene is done or ``stop`` is set.
+    def has_work(self) -> bool:
+        """Whether actors are needed; begins the first run for which they are.
 
-        Returns:
-            What became of the scenes that came to an end.
+        Raises:
+            RetryError: the database stayed away.
+
+        """
+        return bool(self._open) or self._begin_one() or bool(self._waiting)
+
+    def run(self, crew: Crew) -> None:
+        """Work until every scene is done or ``stop`` is set; ``reports`` tells what became of them.
+
+        Args:
+            crew: the actors; they are ended at the end.
 
         Raises:
             UsageError: no actor stays alive, or the database does not come back. What was begun is given
                 back before.
 
         """
+        self._crew = crew
         try:
             while (self._open or self._waiting) and not self._stop.is_set():
                 self._look()
@@ -152,14 +164,10 @@ class Campaign:
                 self._show(self._progress())
                 for ended in self._crew.wait(WAIT_S):
                     self._hear(ended)
-            if self._stop.is_set():
-                self._release()
-        except InterruptionError:
+        except InterruptionError:  # stopped while the database was away
+            pass
+        finally:
             self._release()
-        except BaseException:
-            self._release()
-            raise
-        return self.reports
 
     def _look(self) -> None:
         """Ask the database for the runs about which there may be news, and close those that are done."""
@@ -192,17 +200,13 @@ class Campaign:
             self._book.give_up(run_id)
         self._book.end(run_id)
         del self._open[run_id]
-        outcome = "failed" if run.is_given_up else status
-        reason = run.reason if run.is_given_up else run.state.error or ""
-        self._note(
-            Report(
-                run.target.product,
-                run_id,
-                outcome,
-                "" if status == "published" else reason,
-                run.figures,
-            )
-        )
+        if status in PENDING:
+            report = Report(run.target.product, run_id, "failed", run.reason)
+        elif status == "published":
+            report = Report(run.target.product, run_id, status, figures=run.figures)
+        else:
+            report = Report(run.target.product, run_id, status, run.state.error or "")
+        self._note(report)
 
     def _note(self, report: Report) -> None:
         self.reports.append(report)

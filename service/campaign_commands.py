@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,7 +61,8 @@ def campaign(
     """
     _require_one_choice(products, year, mine_code, all_scenes)
     try:
-        from service.campaign_ray import CrewOptions, RayCrew, cluster
+        from service.campaign_cluster import CrewOptions, cluster
+        from service.campaign_ray import RayCrew
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "ray":
             raise
@@ -77,16 +78,15 @@ def campaign(
     stop = threading.Event()
     book = RunBook(url, model_id, becomes_current=make_current, beat=_beat_of(stop))
     options = CrewOptions(actors, gpus_per_actor, cpus_per_actor)
-    try:
+    with closing(book), _screen(len(targets)) as (say, show):
+        work = Campaign(book, targets, report=lambda each: say(line_of(each)), show=show, stop=stop)
         book.open()
-        with cluster(address, options), _screen(len(targets)) as (say, show), _stopping(stop, say):
-            crew = RayCrew(url, book.mark, options, say)
-            say(f"{len(targets)} scenes, {len(crew)} actors ({crew.device})")
-            reports = Campaign(
-                book, crew, targets, report=lambda each: say(line_of(each)), show=show, stop=stop
-            ).run()
-    finally:
-        book.close()
+        if work.has_work():
+            with cluster(address, options), _stopping(stop, say):
+                crew = RayCrew(url, book.mark, options, say)
+                say(f"{len(targets)} scenes, {len(crew)} actors ({crew.device})")
+                work.run(crew)
+    reports = work.reports
     print_reports(reports)
     if stop.is_set():
         say(f"{len(targets) - len(reports)} scenes are not done; the same command goes on with them")
@@ -124,8 +124,8 @@ def _chosen(
     fitting = [target for target in found if target.is_suitable]
     if not fitting:
         raise UsageError(
-            f"model {model_name} fits none of the {len(found)} scenes: other bands, another resolution or another "
-            "processing level; see `lode model show` and `lode scene list`"
+            f"model {model_name} fits none of the {len(found)} scenes: other bands, another resolution or"
+            " another processing level; see `lode model show` and `lode scene list`"
         )
     if len(fitting) < len(found):
         click.echo(

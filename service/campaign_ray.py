@@ -11,102 +11,24 @@ written to Ray's logs, kept by its head node or shown on its dashboard.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-# Read by Ray when it starts: it reports nothing to its makers, leaves CUDA_VISIBLE_DEVICES alone where no GPU
-# is asked for, and does not print the errors of calls that nobody waits for.
-for _name, _value in (
-    ("RAY_USAGE_STATS_ENABLED", "0"),
-    ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
-    ("RAY_IGNORE_UNHANDLED_ERRORS", "1"),
-):
-    os.environ.setdefault(_name, _value)
-
-import logging  # noqa: E402
-
-import ray  # noqa: E402
-from ray.exceptions import RayError  # noqa: E402
-
-from db.errors import UsageError  # noqa: E402
-from service import protocol  # noqa: E402
-from service.campaign_actor import Ended, Hello, Interpreter, Secret, Standing, Task  # noqa: E402
-from service.engine_process import SILENCE_S, STANDSTILL_S  # noqa: E402
+from db.errors import UsageError
+from service import protocol
+from service.campaign_actor import Ended, Hello, Interpreter, Secret, Standing, Task
+from service.campaign_cluster import CrewOptions, ray, what_fits
+from service.engine_process import SILENCE_S, STANDSTILL_S
 
 MOST_STARTS = 5
 """Times that an actor is started in a row without having ended a task, before its place is given up."""
 ASK_EVERY_S = 1.0
 NOTICE_S = 60.0
-_LOCAL_STORE_BYTES = 100_000_000
 _CONTROL = "control"
-
-
-@dataclass(frozen=True)
-class CrewOptions:
-    """What actors a campaign wants.
-
-    Attributes:
-        actors: how many; None: as many as the cluster has room for.
-        gpus_per_actor: GPUs of each, also a part of one; None: 1 where the cluster has GPUs, else 0.
-        cpus_per_actor: cores of each.
-
-    """
-
-    actors: int | None = None
-    gpus_per_actor: float | None = None
-    cpus_per_actor: int = 1
-
-
-@contextmanager
-def cluster(address: str | None, options: CrewOptions) -> Iterator[None]:
-    """Be connected to a Ray cluster.
-
-    Args:
-        address: of the cluster, ``auto`` or HOST:PORT; None: one is started on this machine and ended at the
-            end.
-        options: a cluster on this machine gets at least the cores that they want.
-
-    Raises:
-        UsageError: there is no such cluster, or it is of another version.
-
-    """
-    common: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": logging.ERROR,
-        "configure_logging": True,
-    }
-    try:
-        if address is None:
-            cores = max(os.cpu_count() or 1, (options.actors or 1) * options.cpus_per_actor)
-            ray.init(
-                address="local",
-                num_cpus=cores,
-                include_dashboard=False,
-                object_store_memory=_LOCAL_STORE_BYTES,
-                **common,
-            )
-        elif address.startswith("ray://"):
-            raise UsageError(
-                f"--ray {address}: run the campaign on a machine of the cluster, with --ray auto, or with the "
-                "HOST:PORT that `ray start` printed there"
-            )
-        else:
-            ray.init(address=address, **common)
-    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
-        ray.shutdown()
-        first = str(error).strip().split("\n")[0]
-        where = "on this machine" if address is None else f"at {address}"
-        raise UsageError(f"no Ray cluster {where}: {first}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @dataclass
@@ -154,15 +76,15 @@ class RayCrew:
         self._report = report
         self._numbers = 0
         self._lost: deque[Ended] = deque()
-        count, gpus = _what_fits(options, ray.cluster_resources())
+        count, gpus = what_fits(options, ray.cluster_resources())
         self.device = "cuda" if gpus else "cpu"
-        self._actor = ray.remote(Interpreter).options(
+        self._actor = ray.remote(
             num_gpus=gpus,
             num_cpus=options.cpus_per_actor,
             max_restarts=0,
             max_task_retries=0,
             concurrency_groups={_CONTROL: 1},
-        )
+        )(Interpreter)
         self._members = [_Member() for _ in range(count)]
         self._begun_at: float | None = time.monotonic()
         for member in self._members:
@@ -243,7 +165,7 @@ class RayCrew:
         """What a member said: its hello, or how its task ended."""
         try:
             said = ray.get(member.work)
-        except RayError as error:
+        except ray.exceptions.RayError as error:
             return self._lose(member, _cause(error))
         member.work = None
         if isinstance(said, Hello):
@@ -272,7 +194,7 @@ class RayCrew:
         if member.asked is not None and ray.wait([member.asked], timeout=0)[0]:
             try:
                 member.standing = ray.get(member.asked)
-            except RayError:  # its task will tell
+            except ray.exceptions.RayError:  # its task will tell
                 return
             member.asked = None
         if member.asked is None and now - member.asked_at >= ASK_EVERY_S:
@@ -327,35 +249,10 @@ class _InGroup:
         self.stop = handle.stop.options(concurrency_group=_CONTROL)
 
 
-def _cause(error: RayError) -> str:
+def _cause(error: Exception) -> str:
     """What Ray says of a lost actor, in a line."""
     lines = [line.strip() for line in str(error).split("\n") if line.strip()]
     told = [
         line for line in lines if "killed" in line.lower() or "died" in line.lower() or "exit" in line.lower()
     ]
     return (told or lines or [type(error).__name__])[-1][:300]
-
-
-def _what_fits(options: CrewOptions, resources: Mapping[str, float]) -> tuple[int, float]:
-    """Number of actors, and GPUs of each.
-
-    Raises:
-        UsageError: the cluster has no room for so many.
-
-    """
-    gpus_in_all, cpus_in_all = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
-    gpus = options.gpus_per_actor
-    if gpus is None:
-        gpus = 1.0 if gpus_in_all >= 1 else 0.0
-    room = int(cpus_in_all // options.cpus_per_actor)
-    if gpus:
-        room = min(room, int(gpus_in_all // gpus))
-    count = room if options.actors is None else options.actors
-    if count < 1 or count > room:
-        wanted = f"{options.cpus_per_actor} cores" + (f" and {gpus:g} GPUs" if gpus else "")
-        raise UsageError(
-            f"the cluster has {cpus_in_all:g} cores and {gpus_in_all:g} GPUs: room for {room} actors of {wanted} "
-            f"each{'' if options.actors is None else f', not for {options.actors}'}; see --actors, "
-            "--cpus-per-actor and --gpus-per-actor"
-        )
-    return count, gpus

@@ -29,7 +29,7 @@ def next_time(cron: str, after: datetime) -> datetime:
     return found
 
 
-def schedule(url: str) -> list[int]:
+def enqueue_due_sources(url: str) -> int:
     """Put a job into the queue for each source that is due, and compute when it is due next.
 
     Called every some seconds by every worker; one of them at a time does it. A time that was missed, because
@@ -39,13 +39,13 @@ def schedule(url: str) -> list[int]:
         url: database.
 
     Returns:
-        Keys of the sources that jobs were made for; none where another worker is at it.
+        How many sources jobs were made for; 0 where another worker is at it.
 
     """
-    due = []
+    made = 0
     with connect(url, application_name="lode scheduler") as conn:
         if not take_schedule(conn):
-            return []
+            return 0
         for each in times(conn):
             try:
                 following = next_time(each.cron, each.now)
@@ -53,6 +53,6 @@ def schedule(url: str) -> list[int]:
                 note_scan(conn, each.ingest_source_id, str(error))
                 continue
             if each.is_due and enqueue_scan(conn, each.ingest_source_id):
-                due.append(each.ingest_source_id)
+                made += 1
             set_next_scan(conn, each.ingest_source_id, following)
-    return due
+    return made

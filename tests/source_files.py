@@ -50,7 +50,8 @@ def described_tiff(path: Path, seed: int = 1, east_m: float = 0.0, day: str = "2
     """A GeoTIFF with the TOML file beside it that says what it is."""
     plain_tiff(path, seed, east_m)
     path.with_suffix(".toml").write_text(
-        f'sensor = "gf2_pms"\nacquired = {day}\nproduct = "{path.stem}"\nlevel = "digital_number"\n'
+        f'sensor = "gf2_pms"\nacquired = {day}\nproduct = "{path.stem}"\n'
+        'level = "surface_reflectance"\nscale = 0.0001\n'
         'bands = [{name = "B1"}, {name = "B2"}, {name = "B3"}, {name = "B4"}]\n'
     )
     return path
@@ -62,8 +63,9 @@ def multihash(path: Path) -> str:
 
 
 def sentinel_item(
-    folder: Path, name: str, seed: int = 1, *, east_m: float = 0.0, day: str = "2023-05-16", cloud: float = 5.0,
-    collection: str = "sentinel-2-l2a", updated: str | None = None, with_checksum: bool = True,
+    folder: Path, name: str, seed: int = 1, *, east_m: float = 0.0, day: str = "2023-05-16",
+    cloud: float = 5.0, collection: str = "sentinel-2-l2a", updated: str | None = None,
+    with_checksum: bool = True,
 ) -> Item:  # fmt: skip
     """A Sentinel-2 item whose four images are written to a folder of its name, and the item beside them."""
     place_of_item = folder / name
@@ -138,8 +140,11 @@ def plain_item(folder: Path, name: str, seed: int = 1, *, day: str = "2021-06-19
 def write_catalogue(
     folder: Path, items: Sequence[str], *, name: str = "catalog.json", more: Sequence[Item] = ()
 ) -> Path:
-    """A static catalogue with a collection below it, which holds items by name; ``more`` links of the root."""
-    links: list[Item] = [{"rel": "root", "href": f"./{name}"}, {"rel": "child", "href": "./collection.json"}]
+    """A static catalogue with a collection below it that holds items by name; ``more`` links of the root."""
+    links: list[Item] = [
+        {"rel": "root", "href": f"./{name}"},
+        {"rel": "child", "href": "./collection.json"},
+    ]
     root = {
         "type": "Catalog",
         "id": "test",

@@ -114,14 +114,25 @@ def create_table(conn: Connection[Any], layout: TableLayout) -> None:
 
 
 def _give_to_parents_owner(conn: Connection[Any], layout: TableLayout) -> None:
-    """Hand the table to the role of the workers, whoever makes it: only its owner may attach it."""
+    """Hand the table to the role of the workers, whoever makes it: only its owner may attach it.
+
+    Who may read the parent may read it too: what that role's own tables are born with is not given to others'.
+    """
     row = conn.execute(
-        "select pg_get_userbyid(c.relowner)::text from pg_class c"
+        "select pg_get_userbyid(c.relowner)::text, array(select distinct r.rolname::text"
+        "  from aclexplode(c.relacl) a join pg_roles r on r.oid = a.grantee"
+        "  where a.privilege_type = 'SELECT' and a.grantee <> c.relowner)"
+        " from pg_class c"
         " where c.oid = to_regclass('lode_raster.scene_tile') and c.relowner <> current_user::regrole"
         " and pg_has_role(c.relowner, 'usage')"
     ).fetchone()
-    if row is not None:
-        conn.execute(sql.SQL("alter table {} owner to {}").format(layout.identifier, sql.Identifier(row[0])))
+    if row is None:
+        return
+    owner, readers = row
+    conn.execute(sql.SQL("alter table {} owner to {}").format(layout.identifier, sql.Identifier(owner)))
+    if readers:
+        listed = sql.SQL(", ").join(sql.Identifier(reader) for reader in readers)
+        conn.execute(sql.SQL("grant select on {} to {}").format(layout.identifier, listed))
 
 
 def _set_storage(conn: Connection[Any], layout: TableLayout) -> None:

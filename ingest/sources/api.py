@@ -10,6 +10,7 @@ from urllib.parse import quote, urljoin
 import pystac
 from pystac_client import Client, ItemSearch
 from pystac_client.conformance import ConformanceClasses
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.warnings import PystacClientWarning
 
@@ -23,6 +24,16 @@ from ingest.sources.web import Beat, is_web, shown
 
 PAGE_ITEMS = 100
 MOST_ITEMS = 500_000
+_NO_API = (
+    APIError,
+    ClientTypeError,
+    NotImplementedError,
+    pystac.STACError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 
 
 def api_items(
@@ -71,7 +82,7 @@ def _pages(
         yield from search.pages_as_dicts()
     except UsageError:
         raise
-    except (APIError, NotImplementedError, pystac.STACError, KeyError, TypeError, ValueError) as error:
+    except _NO_API as error:
         told = (str(error) or type(error).__name__).splitlines()[0][:300]
         raise UsageError(f"{shown(source.location)}: cannot be searched as a STAC API: {told}") from None
 

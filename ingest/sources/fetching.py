@@ -149,9 +149,7 @@ def _place(answer: Response, wanted: Wanted, part: Path, have: int) -> tuple[int
 def _check_kind(answer: Response, wanted: Wanted) -> None:
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in ("text/html", "application/xhtml+xml"):
-        raise UsageError(
-            f"{shown(wanted.url)}: the server sends a web page, no image (a log-in or an error?)"
-        )
+        raise UsageError(f"{shown(wanted.url)}: is a web page, no image: the server wants a log-in, or errs")
 
 
 def _check_size(wanted: Wanted, size: int | None, web: Web) -> None:
@@ -178,7 +176,8 @@ def _write(answer: Response, part: Path, start: int, wanted: Wanted, web: Web, c
         with part.open("r+b" if start else "wb") as stream:
             stream.seek(start)
             stream.truncate()
-            for block in answer.iter_content(_CHUNK_BYTES):
+            # Not iter_content: of a block that the connection breaks in, it loses what came.
+            while block := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
                 stream.write(block)
                 have += len(block)
                 if have > web.settings.fetch_limit_bytes:

@@ -1,7 +1,8 @@
 """Products in a folder that others write into: packages, archives, GeoTIFFs with what describes them.
 
-A folder whose content is one product is that product. In any other folder each archive, each file that the
-readers of products know, and, where the source says what plain GeoTIFFs are, each of those stands for itself.
+A folder that holds one product and nothing else is that product. In any other folder each archive and each
+file that readers of products know stands for itself. So does each plain GeoTIFF where the source says what
+those are.
 What was touched a moment ago is still being written, and is left for the next time.
 """
 
@@ -125,7 +126,8 @@ def _subfolder(
         products = [path for reader in READERS for path in reader.find(package)]
     except UsageError:
         products, package = [], None
-    if len(products) == 1 and package is not None:
+    is_own = len(products) == 1 and "/" not in products[0] and not products[0].endswith(".toml")
+    if is_own and package is not None:
         paths = [folder, *(file.path for file in package.files.values())]
         yield _found(folder, top, paths, settle_s, names=list(package.files))
         return

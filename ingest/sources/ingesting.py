@@ -24,6 +24,7 @@ from db.ingest_items import (
     release_item,
     skip_item,
     source_of_item,
+    storing_name,
 )
 from db.ingest_sources import IngestSource, source_by_id
 from db.points import reached
@@ -202,7 +203,7 @@ def _store(
     beat: Beat,
 ) -> ItemOutcome:
     """The scene, the item's mark and the request of its interpretation, in one transaction."""
-    with connect(url, application_name="lode ingest") as conn:
+    with connect(url, application_name=storing_name(claim.ingest_item_id)) as conn:
         reason = unwanted_reason(conn, source, material.facts)
         if reason is not None:
             skip_item(conn, claim, reason, material.facts)

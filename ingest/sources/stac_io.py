@@ -90,6 +90,6 @@ class GuardedIO(StacApiIO):
             body=parameters if is_body else None,
         )
 
-    def json_loads(self, txt: str, *_: Any, **kwargs: Any) -> dict[str, Any]:
+    def json_loads(self, txt: str, *_: Any, **__: Any) -> dict[str, Any]:
         """A JSON object."""
-        return parse_json(txt, str(kwargs.get("source") or "the catalogue")[:300])
+        return parse_json(txt, "its content")

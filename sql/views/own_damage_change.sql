@@ -31,7 +31,8 @@ cross join lateral (
   from lode.damage_change d
   where d.mine_id = m.mine_id and int4range(d.mine_id, d.mine_id, '[]') = int4range(m.mine_id, m.mine_id, '[]')
   union all
-  select 0::integer, null, 0::smallint, 0::smallint, null, null, null, null, null, null, null, null
+  select 0::integer, null, 0::smallint, 0::smallint, null, null, null, null, null, null, null,
+    null::geometry(MultiPolygon, 4326)
   where false -- keeps the two apart
 ) d;
 

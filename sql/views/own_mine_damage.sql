@@ -25,7 +25,8 @@ cross join lateral (
   from lode.mine_damage d
   where d.mine_id = m.mine_id and int4range(d.mine_id, d.mine_id, '[]') = int4range(m.mine_id, m.mine_id, '[]')
   union all
-  select 0::integer, 0::smallint, null, null, null, null, null where false -- keeps the two apart
+  select 0::integer, 0::smallint, null, null, null, null, null::geometry(MultiPolygon, 4326)
+  where false -- keeps the two apart
 ) d;
 
 comment on view lode_api.own_mine_damage is

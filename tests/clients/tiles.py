@@ -23,7 +23,7 @@ WORLD_M = 2 * math.pi * 6378137.0
 
 GENERAL_ZOOM = int(
     re.findall(
-        r"^  select (\d+)$",
+        r"^  select (\d+);$",
         (SQL_FOLDER / "functions" / "tiles" / "largest_general_zoom.sql").read_text("utf-8"),
         flags=re.M,
     )[0]

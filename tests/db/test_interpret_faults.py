@@ -203,6 +203,32 @@ def test_an_answer_to_the_commit_of_a_block_that_is_lost(
     assert rows(url, "select count(*) from lode.run_stage") == [(1,)]
 
 
+def test_where_a_process_may_be_killed_and_what_is_visible_there(
+    url: str, models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The named points, with polygons seen by others and rows staged at each of them."""
+    met: list[tuple[str, int, int]] = []
+    seen = "select (select count(*) from lode.landcover), (select count(*) from lode.run_stage)"
+
+    def reached(point: str) -> None:
+        [(polygons, staged)] = rows(url, seen)
+        met.append((point, polygons, staged))
+
+    for module in ("blocks", "interpret", "publish"):
+        monkeypatch.setattr(f"inference.{module}.reached", reached)
+    run_id = requested(url)
+    compute_block(url, run_id, 0, models, most_attempts=MOST)
+    outcome = perform_run(url, run_id, models, most_attempts=MOST)
+    assert sorted(set(met), key=met.index) == [
+        ("infer.windows", 0, 0),
+        ("stage.before_commit", 0, 0),
+        ("stage.after_commit", 0, 1),
+        ("publish.writing", 0, 1),
+        ("publish.before_commit", 0, 1),
+        ("publish.after_commit", outcome.figures["polygons"], 0),
+    ]
+
+
 def mapped_files() -> list[str]:
     """Files without a name that this process has mapped."""
     gc.collect()

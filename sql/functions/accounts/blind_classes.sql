@@ -7,7 +7,7 @@ returns table (
   mine_id integer, year integer, run_id integer, land_class_code integer, is_mapped boolean, damage_kind text
 )
 language sql stable
-as $$
+begin atomic
   with known as materialized (
     select distinct y.mine_id, c.land_class_code, c.is_mapped, c.damage_kind
     from lode.mine_year y
@@ -30,8 +30,8 @@ as $$
         where a.mine_year_id = y.mine_year_id and a.land_class_code = k.land_class_code
           and a.interpreted_area_m2 > 0
       )
-    )
-$$;
+    );
+end;
 
 comment on function lode_api.blind_classes(integer[]) is
   'Classes of damage known in these mines that a run of a year could not have found.';

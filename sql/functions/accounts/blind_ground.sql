@@ -7,7 +7,7 @@ create function lode_api.blind_ground(
 )
 returns table (is_exclusive boolean, land_class_code integer, geom geometry)
 language sql stable
-as $$
+begin atomic
   select z.is_exclusive, u.land_class_code, x.geom
   from lode.mine_zone z
   join lode.mine_piece d
@@ -28,8 +28,8 @@ as $$
     ), 3) as geom
     offset 0
   ) x
-  where z.mine_id = of_mine and g.damaged && g.blind and not st_isempty(x.geom)
-$$;
+  where z.mine_id = of_mine and g.damaged && g.blind and not st_isempty(x.geom);
+end;
 
 comment on function lode_api.blind_ground(integer, integer, integer, integer, integer) is
   'Ground damaged in one year that a run of another, which does not map that class, found undamaged; its class '

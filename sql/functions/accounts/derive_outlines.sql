@@ -3,11 +3,11 @@
 -- Used by: lode_api.derive_all and `lode db refresh`, after derive_base; the trigger on lode.run.
 create function lode_api.derive_outlines(run_ids integer[]) returns void
 language sql
-as $$
+begin atomic
   delete from lode.landcover_part where run_id = any(run_ids);
   select lode_api.derive_parts(run_ids);
   select lode_api.derive_general(run_ids);
-$$;
+end;
 
 comment on function lode_api.derive_outlines(integer[]) is
   'Derive parts of large polygons and generalised outlines of these runs.';

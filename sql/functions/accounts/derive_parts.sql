@@ -4,14 +4,14 @@
 -- Used by: lode_api.derive_outlines.
 create function lode_api.derive_parts(run_ids integer[]) returns void
 language sql
-as $$
+begin atomic
   insert into lode.landcover_part (landcover_id, run_id, geom)
   select l.landcover_id, l.run_id, p.geom
   from lode.landcover l
   cross join lateral lode_api.halves(l.geom, 32768) as p(geom)
   where l.run_id = any(run_ids) and st_npoints(l.geom) > 32768
-  order by l.landcover_id
-$$;
+  order by l.landcover_id;
+end;
 
 comment on function lode_api.derive_parts(integer[]) is
   'Cut the large polygons of these runs, which have no parts yet, into parts.';

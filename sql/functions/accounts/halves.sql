@@ -7,7 +7,7 @@
 -- Used by: lode_api.derive_parts.
 create function lode_api.halves(polygon geometry, most_vertices integer) returns setof geometry
 language sql immutable strict parallel safe
-as $$
+begin atomic
   with recursive part(geom, vertices) as (
     select polygon, st_npoints(polygon)
     union all
@@ -41,8 +41,8 @@ as $$
     case when p.vertices > 256 then p.geom else lode_api.sound(p.geom) end, 3
   ))
   from part p
-  where p.vertices <= most_vertices
-$$;
+  where p.vertices <= most_vertices;
+end;
 
 comment on function lode_api.halves(geometry, integer) is
   'A polygon as parts of fewer vertices, cut along meridians and parallels.';

@@ -6,11 +6,11 @@
 --   derive_patches.
 create function lode_api.sound(shape geometry) returns geometry
 language sql immutable parallel safe
-as $$
+begin atomic
   select case
     when st_isvalid(shape) then shape
     else st_collectionextract(st_makevalid(shape, 'method=structure keepcollapsed=false'), 3)
-  end
-$$;
+  end;
+end;
 
 comment on function lode_api.sound(geometry) is 'A shape, mended where an overlay left it invalid.';

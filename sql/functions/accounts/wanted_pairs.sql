@@ -9,7 +9,7 @@ returns table (
   mine_id integer, from_year integer, to_year integer, is_consecutive boolean, is_bridging boolean
 )
 language sql stable
-as $$
+begin atomic
   with class_area as materialized ( -- of damage that networks map
     select y.mine_id, y.year, a.land_class_code, a.area_m2, a.judged_area_m2
     from lode.mine_year y
@@ -63,8 +63,8 @@ as $$
   )
   select w.mine_id, w.from_year, w.to_year, bool_or(w.is_consecutive), bool_or(w.is_bridging)
   from wanted w
-  group by w.mine_id, w.from_year, w.to_year
-$$;
+  group by w.mine_id, w.from_year, w.to_year;
+end;
 
 comment on function lode_api.wanted_pairs(integer[]) is
   'Pairs of years that are compared for these mines: consecutive ones, bridges over thin years, report periods.';

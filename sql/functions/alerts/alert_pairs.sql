@@ -7,7 +7,7 @@
 create function lode_api.alert_pairs(mine_ids integer[], years integer[])
 returns table (mine_pair_id integer, mine_id integer, from_year integer, to_year integer)
 language sql stable
-as $$
+begin atomic
   select distinct on (p.mine_id, p.to_year) p.mine_pair_id, p.mine_id, p.from_year, p.to_year
   from (
     select c.mine_pair_id, c.mine_id, c.from_year, c.to_year, c.is_consecutive, c.observed_area_m2,
@@ -17,8 +17,8 @@ as $$
     where c.is_consecutive or c.is_bridging
   ) p
   where p.observed_area_m2 >= 0.99 * p.most_m2
-  order by p.mine_id, p.to_year, p.is_consecutive desc, p.observed_area_m2 desc, p.from_year desc
-$$;
+  order by p.mine_id, p.to_year, p.is_consecutive desc, p.observed_area_m2 desc, p.from_year desc;
+end;
 
 comment on function lode_api.alert_pairs(integer[], integer[]) is
   'The pair of years by which each year of these mines is judged for alerts.';

@@ -14,7 +14,7 @@
 -- Used by: lode_api.derive_alerts.
 create function lode_api.derive_alert_confidence(mine_ids integer[], years integer[]) returns void
 language sql
-as $$
+begin atomic
   with sign as (
     select k.kind, c.land_class_code
     from (values ('new_damage'), ('outside_licence'), ('tailings_growth')) as k(kind)
@@ -155,8 +155,8 @@ as $$
   from judged j
   where j.alert_id = a.alert_id
     and (a.confidence, a.agreeing_scene_count, a.run_ids)
-      is distinct from (least(greatest(j.confidence, 0), 1), j.agreeing, j.run_ids)
-$$;
+      is distinct from (least(greatest(j.confidence, 0), 1), j.agreeing, j.run_ids);
+end;
 
 comment on function lode_api.derive_alert_confidence(integer[], integer[]) is
   'Derive confidence, agreeing scenes and runs of the alerts of these mines again.';

@@ -13,7 +13,7 @@ returns table (
   top_level text, reason text, reason_zh text, geom geometry
 )
 language sql stable
-as $$
+begin atomic
   with least_patch as (
     select c.damage_kind, min(c.min_patch_m2) as area_m2 from lode.land_class c group by c.damage_kind
   ),
@@ -100,8 +100,8 @@ as $$
   cross join lateral (
     select s.share, to_char(t.area_m2, 'FM999,999,999,990') as area,
       to_char(t.unseen_m2, 'FM999,999,999,990') as unseen, to_char(100 * s.share, 'FM990.0') as percent
-  ) n
-$$;
+  ) n;
+end;
 
 comment on function lode_api.derive_new_damage(integer[], integer[], double precision) is
   'New damage of these mines of at least so many m2, with its numbers and its ground.';

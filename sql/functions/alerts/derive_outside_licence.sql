@@ -14,7 +14,7 @@ returns table (
   top_level text, reason text, reason_zh text, geom geometry
 )
 language sql stable
-as $$
+begin atomic
   with damage as (
     select c.land_class_code, c.name, c.name_zh, c.min_patch_m2
     from lode.land_class c
@@ -62,8 +62,8 @@ as $$
       to_char(m.area_m2, 'FM999,999,999,990'), to_char(100 * s.share, 'FM990.0'), m.class_name_zh),
     m.geom
   from measured m
-  cross join lateral (select least(m.area_m2 / m.damage_m2, 1) as share) s
-$$;
+  cross join lateral (select least(m.area_m2 / m.damage_m2, 1) as share) s;
+end;
 
 comment on function lode_api.derive_outside_licence(integer[], integer[], double precision) is
   'Damage of these mines outside their licence of at least so many m2, with its numbers and its ground.';

@@ -17,7 +17,7 @@ returns table (
   top_level text, reason text, reason_zh text, geom geometry
 )
 language sql stable
-as $$
+begin atomic
   with pond as (
     select c.land_class_code, c.min_patch_m2 from lode.land_class c where c.key = 'tailings_pond'
   ),
@@ -178,8 +178,8 @@ as $$
       to_char(s.other_m2, 'FM999,999,999,990') as other,
       to_char(s.unknown_m2, 'FM999,999,999,990') as unknown,
       to_char(100 * s.area_m2 / s.before_m2, 'FM999,999,990.0') as percent
-  ) n
-$$;
+  ) n;
+end;
 
 comment on function lode_api.derive_tailings_growth(integer[], integer[], double precision) is
   'Growth of tailings ponds of these mines of at least so many m2, with its numbers and its ground.';

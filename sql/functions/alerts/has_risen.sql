@@ -10,12 +10,12 @@ create function lode_api.has_risen(
 )
 returns boolean
 language sql immutable
-as $$
+begin atomic
   select lode_api.alert_level_rank(level) > lode_api.alert_level_rank(reviewed_level)
     or area_m2 > 1.1 * reviewed_area_m2
     or unreviewed_m2 > 0.1 * reviewed_area_m2
-    or coalesce(unreviewed_m2 >= least_m2, false)
-$$;
+    or coalesce(unreviewed_m2 >= least_m2, false);
+end;
 
 comment on function lode_api.has_risen(
   text, text, double precision, double precision, double precision, double precision

@@ -4,7 +4,7 @@
 create function lode_api.large_parts(shape geometry, least_m2 double precision)
 returns table (geom geometry, area_m2 double precision)
 language sql immutable
-as $$
+begin atomic
   select st_multi(st_normalize(st_collect(p.geom))), sum(p.area_m2 order by p.area_m2)
   from (
     select d.geom, st_area(d.geom::geography) as area_m2
@@ -12,8 +12,8 @@ as $$
     offset 0 -- measured once
   ) p
   where p.area_m2 >= least_m2
-  having count(*) > 0
-$$;
+  having count(*) > 0;
+end;
 
 comment on function lode_api.large_parts(geometry, double precision) is
   'The parts of a shape that are at least so many m2, and their area; no row when there are none.';

@@ -5,7 +5,7 @@
 -- Used by: lode_api.derive_new_damage, for ground that the earlier year of a pair did not see.
 create function lode_api.seen_bare_before(of_mine integer, of_year integer, shape geometry) returns geometry
 language sql stable
-as $$
+begin atomic
   with blind as (
     select b.year, st_union(g.geom) as geom
     from lode_api.blind_classes(array[of_mine]) b
@@ -32,8 +32,8 @@ as $$
     else lode_api.safe_difference(lode_api.safe_intersection(shape, s.geom), d.geom)
   end
   from seen s
-  cross join damage d
-$$;
+  cross join damage d;
+end;
 
 comment on function lode_api.seen_bare_before(integer, integer, geometry) is
   'The part of a shape inside a mine that years before a given one observed, and none saw damaged.';

@@ -15,7 +15,7 @@ returns table (
   geom geometry
 )
 language sql stable
-as $$
+begin atomic
   select q.mine_piece_id, m.code, q.land_class_code, q.landcover_id, q.label_id,
     case when o.geom is null then q.area_m2 else st_area(c.geom::geography) end,
     case -- whole polygons are looked up only for who asks for shapes
@@ -41,8 +41,8 @@ as $$
     end as geom
   ) c
   where (codes is null and z.is_exclusive or m.code = any(codes))
-    and (o.geom is null or not st_isempty(c.geom))
-$$;
+    and (o.geom is null or not st_isempty(c.geom));
+end;
 
 comment on function lode_api.assessed_ground(integer, text[]) is
   'Pieces of the year map inside all mines, or inside those with these codes; each ground once.';

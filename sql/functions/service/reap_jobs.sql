@@ -68,6 +68,9 @@ begin
   delete from lode.run_stage s
   using lode.run r
   where r.run_id = s.run_id and r.status not in ('requested', 'running');
+  update lode.run_block b set status = 'waiting'
+  from lode.run r
+  where r.run_id = b.run_id and r.status in ('failed', 'cancelled') and b.status = 'staged';
   delete from procrastinate_jobs j
   where j.id in (
     select o.id

@@ -4,9 +4,9 @@
 create function lode_api.damage_tile_query(z integer, x integer, y integer, query json default null)
 returns bytea
 language sql stable parallel safe
-as $$
-  select lode_api.damage_tile(z, x, y, lode_api.tile_year(query))
-$$;
+begin atomic
+  select lode_api.damage_tile(z, x, y, lode_api.tile_year(query));
+end;
 
 comment on function lode_api.damage_tile_query(integer, integer, integer, json) is
   '{"description": "Damaged ground in mines and its change: ?year=2021; default the newest with damage", '

@@ -4,9 +4,9 @@
 -- Used by: lode_api.generalise_damage.
 create function lode_api.general_latitude(shape geometry) returns double precision
 language sql immutable strict parallel safe
-as $$
-  select least(greatest(round((st_ymin(shape) + st_ymax(shape)) / 2), -85), 85)::double precision
-$$;
+begin atomic
+  select least(greatest(round((st_ymin(shape) + st_ymax(shape)) / 2), -85), 85)::double precision;
+end;
 
 comment on function lode_api.general_latitude(geometry) is
   'The whole degree of latitude whose pixels a shape (EPSG:4326) is drawn on for maps of small scale.';

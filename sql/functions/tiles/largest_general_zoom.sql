@@ -3,9 +3,9 @@
 -- Used by: lode_api.derive_general, lode_api.generalise_damage, the tiles.
 create function lode_api.largest_general_zoom() returns integer
 language sql immutable parallel safe
-as $$
-  select 12
-$$;
+begin atomic
+  select 12;
+end;
 
 comment on function lode_api.largest_general_zoom() is
   'The largest zoom of web maps that is drawn from generalised outlines.';

@@ -5,15 +5,15 @@ create function lode_api.pixel_cell(
   zoom integer, latitude double precision, col integer, line integer
 ) returns geometry
 language sql immutable strict parallel safe
-as $$
+begin atomic
   select st_makeenvelope(
     col * lode_api.pixel_degrees(zoom),
     line * lode_api.pixel_degrees(zoom) * cos(radians(latitude)),
     (col + 1) * lode_api.pixel_degrees(zoom),
     (line + 1) * lode_api.pixel_degrees(zoom) * cos(radians(latitude)),
     4326
-  )
-$$;
+  );
+end;
 
 comment on function lode_api.pixel_cell(integer, double precision, integer, integer) is
   'A cell of the grid of the pixels of a zoom, EPSG:4326.';

@@ -4,9 +4,9 @@
 -- Used by: lode_api.general_shape, derive_general, the tiles.
 create function lode_api.pixel_degrees(zoom integer) returns double precision
 language sql immutable strict parallel safe
-as $$
-  select 360.0 / (256.0 * 2.0 ^ zoom)
-$$;
+begin atomic
+  select 360.0 / (256.0 * 2.0 ^ zoom);
+end;
 
 comment on function lode_api.pixel_degrees(integer) is
   'Width of a web map''s pixel at a zoom, degrees of longitude; a tile is 256 pixels wide.';

@@ -1,0 +1,487 @@
+"""Who does what next in a campaign; its actors work in this process, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from threading import Event
+from typing import Any
+
+import psycopg
+import pytest
+
+from db import blocks, campaigns, runs
+from db.campaigns import Target
+from db.checks import run_checks
+from db.connection import connect
+from db.embedded import Cluster
+from db.errors import UsageError
+from inference.interpret import interpret
+from service import campaign as campaign_module
+from service import protocol
+from service.campaign import Campaign, Progress
+from service.campaign_actor import Ended, Hello, Interpreter, Secret, Task
+from service.campaign_runs import Report, RunBook
+from tests.campaign_scenes import PRODUCTS, assert_nothing_is_left, attempts, published, rows, split, stock
+from tests.conftest import copied_database
+from tests.db.queue_rows import add_job, add_worker
+
+Before = Callable[[Task], Ended | None]
+
+
+@pytest.fixture(scope="module")
+def stocked(
+    cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    name = "lode_test_campaign"
+    cluster.create_database(name, template=template_database)
+    stock(cluster.url(name), tmp_path_factory.mktemp("campaign"))
+    yield name
+    cluster.drop_database(name)
+
+
+@pytest.fixture
+def make(cluster: Cluster, stocked: str) -> Iterator[Callable[[], str]]:
+    """Makes another copy of that database."""
+    with ExitStack() as stack:
+
+        def copy() -> str:
+            url = stack.enter_context(copied_database(cluster, stocked))
+            split(url)
+            return url
+
+        yield copy
+
+
+@pytest.fixture
+def url(make: Callable[[], str]) -> str:
+    return make()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster, stocked: str) -> list[Any]:
+    """What `lode infer` publishes."""
+    with copied_database(cluster, stocked) as url:
+        split(url)
+        for product in PRODUCTS:
+            interpret(url, product, "x", device_name="cpu")
+        assert sorted(attempts(url)) == [
+            *((name, block) for name in "abc" for block in range(3)),
+            ("small", 0),
+        ]
+        return published(url)
+
+
+class HandCrew:
+    """Actors in this process: of the tasks at hand one is done at each waiting.
+
+    Args:
+        url: of the database.
+        mark: of the campaign.
+        places: actors.
+        before: is asked before each task, and may say how it ended instead.
+
+    """
+
+    def __init__(self, url: str, mark: int, places: int = 2, before: Before = lambda _task: None) -> None:
+        self.actor = Interpreter("cpu")
+        said = self.actor.hello(Secret(url), mark, _version())
+        assert said.refusal == ""
+        self._places = places
+        self._before = before
+        self._at_hand: list[tuple[int, Task]] = []
+        self.done: list[Task] = []
+        self.is_closed = False
+
+    def idle(self) -> int:
+        return self._places - len(self._at_hand)
+
+    def start(self, task: Task) -> None:
+        self._at_hand.append((len(self.done) + len(self._at_hand), task))
+
+    def wait(self, _seconds: float) -> list[Ended]:
+        if not self._at_hand:
+            return []
+        number, task = self._at_hand.pop(0)
+        self.done.append(task)
+        return [self._before(task) or self.actor.perform(number, task)]
+
+    def stop(self, task: Task, *, is_cancelled: bool) -> None:
+        for number, each in self._at_hand:
+            if each == task:
+                self.actor.stop(number, is_cancelled)
+
+    def shares(self) -> Mapping[Task, float]:
+        return {task: 0.5 for _number, task in self._at_hand}
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("lode")
+
+
+def all_targets(url: str) -> list[Target]:
+    with connect(url) as conn:
+        return campaigns.targets(conn, 1)
+
+
+class Trial:
+    """A campaign of all scenes, and what it said."""
+
+    def __init__(
+        self, url: str, *, before: Before = lambda _task: None, becomes_current: bool = False, places: int = 2
+    ) -> None:
+        self.stop = Event()
+        self.told: list[Report] = []
+        self.shown: list[Progress] = []
+        self.book = RunBook(url, 1, becomes_current=becomes_current)
+        self.book.open()
+        self.campaign = Campaign(
+            self.book, all_targets(url), report=self.told.append, show=self.shown.append, stop=self.stop
+        )
+        self.crew = HandCrew(url, self.book.mark, places, before)
+
+    def run(self) -> dict[str, str]:
+        """What became of each scene."""
+        assert self.campaign.has_work()
+        self.campaign.run(self.crew)
+        assert self.crew.is_closed
+        assert self.told == self.campaign.reports
+        return {report.product: report.outcome for report in self.told}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits seconds for news."""
+    monkeypatch.setattr(campaign_module, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(campaign_module, "BUSY_PAUSE_S", 0.05)
+    monkeypatch.delenv("LODE_DATABASE_URL", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """Put back what an actor sets up for the logs of its process."""
+    import logging
+    import sys
+    import threading
+
+    import structlog
+
+    root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook)
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    sys.excepthook, threading.excepthook = hooks
+    structlog.reset_defaults()
+
+
+def test_a_campaign_publishes_what_lode_infer_publishes(url: str, undisturbed: list[Any]) -> None:
+    trial = Trial(url)
+    assert trial.run() == dict.fromkeys(PRODUCTS, "published")
+    assert published(url) == undisturbed
+    assert set(attempts(url).values()) == {1, 0}
+    assert trial.told[0].figures["polygons"] > 10
+
+    # A publication goes before the blocks of other runs, and a run before the next one.
+    done = trial.crew.done
+    assert [task.run_id for task in done if task.block is not None] == sorted([1, 2, 3] * 3)
+    for run_id in (1, 2, 3):
+        last = max(done.index(Task(run_id, block)) for block in range(3))
+        assert done.index(Task(run_id)) <= last + 2  # the other actor had begun something
+    assert done.index(Task(1)) < done.index(Task(2, 2))
+
+    shares = [shown.share for shown in trial.shown]
+    assert shares == sorted(shares)
+    assert 3 < shares[-1] <= 4 == trial.shown[-1].scenes
+    trial.book.close()
+    assert_nothing_is_left(url)
+
+
+def test_what_is_published_is_not_computed_again(url: str) -> None:
+    for product in ("a", "small"):
+        interpret(url, product, "x", device_name="cpu")
+    before = published(url)
+    trial = Trial(url)
+    assert trial.run() == {
+        "a": "published before", "small": "published before", "b": "published", "c": "published",
+    }  # fmt: skip
+    assert {task.run_id for task in trial.crew.done} == {
+        run_id for (run_id,) in rows(url, "select run_id from lode.run join lode.scene using (scene_id)"
+                                          " where product in ('b', 'c')")
+    }  # fmt: skip
+    assert set(before[0]) < set(published(url)[0])
+    again = Trial(url)
+    assert not again.campaign.has_work()
+    assert {report.outcome for report in again.campaign.reports} == {"published before"}
+    again.book.close()
+    trial.book.close()
+
+
+def test_a_block_that_always_kills_its_actor_fails_its_run_and_no_other(
+    url: str, undisturbed: list[Any]
+) -> None:
+    """The actor dies after its claim: what it began is begun anew, three times."""
+
+    def dies(task: Task) -> Ended | None:
+        if task.run_id != 2 or task.block != 1:
+            return None
+        with connect(url) as conn:
+            try:
+                blocks.claim_block(conn, 2, 1, worker="dying", most_attempts=3)
+            except UsageError as error:
+                return Ended(task, protocol.SUPERSEDED, str(error))
+        return Ended(task, protocol.BROKEN, "process 7 was lost: killed")
+
+    trial = Trial(url, before=dies)
+    assert trial.run() == {"a": "published", "b": "failed", "c": "published", "small": "published"}
+    [failed] = [report for report in trial.told if report.product == "b"]
+    assert failed.reason.startswith("block 1 was started 3 times, and no worker came to its end")
+    assert rows(url, "select status, error from lode.run where run_id = 2") == [("failed", failed.reason)]
+    trial.book.close()
+    assert rows(url, "select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+
+    # Asked for again, it begins anew, and with nothing in its way is published.
+    again = Trial(url)
+    assert again.run()["b"] == "published"
+    assert published(url) == undisturbed
+    again.book.close()
+    assert_nothing_is_left(url)
+
+
+def test_what_never_begins_is_given_up_and_left_to_others(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is counted in the database when an actor cannot even claim."""
+    monkeypatch.setattr(campaign_module, "_LONGEST_PAUSE_S", 0.01)
+    trial = Trial(
+        url, before=lambda task: Ended(task, protocol.BROKEN, "no login here") if task.run_id == 1 else None
+    )
+    assert trial.run() == {"a": "failed", "b": "published", "c": "published", "small": "published"}
+    [failed] = [report for report in trial.told if report.product == "a"]
+    assert "was given up after 8 tries" in failed.reason
+    assert failed.reason.endswith("no login here")
+    assert rows(url, "select status, attempt from lode.run where run_id = 1") == [("requested", 0)]
+    trial.book.close()
+
+
+def test_what_is_cancelled_meanwhile_is_left(url: str) -> None:
+    def cancels(task: Task) -> Ended | None:
+        if task == Task(2, 1):
+            with connect(url) as conn:
+                runs.cancel_run(conn, 2, "wrong scene")
+        return None
+
+    trial = Trial(url, before=cancels)
+    assert trial.run() == {"a": "published", "b": "cancelled", "c": "published", "small": "published"}
+    [cancelled] = [report for report in trial.told if report.product == "b"]
+    assert "wrong scene" in cancelled.reason
+    assert Task(2, 2) not in trial.crew.done or trial.crew.done.index(Task(2, 2)) <= (
+        trial.crew.done.index(Task(2, 1)) + 1
+    )
+    trial.book.close()
+    assert_nothing_is_left(url)
+
+
+def test_what_others_hold_is_waited_for(url: str, undisturbed: list[Any]) -> None:
+    other = connect(url, autocommit=True)
+    run_id = runs.request_interpretation(other, 1, 1).run_id
+    other.execute("select pg_advisory_lock(%s, %s)", (runs.RUN_LOCK, run_id))
+
+    def lets_go(task: Task) -> Ended | None:
+        assert task.run_id != run_id or other.closed
+        if len(trial.crew.done) == 6:
+            other.close()
+        return None
+
+    trial = Trial(url, before=lets_go)
+    assert trial.run() == dict.fromkeys(PRODUCTS, "published")
+    assert max(shown.elsewhere for shown in trial.shown) == 1
+    assert published(url) == undisturbed
+    trial.book.close()
+
+
+@pytest.mark.parametrize("keys", [{"run_id": 1, "block": 1}, {"run_id": 1}])
+def test_what_a_worker_of_the_queue_has_at_hand_is_left_to_it(
+    url: str, undisturbed: list[Any], keys: dict[str, int]
+) -> None:
+    with connect(url) as conn:
+        runs.request_interpretation(conn, 1, 1)
+        worker = add_worker(conn)
+        job = add_job(conn, "doing", worker=worker, **keys)
+
+    def dies(task: Task) -> Ended | None:
+        is_its = task.run_id == 1 and task.block in (keys.get("block", task.block), None)
+        if len(trial.crew.done) == 7:
+            with connect(url) as conn:
+                conn.execute(
+                    "update lode_queue.procrastinate_workers set last_heartbeat = now() - interval '2 minutes'"
+                )
+        assert len(trial.crew.done) >= 7 or not is_its, task
+        return None
+
+    trial = Trial(url, before=dies)
+    assert trial.run() == dict.fromkeys(PRODUCTS, "published")
+    assert published(url) == undisturbed
+    assert rows(url, "select status::text from lode_queue.procrastinate_jobs where id = %s", job) == [
+        ("doing",)
+    ]
+    trial.book.close()
+
+
+def test_a_campaign_that_is_stopped_gives_back_and_goes_on_where_it_ended(
+    url: str, undisturbed: list[Any]
+) -> None:
+    def stops(task: Task) -> Ended | None:
+        if task == Task(2, 1):
+            trial.stop.set()
+        return None
+
+    trial = Trial(url, before=stops)
+    outcomes = trial.run()
+    assert outcomes == {"a": "published"}
+    assert rows(url, "select status from lode.run where run_id = 2") == [("requested",)]
+    staged = dict(
+        rows(url, "select block, attempt from lode.run_block where run_id = 2 and status = 'staged'")
+    )
+    assert staged == {0: 1, 1: 1}  # the second was under way, and was given back or finished
+    assert rows(url, "select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+    with connect(url) as conn:
+        faults = [fault for result in run_checks(conn) for fault in result.faults]
+    assert not [fault for fault in faults if "run " in fault]
+    assert {product for product, *_rest in published(url)[0]} == {"a"}
+
+    again = Trial(url)
+    assert again.run() == {**dict.fromkeys(PRODUCTS, "published"), "a": "published before"}
+    assert not {Task(2, 0), Task(2, 1)} & set(again.crew.done)
+    assert published(url) == undisturbed
+    again.book.close()
+    assert_nothing_is_left(url)
+
+
+def test_a_lost_connection_takes_back_what_it_held(url: str, undisturbed: list[Any]) -> None:
+    """The server was restarted: runs under way are held again, so that their publication is not enqueued."""
+
+    def cut(task: Task) -> Ended | None:
+        if task == Task(1, 1):
+            with connect(url, autocommit=True) as conn:
+                conn.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where application_name = 'lode campaign' and datname = current_database()"
+                )
+        if task == Task(1, 2):
+            with connect(url) as conn:
+                held = {row[0] for row in conn.execute(
+                    "select objid::integer from pg_locks where locktype = 'advisory' and classid = %s",
+                    (runs.RUN_LOCK,))}  # fmt: skip
+                assert 1 in held
+                assert campaigns.sees_mark(conn, trial.book.mark)
+        return None
+
+    trial = Trial(url, before=cut)
+    assert trial.run() == dict.fromkeys(PRODUCTS, "published")
+    assert rows(url, "select count(*) from lode_queue.procrastinate_jobs") == [(0,)]
+    assert published(url) == undisturbed
+    trial.book.close()
+
+
+def test_make_current_reaches_runs_published_before(url: str) -> None:
+    """Another run stands for the scene: that of other settings."""
+    interpret(url, "a", "x", device_name="cpu")
+    interpret(url, "a", "x", device_name="cpu", overlap_px=12, become_current=True)
+    current = "select run_id from lode.run where is_current and scene_id = 1"
+    assert rows(url, current) == [(2,)]
+    left = Trial(url)
+    assert left.campaign.has_work()
+    assert rows(url, current) == [(2,)]
+    left.book.close()
+    trial = Trial(url, becomes_current=True)
+    assert trial.campaign.has_work()
+    assert rows(url, current) == [(1,)]
+    trial.book.close()
+
+
+def test_a_run_that_was_withdrawn_is_refused_and_the_rest_goes_on(url: str) -> None:
+    interpret(url, "b", "x", device_name="cpu")
+    with connect(url) as conn:
+        runs.withdraw_run(conn, 1, "clouds")
+    trial = Trial(url)
+    assert trial.run() == {"a": "published", "b": "refused", "c": "published", "small": "published"}
+    [refused] = [report for report in trial.told if report.product == "b"]
+    assert "was withdrawn" in refused.reason
+    trial.book.close()
+
+
+def test_targets(url: str) -> None:
+    with connect(url) as conn:
+        assert [target.product for target in campaigns.targets(conn, 1)] == list(PRODUCTS)
+        assert len(campaigns.targets(conn, 1, year=2021)) == 4
+        over_mine = campaigns.targets(conn, 1, year=2021, mine_code="M")
+        assert [target.product for target in over_mine] == list(PRODUCTS)
+        with pytest.raises(UsageError, match="there is no mine 'N'"):
+            campaigns.targets(conn, 1, year=2021, mine_code="N")
+        with pytest.raises(UsageError, match="there is no scene of 2020"):
+            campaigns.targets(conn, 1, year=2020)
+        conn.execute("update lode.mine set boundary = st_translate(boundary, 3, 0)")
+        with pytest.raises(UsageError, match="there is no scene of 2021 that touches mine M"):
+            campaigns.targets(conn, 1, year=2021, mine_code="M")
+        conn.execute("update lode.scene set resolution_m = 30, resolution_y_m = 30 where product = 'b'")
+        conn.execute("update lode.scene set processing_level = 'surface_reflectance' where product = 'c'")
+        assert [target.is_suitable for target in campaigns.targets(conn, 1)] == [True, False, False, True]
+        same = "select (lode_api.suitable_model(scene_id) = 1) is true from lode.scene order by product"
+        assert [said for (said,) in conn.execute(same)] == [True, False, False, True]
+        conn.rollback()
+
+
+def test_an_actor_refuses_a_copy_of_the_database(
+    url: str, make: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = RunBook(url, 1)
+    book.open()
+    copy = make()
+
+    def said(given: str, version: str = _version(), mark: int = book.mark) -> Hello:
+        monkeypatch.delenv("LODE_DATABASE_URL", raising=False)
+        return Interpreter("cpu").hello(Secret(given), mark, version)
+
+    assert said(url).refusal == ""
+    assert "CPU" in said(url).device
+    assert said(copy).refusal == (
+        "LODE_DATABASE_URL leads to another database here than where the campaign was started"
+    )
+    assert said(url, mark=book.mark ^ 1).refusal.startswith("LODE_DATABASE_URL leads to another database")
+    assert said(url, version="0.0.1").refusal.startswith("Lode 0.1.0 is installed here")
+    monkeypatch.setenv("LODE_DATABASE_URL", url)  # of the machine itself: it goes before what was given
+    assert Interpreter("cpu").hello(Secret(copy), book.mark, _version()).refusal == ""
+    nowhere = said("postgresql://somebody:geheim-9@/x?host=/nowhere")
+    assert nowhere.is_passing
+    assert "no database server answers" in nowhere.refusal
+    assert "geheim" not in repr(nowhere)
+    assert repr(Secret("geheim-9")) == "Secret(***)"
+    book.close()
+    assert said(url).refusal.startswith("LODE_DATABASE_URL leads to another database")
+
+
+def test_an_actor_answers_for_what_broke(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = RunBook(url, 1)
+    book.open()
+    actor = HandCrew(url, book.mark).actor
+    assert actor.perform(1, Task(99)).end == protocol.REFUSED
+
+    def breaks(*_arguments: object, **_named: object) -> None:
+        raise ValueError("at postgresql://u:geheim-9@host/x")
+
+    monkeypatch.setattr("inference.tasks.perform_run", breaks)
+    ended = actor.perform(2, Task(1))
+    assert (ended.end, ended.reason) == (protocol.BROKEN, "ValueError: at postgresql://u:***@host/x")
+
+    def lost(*_arguments: object, **_named: object) -> None:
+        raise psycopg.errors.AdminShutdown("terminating connection")
+
+    monkeypatch.setattr("inference.tasks.perform_run", lost)
+    assert actor.perform(3, Task(1)).end == protocol.TRANSIENT
+    assert actor.standing().number is None
+    book.close()

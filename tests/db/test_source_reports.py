@@ -1,0 +1,233 @@
+"""From a published run to the report: asked for once when all is done, complete or not at all, each once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db import landcover, runs
+from db.connection import connect
+from db.errors import InterruptionError, UsageError
+from service.source_reports import write_report
+from service.source_tasks import report_source
+from tests.catalogue_rows import CODES, add_model, ewkb
+from tests.grids import cells
+from tests.source_files import described_tiff
+from tests.source_runs import Sources, quiet
+
+BEFORE, AFTER = "vvvv\nvppv\nvvvv\nvvvv", "vvvv\nvppp\nvvvv\nvvvv"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder that reports go to."""
+    monkeypatch.setenv("LODE_REPORT_ROOT", str(tmp_path / "reports"))
+    return tmp_path / "reports" / "province"
+
+
+@pytest.fixture
+def sources(database_url: str, tmp_path: Path) -> Sources:
+    return Sources(database_url, tmp_path)
+
+
+def add_source(sources: Sources, folder: Path, **fields: Any) -> int:
+    with connect(sources.url) as conn:
+        model_id = add_model(conn, "net")
+    return sources.add("folder", folder, model_id=model_id, report_folder="province", **fields)
+
+
+def publish(url: str, run_id: int, drawing: str) -> None:
+    """Publish drawn ground under a run that waits."""
+    with connect(url) as conn:
+        claim = runs.claim_run(conn, run_id, device="drawn", versions={})
+        row = conn.execute(
+            "select extract(year from s.acquired_on)::integer from lode.run r"
+            " join lode.scene s using (scene_id) where r.run_id = %s",
+            (run_id,),
+        ).fetchone()
+        assert row is not None
+        conn.commit()
+        runs.hold_for_publication(conn, claim)
+        landcover.insert_landcover(
+            conn, run_id, row[0],
+            [(CODES[each], ewkb(cells(drawing, each)), 0.9) for each in sorted(set(drawing) - {"\n"})],
+        )  # fmt: skip
+        landcover.insert_observation(conn, run_id, row[0], ewkb(cells(drawing, "".join(CODES))))
+        runs.mark_published(conn, claim, figures={})
+        runs.make_current(conn, run_id)
+
+
+def test_two_years_of_a_mine_from_the_folder_to_the_signed_pages(
+    sources: Sources, tmp_path: Path, place: Path
+) -> None:
+    folder = tmp_path / "inbox"
+    described_tiff(folder / "early.tif", 1, day="2021-06-19")
+    described_tiff(folder / "late.tif", 2, day="2022-06-19")
+    source = add_source(sources, folder)
+    sources.scan(source)
+    early, late = sources.ingest_all(source)
+    assert early.run_id is not None
+    assert late.run_id is not None
+    assert sources.states() == {"early.toml": "ingested", "late.toml": "ingested"}
+    assert [args["run_id"] for args in sources.jobs("interpret_run")] == [early.run_id, late.run_id]
+    assert report_source(sources.url, {"ingest_source_id": source}, quiet) == {"report": None, "items": 0}
+
+    publish(sources.url, early.run_id, BEFORE)
+    assert sources.states() == {"early.toml": "published", "late.toml": "ingested"}
+    assert sources.jobs("report_source") == []  # the other one is still under way
+    publish(sources.url, late.run_id, AFTER)
+    assert sources.jobs("report_source") == [{"ingest_source_id": source}]
+
+    done = report_source(sources.url, {"ingest_source_id": source}, quiet)
+    day = sources.value("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')")
+    assert done == {"report": f"{day}-1", "items": 2}
+    written = place / f"{day}-1"
+    assert sorted(path.name for path in place.iterdir()) == [f"{day}-1"]
+    assert sorted(path.name for path in written.iterdir()) == [
+        "change-2021-2022.csv", "change-2021-2022.html", "damage.csv", "damage.html", "gaps.csv",
+        "manifest.json", "mine-0001-M1.html",
+    ]  # fmt: skip
+    manifest = json.loads((written / "manifest.json").read_text())
+    assert (manifest["source"], manifest["years"], manifest["mines"]) == ("source", [2021, 2022], ["M1"])
+    for file in manifest["files"]:
+        assert hashlib.sha256((written / file["name"]).read_bytes()).hexdigest() == file["sha256"]
+    # The report says what the view says.
+    new_m2 = sources.value("select new_area_m2 from lode_api.change_by_mine_year where kind = 'excavated'")
+    assert new_m2 > 0
+    assert f"{new_m2}" in (written / "change-2021-2022.csv").read_text()
+    assert "M1" in (written / "mine-0001-M1.html").read_text()
+    assert set(sources.states().values()) == {"reported"}
+
+    assert report_source(sources.url, {"ingest_source_id": source}, quiet) == {"report": None, "items": 0}
+    described_tiff(folder / "third.tif", 3, day="2023-06-19")
+    sources.scan(source)
+    (third,) = sources.ingest_all(source)
+    assert third.run_id is not None
+    publish(sources.url, third.run_id, AFTER)
+    assert report_source(sources.url, {"ingest_source_id": source}, quiet)["report"] == f"{day}-2"
+    manifest = json.loads((place / f"{day}-2" / "manifest.json").read_text())
+    assert manifest["years"] == [2023]
+
+
+def published(sources: Sources, folder: Path) -> int:
+    """A source with one scene whose run is published."""
+    described_tiff(folder / "early.tif", 1)
+    source = add_source(sources, folder)
+    sources.scan(source)
+    (done,) = sources.ingest_all(source)
+    assert done.run_id is not None
+    publish(sources.url, done.run_id, BEFORE)
+    return source
+
+
+def test_a_report_is_whole_or_not_there_and_a_crash_writes_nothing_twice(
+    sources: Sources, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = published(sources, tmp_path / "inbox")
+
+    def stop(_stage: str, done: int, _total: int) -> None:
+        if done >= 1:
+            raise InterruptionError(is_cancelled=False)
+
+    with pytest.raises(InterruptionError):
+        write_report(sources.url, source, stop)
+    assert list(place.iterdir()) == []
+    (place / f".lode-report-{source}-left").mkdir()  # by a worker that was killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("service.source_reports.mark_reported", _killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            write_report(sources.url, source, quiet)
+    (written,) = place.iterdir()
+    before = {path.name: path.stat().st_mtime_ns for path in written.iterdir()}
+    assert sources.states() == {"early.toml": "published"}
+    done = write_report(sources.url, source, quiet)
+    assert done is not None
+    assert (done.name, done.items, done.is_new) == (written.name, 1, False)
+    assert {path.name: path.stat().st_mtime_ns for path in written.iterdir()} == before
+    assert list(place.iterdir()) == [written]
+    assert sources.states() == {"early.toml": "reported"}
+
+
+def _killed(*_: Any) -> int:
+    raise RuntimeError("killed")
+
+
+def test_a_folder_of_somebody_else_is_never_written_into(
+    sources: Sources, tmp_path: Path, place: Path
+) -> None:
+    source = published(sources, tmp_path / "inbox")
+    day = sources.value("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')")
+    (place / f"{day}-1").mkdir(parents=True)
+    (place / f"{day}-1" / "manifest.json").write_text('{"source": "another", "items": [1]}')
+    done = write_report(sources.url, source, quiet)
+    assert done is not None
+    assert done.name == f"{day}-2"
+    assert [path.name for path in (place / f"{day}-1").iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("folder", ["/etc/lode", "out/link/x", "link"])
+def test_reports_stay_below_their_root(sources: Sources, tmp_path: Path, place: Path, folder: str) -> None:
+    source = published(sources, tmp_path / "inbox")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place.parent.mkdir()
+    (place.parent / "link").symlink_to(outside)
+    (place.parent / "out").mkdir()
+    (place.parent / "out" / "link").symlink_to(outside)
+    sources.execute("update lode.ingest_source set report_folder = %s", (folder,))
+    with pytest.raises(UsageError, match="lies outside the folder for reports"):
+        write_report(sources.url, source, quiet)
+    assert list(outside.iterdir()) == []
+    assert "its report was not written" in sources.value("select last_error from lode.ingest_source")
+    assert sources.states() == {"early.toml": "published"}
+
+
+def test_two_runs_that_end_at_once_ask_for_one_report(sources: Sources, tmp_path: Path, place: Path) -> None:
+    folder = tmp_path / "inbox"
+    for number in (1, 2):
+        described_tiff(folder / f"s{number}.tif", number, day=f"202{number}-06-19")
+    source = add_source(sources, folder)
+    sources.scan(source)
+    ids = [done.run_id for done in sources.ingest_all(source)]
+    threads = [threading.Thread(target=publish, args=(sources.url, run_id, BEFORE)) for run_id in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sources.jobs("report_source") == [{"ingest_source_id": source}]
+
+
+def test_items_go_with_their_runs(sources: Sources, tmp_path: Path, place: Path) -> None:
+    folder = tmp_path / "inbox"
+    for number in (1, 2):
+        described_tiff(folder / f"s{number}.tif", number, day=f"202{number}-06-19")
+    source = add_source(sources, folder)
+    sources.scan(source)
+    first, second = (done.run_id for done in sources.ingest_all(source))
+    assert first is not None
+    assert second is not None
+    with connect(sources.url) as conn:
+        claim = runs.claim_run(conn, first, device="x", versions={})
+        conn.commit()
+        assert sources.states()["s1.toml"] == "interpreting"
+        runs.fail_run(conn, claim, "no memory")
+        runs.cancel_run(conn, second)
+    items = {row["item_key"]: (row["status"], row["error"]) for row in sources.items()}
+    assert items["s1.toml"] == ("failed", "no memory")
+    assert items["s2.toml"][0] == "skipped"
+    assert sources.jobs("report_source") == []
+    # Neither is found anew by the next look, and a run that begins anew takes its item along.
+    assert sources.scan(source).new == 0
+    with connect(sources.url) as conn:
+        scene = conn.execute("select scene_id, model_id from lode.run where run_id = %s", (first,)).fetchone()
+        assert scene is not None
+        runs.request_interpretation(conn, scene[0], scene[1])
+    publish(sources.url, first, BEFORE)
+    assert sources.states()["s1.toml"] == "published"
+    assert sources.jobs("report_source") == [{"ingest_source_id": source}]

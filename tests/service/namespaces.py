@@ -1,0 +1,244 @@
+"""Machines of a test: network namespaces with addresses and host names of their own, around one server.
+
+Everything lies in namespaces that this process made, the bridge too: nothing on the machine's own network is
+changed, and the addresses (198.18.0.0/15, RFC 2544, for benchmarks of networks) can collide with nothing.
+What a killed run left behind is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from psycopg import sql
+
+from db.connection import connect
+from db.embedded import Cluster
+from db.embedded.configuration import PORT
+from tests.support import REPOSITORY
+
+PREFIX = "lode-test"
+SUBNET = ipaddress.ip_network("198.18.0.0/24")
+SERVER = str(SUBNET[1])
+_BRIDGE, _UPLINK = "bridge", "uplink"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A namespace with one address.
+
+    Attributes:
+        namespace: its name.
+        host: its host name.
+        address: IPv4.
+        port: name of its end at the bridge.
+
+    """
+
+    namespace: str
+    host: str
+    address: str
+    port: str
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What to start a program by, so that it runs there and does not outlive this process."""
+        script = 'hostname "$0" && exec setpriv --pdeathsig KILL -- "$@"'
+        return ("ip", "netns", "exec", self.namespace, "unshare", "--uts", "sh", "-c", script, self.host)
+
+
+class Network:
+    """A bridge in a namespace of its own, where the server runs, and machines on it.
+
+    Attributes:
+        hub: namespace of the bridge.
+        machines: the others.
+
+    """
+
+    def __init__(self, machines: int) -> None:
+        owner = f"{PREFIX}-{os.getpid()}-{_started(os.getpid())}"
+        self.hub = f"{owner}-hub"
+        self.machines = tuple(
+            Machine(f"{owner}-{number}", f"machine-{number}", str(SUBNET[10 + number]), f"port{number}")
+            for number in range(1, machines + 1)
+        )
+
+    def make(self) -> None:
+        """Make the namespaces and connect them."""
+        _ip("netns", "add", self.hub)
+        _ip("-n", self.hub, "link", "set", "lo", "up")
+        _ip("-n", self.hub, "link", "add", _BRIDGE, "type", "bridge")
+        _ip("-n", self.hub, "address", "add", f"{SERVER}/{SUBNET.prefixlen}", "dev", _BRIDGE)
+        _ip("-n", self.hub, "link", "set", _BRIDGE, "up")
+        for machine in self.machines:
+            name = machine.namespace
+            _ip("netns", "add", name)
+            _ip(
+                "-n",
+                self.hub,
+                "link",
+                "add",
+                machine.port,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                _UPLINK,
+                "netns",
+                name,
+            )
+            _ip("-n", self.hub, "link", "set", machine.port, "master", _BRIDGE, "up")
+            _ip("-n", name, "link", "set", "lo", "up")
+            _ip("-n", name, "address", "add", f"{machine.address}/{SUBNET.prefixlen}", "dev", _UPLINK)
+            _ip("-n", name, "link", "set", _UPLINK, "up")
+
+    def cut(self, machine: Machine) -> None:
+        """Lose every packet to and from a machine without a word, as a cable pulled behind a switch does."""
+        _ip("-n", self.hub, "link", "set", machine.port, "nomaster")
+
+    def join(self, machine: Machine) -> None:
+        """Connect a machine again."""
+        _ip("-n", self.hub, "link", "set", machine.port, "master", _BRIDGE)
+
+    def remove(self) -> None:
+        """End what runs in the namespaces, and remove them."""
+        for name in (self.hub, *(machine.namespace for machine in self.machines)):
+            _remove(name)
+
+
+def why_not() -> str | None:
+    """Why no namespaces can be made here; None: they can."""
+    missing = [name for name in ("ip", "unshare", "setpriv") if shutil.which(name) is None]
+    if missing:
+        return f"{', '.join(missing)} not installed (packages iproute2, util-linux)"
+    trial = f"{PREFIX}-{os.getpid()}-{_started(os.getpid())}-trial"
+    steps = (
+        ("ip", "netns", "add", trial),
+        ("ip", "-n", trial, "link", "add", _BRIDGE, "type", "bridge"),
+        ("ip", "-n", trial, "link", "add", "one", "type", "veth", "peer", "name", "two"),
+        ("ip", "netns", "exec", trial, "unshare", "--uts", "hostname", "trial"),
+    )
+    try:
+        for step in steps:
+            done = subprocess.run(step, check=False, capture_output=True, text=True)
+            if done.returncode:
+                return f"`{' '.join(step)}` failed: {done.stderr.strip()} (needs root and CAP_NET_ADMIN)"
+    finally:
+        _remove(trial)
+    return None
+
+
+def sweep() -> list[str]:
+    """Remove the namespaces of runs that are gone; their names."""
+    gone = []
+    for name in _namespaces():
+        owner = re.match(rf"{PREFIX}-(\d+)-(\d+)-", name)
+        if owner is not None and _started(int(owner[1])) != int(owner[2]):
+            _remove(name)
+            gone.append(name)
+    return gone
+
+
+@contextmanager
+def network(machines: int) -> Iterator[Network]:
+    """A network of so many machines; removed at the end, whatever happens."""
+    sweep()
+    made = Network(machines)
+    try:
+        made.make()
+        yield made
+    finally:
+        made.remove()
+
+
+def serve(cluster: Cluster, within: Network) -> None:
+    """Make a cluster, and start it where the machines reach it by TCP, with passwords.
+
+    Args:
+        cluster: a test's own.
+        within: the network it shall listen in.
+
+    """
+    cluster.ensure_running()
+    cluster.stop()
+    layout = cluster.layout
+    settings = (layout.data / "postgresql.conf").read_text("utf-8")
+    layout.account.write(layout.data / "postgresql.conf", f"{settings}listen_addresses = '{SERVER}'\n")
+    rules = f"local all all trust\nhost all all {SUBNET} scram-sha-256\n"
+    layout.account.write(layout.data / "pg_hba.conf", rules)
+    program = (
+        "import sys; from pathlib import Path; from tests.support import throwaway_cluster;"
+        " throwaway_cluster(Path(sys.argv[1])).ensure_running()"
+    )
+    subprocess.run(
+        ["ip", "netns", "exec", within.hub, sys.executable, "-c", program, str(cluster.home)],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+
+def worker_url(url: str, role: str = "lode_worker") -> str:
+    """URL at the server's address for a role, which gets a password that nobody else knows.
+
+    Args:
+        url: of the database, over the socket, as its administrator.
+        role: a role that may log in.
+
+    """
+    password = secrets.token_urlsafe(12)
+    with connect(url, autocommit=True) as conn:
+        database = conn.info.dbname
+        statement = sql.SQL("alter role {} password {}")
+        conn.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+    return f"postgresql://{role}:{quote(password)}@{SERVER}:{PORT}/{quote(database)}"
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _namespaces() -> list[str]:
+    lines = _ip("netns", "list").splitlines()
+    return [line.split()[0] for line in lines if line.startswith(f"{PREFIX}-")]
+
+
+def _remove(name: str) -> None:
+    """Remove a namespace; what still runs in it is killed."""
+    if name not in _namespaces():
+        return
+    deadline = time.monotonic() + 10
+    while processes := _ip("netns", "pids", name).split():
+        for pid in processes:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"processes {' '.join(processes)} in {name} do not end")
+        time.sleep(0.05)
+    _ip("netns", "delete", name)
+
+
+def _started(pid: int) -> int | None:
+    """When a process was started, in clock ticks after the machine was (proc(5)); None: there is none."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except OSError:
+        return None
+    return int(line.rpartition(")")[2].split()[19])
