@@ -9,12 +9,13 @@ WHEELS ?= /opt/wheels
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
   $(if $(wildcard $(WHEELS)/*.whl),--find-links $(WHEELS)) --editable
 
-.PHONY: help demo real test lint bench clean
+.PHONY: help demo real test faults lint bench clean
 
 help:
 	@echo "make demo    simulate a mining district and run the main job on it; results in build/demo"
 	@echo "make real    run the main job on three real scenes; results in build/real (needs the test data)"
 	@echo "make test    run all tests"
+	@echo "make faults  kill, stop and cut workers and the database in every way; results in build/faults.json"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure Lode beside its peers"
 	@echo "make clean   remove build/, caches and the virtual environment; databases stay"
@@ -27,6 +28,9 @@ real: $(BIN)/.for-run
 
 test: $(BIN)/.for-test
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+faults: $(BIN)/.for-test
+	LODE_FAULTS=all $(BIN)/python -m pytest tests/faults -p no:randomly
 
 lint: $(BIN)/.for-test
 	$(BIN)/ruff check .

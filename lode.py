@@ -36,6 +36,9 @@ SUBCOMMANDS = {
     "psql": Subcommand("db.commands:psql", "Open psql on the database."),
     "db": Subcommand("db.admin:database_group", "Upgrade and check the database."),
     "ingest": Subcommand("ingest.commands:ingest_group", "Bring scenes, labels and maps into the database."),
+    "source": Subcommand(
+        "ingest.source_commands:source_group", "Folders and catalogues that scenes come from by themselves."
+    ),
     "scene": Subcommand("ingest.scene_group:scene_group", "List, show and draw the scenes in the database."),
     "samples": Subcommand("inference.sample_commands:samples_group", "Cut labelled ground into samples."),
     "train": Subcommand("inference.train_commands:train_group", "Train a network on labels in the database."),
@@ -47,6 +50,7 @@ SUBCOMMANDS = {
         "db.run_commands:run_group", "Ask for interpretations, list, prefer, cancel or withdraw them."
     ),
     "worker": Subcommand("service.commands:worker", "Take work from the queue until told to stop."),
+    "role": Subcommand("db.role_commands:role_group", "Give people and programs logins of their own."),
     "report": Subcommand(
         "reporting.commands:report_group", "Print reports, write them as files, make pages to sign."
     ),

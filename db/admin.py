@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from db.accounting import refresh_all
-from db.checks import run_checks
+from db.checks import check_lines, run_checks
 from db.connection import connect, database_url
 from db.settings import Settings
 from db.upgrade import upgrade
@@ -26,18 +24,14 @@ def upgrade_command(rebuild: bool) -> None:
 
 
 @database_group.command("check")
-def check_command() -> None:
-    """Check the database; each fault comes with a hint. Exit code 1 when there is any."""
-    with connect(Settings()) as conn:
+@click.pass_context
+def check_command(ctx: click.Context) -> None:
+    """Check the database; what is wrong or odd comes with a hint. Exit code 1 when something is wrong."""
+    with connect(Settings(), application_name="lode db check") as conn:
         results = run_checks(conn)
-    for result in results:
-        click.echo(f"{'ok  ' if not result.faults else 'FAIL'}  {result.title}")
-        for fault in result.faults:
-            click.echo(f"        {fault}")
-        if result.faults:
-            click.echo(f"        hint: {result.hint}")
-    if any(result.faults for result in results):
-        sys.exit(1)
+    for line in check_lines(results):
+        click.echo(line)
+    ctx.exit(int(any(result.faults for result in results)))
 
 
 @database_group.command("refresh")

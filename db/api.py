@@ -17,6 +17,12 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from db.errors import UsageError
 
+
+def trusted(text: str) -> SQL:
+    """SQL of which every part came quoted from the catalogue, or is a constant of ours."""
+    return SQL(text)
+
+
 SQL_FOLDER = Path(__file__).resolve().parents[1] / "sql"
 """Lies beside this package, in a checkout and in an installation alike."""
 
@@ -26,12 +32,13 @@ class ApiFile:
     """One file of ``sql/``: kind is ``view``, ``function``, ``trigger`` or ``sequence``.
 
     Its stem is the object's name. A trigger's name is that of its table and its own, ``mine.derive``; the
-    table lies in schema ``lode``.
+    table lies in schema ``lode``. ``topic`` is the folder of a function.
     """
 
     kind: str
     name: str
     text: str
+    topic: str
 
     @property
     def sha256(self) -> str:
@@ -47,9 +54,8 @@ def api_files() -> list[ApiFile]:
     for line in listed:
         if line and not line.startswith("#"):
             path = Path(line)
-            found.append(
-                ApiFile(path.parts[0].removesuffix("s"), path.stem, (root / path).read_text("utf-8"))
-            )
+            text = (root / path).read_text("utf-8")
+            found.append(ApiFile(path.parts[0].removesuffix("s"), path.stem, text, path.parent.name))
     return found
 
 
@@ -133,9 +139,13 @@ def _drop_statement(kind: str, name: str) -> Composed:
     return SQL("drop {} if exists lode_api.{}").format(SQL(kind), Identifier(name))
 
 
+_DERIVING = {"accounts", "alerts", "assessments", "regions", "tiles"}
+"""Folders of the functions that areas, change, alerts and maps are derived by."""
+
+
 def rules_sha256() -> str:
     """Digest of the functions that derive areas: with other rules everything has to be derived again."""
-    rules = [file for file in api_files() if file.kind == "function"]
+    rules = [file for file in api_files() if file.kind == "function" and file.topic in _DERIVING]
     return hashlib.sha256("".join(f"{file.name} {file.sha256}\n" for file in rules).encode()).hexdigest()
 
 
@@ -147,8 +157,8 @@ order by 1
 """
 
 
-# A function in SQL proper (``begin atomic``) was bound to what it names when it was made, and can be merged into the
-# query that calls it, which a setting of its own would prevent.
+# A function in SQL proper (``begin atomic``) was bound to what it names when it was made, and can be merged
+# into the query that calls it, which a setting of its own would prevent.
 _LOOSE_FUNCTIONS = """
 select p.oid::regprocedure::text from pg_proc p
 where p.pronamespace = 'lode_api'::regnamespace and p.proname = any(%s) and p.prosqlbody is null
@@ -163,8 +173,8 @@ SEARCH_PATH = "lode, public, pg_temp"
 def rebuild_api(cursor: Cursor[Any]) -> None:
     """Run the files of ``sql/``, record what was made and grant again what ``drop_api`` kept.
 
-    Every function that does not fix its search path gets one, so that what a caller has in front of ours is not
-    taken for ours.
+    Every function that does not fix its search path gets one, so that what a caller has in front of ours is
+    not taken for ours.
 
     Functions that change something, and those that run with their owner's rights, are called by triggers,
     which need no right to: nobody else may execute them but who is granted it, or a trigger on a table of
@@ -181,7 +191,7 @@ def rebuild_api(cursor: Cursor[Any]) -> None:
     names = [file.name for file in files if file.kind == "function"]
     cursor.execute(_LOOSE_FUNCTIONS, (names,))
     for (signature,) in cursor.fetchall():
-        cursor.execute(SQL(f"alter function {signature} set search_path = {SEARCH_PATH}"))  # type: ignore[arg-type]  # quoted by PostgreSQL
+        cursor.execute(trusted(f"alter function {signature} set search_path = {SEARCH_PATH}"))
     cursor.execute(_CLOSED_FUNCTIONS, (names,))
     for (signature,) in cursor.fetchall():
         cursor.execute(SQL("revoke execute on function {} from public").format(SQL(signature)))

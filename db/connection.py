@@ -36,6 +36,7 @@ TRANSIENT: tuple[type[psycopg.Error], ...] = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
     errors.AdminShutdown,
+    errors.IdleInTransactionSessionTimeout,  # this process was stopped in the middle of a transaction
     errors.CrashShutdown,
     errors.CannotConnectNow,
     errors.TooManyConnections,

@@ -14,7 +14,7 @@ class RetryError(UsageError):
 
 
 class SupersededError(UsageError):
-    """An attempt may no longer stage or publish: its work was given to another, cancelled or done by another."""
+    """An attempt may no longer stage or publish: its work was given to another, was cancelled or is done."""
 
 
 class InterruptionError(Exception):

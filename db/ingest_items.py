@@ -16,7 +16,7 @@ import shapely
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from db.errors import SupersededError
+from db.errors import SupersededError, UsageError
 from db.ingest_sources import IngestSource
 from db.labels import ewkb_hex
 from db.runs import request_interpretation as request_run
@@ -118,7 +118,17 @@ def known_item(conn: Connection[Any], source_id: int, found: Found) -> Known | N
 
 
 def insert_item(conn: Connection[Any], source_id: int, found: Found, unwanted: str | None) -> int | None:
-    """Write down what was found, with the reason where it is not wanted; its key, None if it was there."""
+    """Write down what was found, with the reason where it is not wanted; its key, None if it was there.
+
+    Raises:
+        UsageError: the source was removed meanwhile.
+
+    """
+    kept = conn.execute(
+        "select from lode.ingest_source where ingest_source_id = %s for key share", (source_id,)
+    ).fetchone()
+    if kept is None:
+        raise UsageError(f"source {source_id} was removed while it was looked through")
     row = conn.execute(
         "insert into lode.ingest_item (ingest_source_id, item_key, mark, href, acquired_on, footprint,"
         " cloud_fraction, status, error) values (%s, %s, %s, %s, %s, %s::geometry, %s, %s, %s)"
@@ -213,7 +223,7 @@ def claim_item(conn: Connection[Any], item_id: int) -> Claim | None:
     # An attempt that was given up may still hold the scene's locks: its process was stopped, or its network.
     conn.execute(
         "select pg_terminate_backend(a.pid) from pg_stat_activity a where a.application_name = %s"
-        " and a.datname = current_database() and a.usename = current_user and a.pid <> pg_backend_pid()",
+        " and a.datname = current_database() and a.usename = session_user and a.pid <> pg_backend_pid()",
         (storing_name(item_id),),
     )
     return Claim(*row)

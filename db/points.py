@@ -2,7 +2,7 @@
 
 In service nothing happens at them. A process that is started with ``LODE_HOLD_AT=POINT`` and
 ``LODE_HOLD_FOLDER=FOLDER`` writes FOLDER/POINT.PID when it comes to that point the first time and waits until
-that file is gone. ``LODE_HOLD_AT=POINT@3`` means the third time.
+that file is gone. ``LODE_HOLD_AT=POINT@3`` means the third time. Once FOLDER itself is gone nobody is held.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def reached(point: str) -> None:
     _met[point] += 1
     if _met[point] != int(time_met or 1):
         return
-    sign = Path(os.environ["LODE_HOLD_FOLDER"]) / f"{point}.{os.getpid()}"
+    folder = Path(os.environ["LODE_HOLD_FOLDER"])
+    if not folder.is_dir():
+        return
+    sign = folder / f"{point}.{os.getpid()}"
     sign.touch()
     while sign.exists():
         time.sleep(_PAUSE_S)

@@ -15,7 +15,7 @@ from typing import Any, LiteralString
 from psycopg import Connection, Cursor, errors
 from psycopg.sql import SQL, Identifier, Literal
 
-from db.api import installed_api
+from db.api import installed_api, trusted
 
 OWNER = "lode_owner"
 WORKER = "lode_worker"
@@ -237,7 +237,7 @@ def hand_over(cursor: Cursor[Any], *, tiles: bool = False, most: int | None = No
     found = foreign_objects(cursor, tiles=tiles)[:most]
     for kind, name, role in found:
         # Kind and name come quoted from the catalogue.
-        words = SQL(f"alter {kind} {name} owner to ")  # type: ignore[arg-type]
+        words = trusted(f"alter {kind} {name} owner to ")
         cursor.execute(words + Identifier(role))
     return len(found)
 
@@ -272,5 +272,12 @@ def mark_leakproof(cursor: Cursor[Any]) -> int:
     cursor.execute(_BOX_TEST)
     due = [signature for signature, is_leakproof in cursor.fetchall() if not is_leakproof]
     for signature in due:
-        cursor.execute(SQL(f"alter function {signature} leakproof"))  # type: ignore[arg-type]  # quoted by PostgreSQL
+        cursor.execute(trusted(f"alter function {signature} leakproof"))
     return len(due)
+
+
+def role_faults(conn: Connection[Any]) -> list[str]:
+    """What `lode db check` says of roles, owners and rights; empty when all is well."""
+    from db.role_faults import role_faults as faults  # it reads the table of grants, which names these roles
+
+    return faults(conn)

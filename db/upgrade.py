@@ -20,7 +20,7 @@ from db.connection import connect, retrying
 from db.errors import UsageError
 from db.qgis.styles import install_styles, may_install_styles
 from db.queue.schema import due_migrations
-from db.role_grants import apply_grants, grant_styles
+from db.role_rights import apply_grants, grant_styles
 from db.roles import SCHEMAS, act_as_self, hand_over, make_roles, mark_leakproof
 
 UPGRADE_LOCK = 0x10DE0001
@@ -119,6 +119,25 @@ def is_at_head(connection: Connection) -> bool:
     return set(context.get_current_heads()) == heads
 
 
+def newer_schema(found: str, own: str | None) -> UsageError:
+    """The error for a database that a newer Lode has upgraded; a schema goes forward only."""
+    return UsageError(
+        f"the database's schema is at {found}, which this Lode ({own}) does not know: it was upgraded by a "
+        "newer one; install that version on this machine and start again"
+    )
+
+
+def _refuse_newer(connection: Connection) -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    known = {script.revision for script in scripts.walk_revisions()}
+    context = MigrationContext.configure(
+        connection, opts={"version_table_schema": "lode", "version_table": "alembic_version"}
+    )
+    for found in context.get_current_heads():
+        if found not in known:
+            raise newer_schema(found, scripts.get_current_head())
+
+
 def is_current(connection: Connection) -> bool:
     """Whether schema and queue are at their newest migrations and ``lode_api`` equals ``sql/``."""
     if not is_at_head(connection):
@@ -143,7 +162,8 @@ def upgrade(
         rebuild: drop and make ``lode_api`` again even when nothing has changed.
 
     Raises:
-        UsageError: PostGIS is missing, or something of the user's depends on ``lode_api``.
+        UsageError: PostGIS is missing, something of the user's depends on ``lode_api``, or the database was
+            upgraded by a newer Lode.
         RetryError: clients held their locks through all attempts.
 
     """
@@ -151,6 +171,7 @@ def upgrade(
 
     def once() -> None:
         with engine.begin() as connection:
+            _refuse_newer(connection)
             if revision == "head" and not rebuild and is_current(connection):
                 report("the database is up to date")
                 return

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from alembic.script import ScriptDirectory
 from psycopg import Connection
 
-from db.api import is_api_current
+from db.api import api_files, installed_api
 from db.connection import read_as_of_now
 from db.errors import UsageError
 from db.queue.schema import queue_faults
-from db.upgrade import alembic_config
+from db.upgrade import alembic_config, newer_schema
 
 ALIVE_S = 60
 """A worker that was heard of within so many seconds is alive; what a silent one does is given to another."""
@@ -177,8 +178,8 @@ order by w.worker_id
 
 _RUNNING = """
 select r.run_id, s.product, m.name, case b.status when 'running' then b.attempt else r.attempt end,
-  case b.status when 'running' then b.block end, c.blocks, c.staged, b.stage, coalesce(b.done, 0), coalesce(b.total, 0), coalesce(b.worker, r.device),
-  coalesce(b.started_at, r.started_at)
+  case b.status when 'running' then b.block end, c.blocks, c.staged, b.stage, coalesce(b.done, 0),
+  coalesce(b.total, 0), coalesce(b.worker, r.device), coalesce(b.started_at, r.started_at)
 from lode.run r
 join lode.scene s using (scene_id)
 join lode.model m using (model_id)
@@ -251,6 +252,26 @@ def _worker(row: Sequence[Any]) -> WorkerState:
     return WorkerState(worker_id, host, process_id, device, tuple(queues), *rest)
 
 
+@dataclass(frozen=True)
+class _OwnVersion:
+    """What the code of this process was made for."""
+
+    revision: str | None
+    revisions: frozenset[str]
+    api: list[tuple[str, str, str]]
+
+
+@cache
+def _own_version() -> _OwnVersion:
+    # Read once: a newer version may be installed over the files of a process that runs.
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return _OwnVersion(
+        scripts.get_current_head(),
+        frozenset(script.revision for script in scripts.walk_revisions()),
+        [(file.kind, file.name, file.sha256) for file in api_files()],
+    )
+
+
 def require_current(conn: Connection[Any]) -> None:
     """Refuse a database of another version of Lode: its rules, and what a worker writes, may differ.
 
@@ -268,22 +289,17 @@ def require_current(conn: Connection[Any]) -> None:
     if row is not None and row[0]:
         version = conn.execute("select version_num from lode.alembic_version").fetchone()
         found = version[0] if version else None
-    scripts = ScriptDirectory.from_config(alembic_config())
-    newest = scripts.get_current_head()
+    own = _own_version()
     if found is None:
         raise UsageError("this database holds no Lode: run `lode db upgrade`")
-    if found != newest:
-        known = {script.revision for script in scripts.walk_revisions()}
-        if found in known:
+    if found != own.revision:
+        if found in own.revisions:
             raise UsageError(
-                f"the database's schema is at {found}, this Lode needs {newest}: run `lode db upgrade`"
+                f"the database's schema is at {found}, this Lode needs {own.revision}: run `lode db upgrade`"
             )
-        raise UsageError(
-            f"the database's schema is at {found}, which this Lode ({newest}) does not know: it was upgraded "
-            "by a newer one; install that version on this machine and start again"
-        )
+        raise newer_schema(found, own.revision)
     with conn.cursor() as cursor:
-        if not is_api_current(cursor):
+        if installed_api(cursor) != own.api:
             raise UsageError(
                 "lode_api in the database was made by another version of Lode: install that version on this "
                 "machine, or run `lode db upgrade` if this one is newer"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,17 +18,20 @@ from typing import Any
 from db.errors import UsageError
 
 # Read by Ray when it is loaded: it reports nothing to its makers, leaves CUDA_VISIBLE_DEVICES alone where no
-# GPU is asked for, and does not print the errors of calls that nobody waits for.
+# GPU is asked for, does not print the errors of calls that nobody waits for, nor its own news of dead actors
+# to standard output, where our table goes; they are told by the crew, and stand in Ray's logs.
 for _name, _value in (
     ("RAY_USAGE_STATS_ENABLED", "0"),
     ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
     ("RAY_IGNORE_UNHANDLED_ERRORS", "1"),
+    ("RAY_DEDUP_LOGS_SKIP_REGEX", "."),
 ):
     os.environ.setdefault(_name, _value)
 
 ray: Any = importlib.import_module("ray")
 """The package; what is made with it carries no types that a check could follow."""
 
+ANSWER_S = 10.0
 _LOCAL_STORE_BYTES = 100_000_000
 """Nothing of a campaign goes through the object store; Ray wants 75 MiB at least."""
 
@@ -67,6 +72,7 @@ def cluster(address: str | None, options: CrewOptions) -> Iterator[None]:
     }
     try:
         if address is None:
+            _keep_to_ourselves()
             cores = max(os.cpu_count() or 1, (options.actors or 1) * options.cpus_per_actor)
             ray.init(
                 address="local",
@@ -81,16 +87,50 @@ def cluster(address: str | None, options: CrewOptions) -> Iterator[None]:
                 " HOST:PORT that `ray start` printed there"
             )
         else:
+            _require_answer(address)
             ray.init(address=address, **common)
     except (ConnectionError, ray.exceptions.RayError, RuntimeError, ValueError) as error:
         ray.shutdown()
-        first = str(error).strip().split("\n")[0]
         where = "on this machine" if address is None else f"at {address}"
-        raise UsageError(f"no Ray cluster {where}: {first}") from error
+        said = str(error).strip().split("\n")[0]
+        if isinstance(error.__cause__, getattr(ray.exceptions, "AuthenticationError", ())):
+            said = (
+                "it wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds it"
+                " unless that is ~/.ray/auth_token"
+            )
+        raise UsageError(f"no Ray cluster {where}: {said}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Look whether anybody is there: Ray itself would try for minutes.
+
+    Raises:
+        UsageError: HOST:PORT is none, or nobody answers there.
+
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--ray {address}: name the cluster as HOST:PORT, or auto for that of this machine")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise UsageError(f"no Ray cluster at {address}: {error.strerror or error}") from error
+
+
+def _keep_to_ourselves() -> None:
+    """Let a cluster on this machine take orders from nobody else: whoever reaches it may run any code.
+
+    Ray would write a token into the user's home, and take it for that of every cluster from then on.
+    """
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def what_fits(options: CrewOptions, resources: Mapping[str, float]) -> tuple[int, float]:

@@ -11,6 +11,7 @@ written to Ray's logs, kept by its head node or shown on its dashboard.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -250,9 +251,7 @@ class _InGroup:
 
 
 def _cause(error: Exception) -> str:
-    """What Ray says of a lost actor, in a line."""
-    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
-    told = [
-        line for line in lines if "killed" in line.lower() or "died" in line.lower() or "exit" in line.lower()
-    ]
-    return (told or lines or [type(error).__name__])[-1][:300]
+    """What Ray says of a lost actor, in a sentence."""
+    said = " ".join(str(error).split())
+    detail = re.search(r"Worker exit detail: ([^.]+)\.", said) or re.search(r"The actor [^.]+", said)
+    return detail.group(detail.lastindex or 0) if detail else f"{type(error).__name__}: {said[:200]}"

@@ -21,6 +21,7 @@ from typing import Any
 
 from db.connection import database_url, describe, is_transient, redact
 from db.errors import InterruptionError, RetryError, SupersededError, UsageError
+from db.points import reached
 from db.settings import Settings
 from service import logs, protocol
 
@@ -69,7 +70,9 @@ class Engine:
                 self._asked.wait_for(lambda: self._job is not None)
                 job, self._job = self._job, None
             if job is not None:
-                self._send(self._outcome(str(job["do"]), dict(job["args"])))
+                outcome = self._outcome(str(job["do"]), dict(job["args"]))
+                reached("job.before_done")
+                self._send(outcome)
 
     def _outcome(self, task: str, args: dict[str, Any]) -> dict[str, Any]:
         """Do a job, and say how it ended."""
@@ -121,7 +124,7 @@ class Engine:
         while True:
             time.sleep(PULSE_S)
             try:
-                self._send({"pulse": True})
+                self._send({"pulse": True, **_gpu_memory()})
             except OSError:
                 os._exit(1)
 
@@ -146,6 +149,15 @@ def _description() -> dict[str, Any]:
         "device": device,
         "versions": {name: version(name) for name in ("lode", "torch", "procrastinate")},
     }
+
+
+def _gpu_memory() -> dict[str, Any]:
+    """Bytes used and in all of the GPU that torch computes on in this process; nothing where it does not."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    free, total = torch.cuda.mem_get_info(os.environ.get("LODE_DEVICE") or "cuda")
+    return {"gpu_bytes": [total - free, total]}
 
 
 def _die_with_parent(parent: int) -> None:

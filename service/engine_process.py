@@ -16,9 +16,12 @@ from typing import Any
 from service import protocol
 
 OnBeat = Callable[[str, int, int], Awaitable[None]]
+OnMemory = Callable[[int, int], None]
 
 SILENCE_S = 120.0
 """An engine that does not even pulse for so long is stopped or stuck, and is killed."""
+SILENCE_VARIABLE = "LODE_ENGINE_SILENCE_S"
+"""Says otherwise: tests wait for seconds only."""
 STANDSTILL_S = 3600.0
 """A job that says nothing of its progress for so long hangs, and its engine is killed."""
 HELLO_S = 180.0
@@ -43,8 +46,10 @@ class EngineProcess:
 
     Args:
         environment: variables it gets beside this process's.
-        silence_s: longest time without any sign of life, seconds.
+        silence_s: longest time without any sign of life, seconds; None: what ``LODE_ENGINE_SILENCE_S`` says,
+            else two minutes.
         standstill_s: longest time without progress of a job, seconds.
+        on_memory: takes bytes used and in all of its GPU, where it uses one.
 
     Attributes:
         device: what it computes on, as it says itself.
@@ -56,14 +61,16 @@ class EngineProcess:
         self,
         environment: dict[str, str],
         *,
-        silence_s: float = SILENCE_S,
+        silence_s: float | None = None,
         standstill_s: float = STANDSTILL_S,
+        on_memory: OnMemory = lambda _used, _total: None,
     ) -> None:
         self.device = ""
         self.versions: dict[str, str] = {}
         self._environment = environment
-        self._silence_s = silence_s
+        self._silence_s = silence_s or float(os.environ.get(SILENCE_VARIABLE, SILENCE_S))
         self._standstill_s = standstill_s
+        self._on_memory = on_memory
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -178,7 +185,10 @@ class EngineProcess:
             line = b""
         if not line:
             raise EngineDiedError(await self._obituary())
-        return protocol.decode(line)
+        message = protocol.decode(line)
+        if "gpu_bytes" in message:
+            self._on_memory(*message["gpu_bytes"])
+        return message
 
     async def _obituary(self) -> str:
         if self._process is None:

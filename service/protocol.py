@@ -1,7 +1,8 @@
 """What a worker and its engine say to each other: JSON, a line a message, over a pair of sockets.
 
 To the engine: ``{"do": TASK, "args": {...}}`` and ``{"stop": "cancel" | "release"}``.
-From it: ``{"hello": {"device", "versions"}}`` once, ``{"pulse": true}`` every few seconds whatever it does,
+From it: ``{"hello": {"device", "versions"}}`` once, ``{"pulse": true}`` every few seconds whatever it does
+(with ``"gpu_bytes": [USED, TOTAL]`` where it uses one),
 ``{"beat": [STAGE, DONE, TOTAL]}`` while it works, and at the end of a job ``{"end": OUTCOME, ...}``.
 """
 

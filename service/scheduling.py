@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from croniter import CroniterBadCronError, CroniterBadDateError, croniter
+from croniter import (  # type: ignore[import-untyped]
+    CroniterBadCronError,
+    CroniterBadDateError,
+    croniter,
+)
 
 from db.connection import connect
 from db.errors import UsageError

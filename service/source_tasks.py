@@ -1,4 +1,7 @@
-"""Tasks of sources, as workers run them: each may run again after any crash, and changes nothing twice."""
+"""Tasks of sources, as workers run them: each may run again after any crash, and changes nothing twice.
+
+What a task needs is loaded when the first one of its kind is run.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,6 @@ from dataclasses import asdict
 from typing import Any
 
 from db.settings import Settings
-from ingest.sources.ingesting import ingest_item as ingest
-from ingest.sources.scanning import scan
-from service.source_reports import write_report
 
 Beat = Callable[[str, int, int], None]
 
@@ -22,6 +22,8 @@ def scan_source(url: str, args: Mapping[str, Any], beat: Beat) -> dict[str, Any]
         RetryError: something outside was in the way.
 
     """
+    from ingest.sources.scanning import scan
+
     outcome = scan(url, int(args["ingest_source_id"]), beat, roots=Settings().roots())
     return {
         "listed": outcome.listed,
@@ -43,6 +45,8 @@ def ingest_item(url: str, args: Mapping[str, Any], beat: Beat) -> dict[str, Any]
         InterruptionError: stopped by ``beat``; the attempt was given back.
 
     """
+    from ingest.sources.ingesting import ingest_item as ingest
+
     return asdict(ingest(url, int(args["ingest_item_id"]), beat, roots=Settings().roots()))
 
 
@@ -54,10 +58,9 @@ def report_source(url: str, args: Mapping[str, Any], beat: Beat) -> dict[str, An
         RetryError: something outside was in the way.
 
     """
+    from service.source_reports import write_report
+
     written = write_report(url, int(args["ingest_source_id"]), beat)
     return (
         {"report": None, "items": 0} if written is None else {"report": written.name, "items": written.items}
     )
-
-
-TASKS = {"scan_source": scan_source, "ingest_item": ingest_item, "report_source": report_source}

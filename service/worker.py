@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import signal
@@ -29,7 +30,7 @@ from db.blocks import note_progress
 from db.connection import connect, describe, is_transient
 from db.errors import RetryError, UsageError
 from db.queue.connector import PatientConnector
-from db.queue.workers import forget_worker, reap_jobs, register_worker
+from db.queue.workers import forget_worker, note_death, reap_jobs, register_worker
 from db.watch import require_current
 from service import logs, protocol
 from service.engine import TASKS
@@ -60,6 +61,8 @@ _COUNTED = {
     protocol.CANCELLED: "cancelled",
 }
 """What a job's end is called in the metrics; everything else has failed."""
+
+_NEVER_S = 1e9
 
 Scheduler = Callable[[str], int]
 
@@ -134,24 +137,32 @@ class Worker:
             {
                 **({"LODE_DEVICE": options.device} if options.device else {}),
                 **({"LODE_ENGINE_LOADS_TORCH": "1"} if "inference" in options.queues else {}),
-            }
+            },
+            on_memory=metrics.gpu_memory,
         )
         self._queue_worker: QueueWorker | None = None
         self._connector: PatientConnector | None = None
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
+        self._unfit: UsageError | None = None
         self._awake_at = time.monotonic()
         self._overslept_at = 0.0
+        self._cut_off_at = -math.inf
         self._side: Connection[Any] | None = None
         self._side_lock = asyncio.Lock()
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT, or with ``drains`` until the queue is empty."""
+        """Work until SIGTERM or SIGINT, or with ``drains`` until the queue is empty.
+
+        Raises:
+            UsageError: the database is of another version of Lode, or became so.
+
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         pause_s = _FIRST_PAUSE_S
         try:
-            while not self._is_stopping:
+            while not self._stopping.is_set():
                 begun = time.monotonic()
                 try:
                     await self._work()
@@ -164,8 +175,8 @@ class Worker:
                 else:
                     if self._options.drains:
                         return
-                if self._is_stopping:
-                    return
+                if self._stopping.is_set():
+                    break
                 if time.monotonic() - begun > 10 * _LONGEST_PAUSE_S:
                     pause_s = _FIRST_PAUSE_S
                 await self._sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret
@@ -174,12 +185,14 @@ class Worker:
             await self._engine.kill()
             if self._side is not None:
                 self._side.close()
+        if self._unfit is not None:
+            raise self._unfit
 
     def _stop(self) -> None:
-        if self._is_stopping:  # told twice
+        if self._stopping.is_set():  # told twice
             self._engine.ask_to_stop("release")
             return
-        self._is_stopping = True
+        self._stopping.set()
         if self._connector is not None:
             self._connector.hurry()
         if self._queue_worker is not None:
@@ -188,7 +201,7 @@ class Worker:
 
     async def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while not self._is_stopping and time.monotonic() < end:
+        while not self._stopping.is_set() and time.monotonic() < end:
             await asyncio.sleep(0.1)
 
     async def _work(self) -> None:
@@ -213,7 +226,7 @@ class Worker:
                 shutdown_graceful_timeout=None,
                 install_signal_handlers=False,
                 update_heartbeat_interval=min(HEARTBEAT_S, options.silent_s / 4),
-                stalled_worker_timeout=options.silent_s,
+                stalled_worker_timeout=_NEVER_S,  # the reaper does it; two that do it deadlock
             )
             side = [
                 asyncio.create_task(self._register(worker), name="register"),
@@ -222,7 +235,7 @@ class Worker:
                 asyncio.create_task(self._keep_awake(), name="awake"),
             ]
             try:
-                if not self._is_stopping:
+                if not self._stopping.is_set():
                     await worker.run()
             finally:
                 for task in side:
@@ -254,10 +267,18 @@ class Worker:
 
     async def _reap(self) -> None:
         while True:
-            reaped = await self._aside(lambda conn: reap_jobs(conn, self._options.silent_s))
+            reaped = await self._aside(self._reaped)
             if reaped:
                 self._log.warning("jobs of workers that went silent wait again", jobs=reaped)
             await asyncio.sleep(min(REAP_EVERY_S, self._options.silent_s / 4) * random.uniform(0.8, 1.2))  # noqa: S311
+
+    def _reaped(self, conn: Connection[Any]) -> int | None:
+        """Reap; not just after this worker was cut off or asleep: perhaps others could not be heard either."""
+        silent_s = self._options.silent_s
+        seen_at = max(self._cut_off_at, self._overslept_at)
+        if time.monotonic() - seen_at < silent_s or self._overslept(math.inf):
+            return 0
+        return reap_jobs(conn, silent_s)
 
     async def _follow_schedule(self) -> None:
         while True:
@@ -301,6 +322,7 @@ class Worker:
             with self._side.transaction():
                 result = action(self._side)
         except Exception as error:
+            self._cut_off_at = time.monotonic()
             if self._side is not None:
                 self._side.close()
             if not (isinstance(error, UsageError) or is_transient(error)):
@@ -319,6 +341,7 @@ class Worker:
     async def _do(self, task: str, context: JobContext, args: dict[str, Any]) -> dict[str, Any]:
         """Have the engine do a job, and translate how it ended into what procrastinate is to do."""
         began = time.monotonic()
+        await self._check_version()
         known = {key: value for key, value in args.items() if key != "reaped"}
         with logs.bound(job=context.job.id, task=task, **known):
             self._metrics.job_started(task)
@@ -343,6 +366,18 @@ class Worker:
             raise JobFailedError(protocol.REFUSED, "this worker was stopped, and its job given to another")
         raise JobFailedError(outcome.end, outcome.reason)
 
+    async def _check_version(self) -> None:
+        """End when the database was upgraded meanwhile: this process still runs the older version."""
+        try:
+            await asyncio.to_thread(_require_current, self._options.url)
+        except RetryError:
+            return  # the job will find out
+        except UsageError as error:
+            self._unfit = error
+            self._log.error("this version does not fit the database any more", reason=str(error))
+            self._stop()
+            raise JobFailedError(protocol.RELEASED, str(error)) from error
+
     async def _in_engine(self, task: str, context: JobContext, args: dict[str, Any]) -> Outcome:
         try:
             if not self._engine.is_running:
@@ -351,7 +386,10 @@ class Worker:
             return await self._engine.execute(task, args, self._pass_on(args))
         except EngineDiedError as error:
             await self._engine.kill()
-            return Outcome(protocol.BROKEN, str(error))
+            run_id, reason = args.get("run_id"), str(error)
+            if run_id is not None:
+                await self._aside(lambda conn: note_death(conn, run_id, reason))
+            return Outcome(protocol.BROKEN, reason)
         except asyncio.CancelledError:
             is_cancelled = context.abort_reason() == AbortReason.USER_REQUEST
             self._engine.ask_to_stop("cancel" if is_cancelled else "release")

@@ -17,7 +17,7 @@ from tests.db.trials import QUICK, SIDE_PX, cell, drawn_scene, fill, ingest
 BLOCK_ROWS = 48
 """Two strides of the network's windows: a scene is split into three blocks."""
 
-PRODUCTS = ("a", "b", "c", "small")
+PRODUCTS = ("a", "b", "small")
 """In the order in which a campaign begins them; the last has one block."""
 
 _PUBLISHED = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,3 +30,12 @@ def denied(sqlstate: str) -> Iterator[None]:
     with pytest.raises(psycopg.Error) as raised:
         yield
     assert raised.value.sqlstate == sqlstate, raised.value
+
+
+def error_of(conn: Connection[Any], query: str, parameters: Mapping[str, Any] | None = None) -> str:
+    """What the server says against a query; empty when it runs."""
+    try:
+        conn.execute(query.encode(), parameters)
+    except psycopg.Error as error:
+        return str(error) or type(error).__name__
+    return ""

@@ -10,6 +10,7 @@ from psycopg import Connection
 from db.api import api_files, installed_api
 from db.checks.result import Check, Found, Limits
 from db.queue.schema import queue_faults
+from db.roles import role_faults
 from db.upgrade import alembic_config
 
 _LIBRARIES = """
@@ -43,7 +44,8 @@ def _extensions(conn: Connection[Any], _limits: Limits) -> Found:
 
 
 def _migrations(conn: Connection[Any], _limits: Limits) -> Found:
-    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    scripts = ScriptDirectory.from_config(alembic_config())
+    newest = scripts.get_current_head()
     row = conn.execute("select to_regclass('lode.alembic_version') is not null").fetchone()
     found = None
     if row and row[0]:
@@ -51,6 +53,8 @@ def _migrations(conn: Connection[Any], _limits: Limits) -> Found:
         found = version[0] if version else None
     if found == newest:
         return Found()
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        return Found([f"the schema is at {found}, this Lode ({newest}) is too old for it"])
     return Found([f"the schema is at {found or 'nothing'}, this Lode needs {newest}"])
 
 
@@ -87,6 +91,10 @@ def _api(conn: Connection[Any], _limits: Limits) -> Found:
 
 def _queue(conn: Connection[Any], _limits: Limits) -> Found:
     return Found(queue_faults(conn))
+
+
+def _roles(conn: Connection[Any], _limits: Limits) -> Found:
+    return Found(role_faults(conn))
 
 
 # An index being built is not valid yet.
@@ -151,12 +159,21 @@ CHECKS = (
         "select postgis_extensions_upgrade(), as a superuser",
         _extensions,
     ),
-    Check("The schema is at the newest migration", "run `lode db upgrade`", _migrations),
+    Check(
+        "The schema is at the newest migration",
+        "run `lode db upgrade`, or install this database's version of Lode on this machine",
+        _migrations,
+    ),
     Check("lode_api is complete", "run `lode db upgrade`; after a drop, `--rebuild`", _api),
     Check(
         "The queue's schema fits the installed procrastinate",
         "run `lode db upgrade`, or install this database's version of Lode on this machine",
         _queue,
+    ),
+    Check(
+        "Roles own and may do what they should",
+        "run `lode db upgrade` as a superuser, once; see docs/roles.md",
+        _roles,
     ),
     Check(
         "Every index is valid",

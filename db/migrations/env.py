@@ -16,7 +16,7 @@ from db.api import drop_api, rebuild_api
 from db.connection import connect
 from db.migrations.compare import include_name, include_object
 from db.queue.schema import upgrade_queue
-from db.role_grants import apply_grants
+from db.role_rights import apply_grants
 from db.roles import act_as_owner, hand_over, make_roles
 from db.settings import Settings
 from db.tables import metadata

@@ -115,6 +115,8 @@ RELATIONS: Mapping[str, Name] = {
     "evidence_by_label": ("Evidence by label", "解译依据"),
     "evidence_by_run": ("Evidence by run", "影像依据"),
     "fault": ("Faults", "断层"),
+    "ingest_item_status": ("Items of sources", "数据源影像状态"),
+    "ingest_source_status": ("Sources of scenes", "数据源状态"),
     "label": ("Labels", "解译样本"),
     "landcover_map": ("Land cover", "土地覆盖"),
     "mine": ("Mines", "矿山"),
@@ -133,6 +135,7 @@ RELATIONS: Mapping[str, Name] = {
     "own_mine_damage": ("Damaged ground (own mines)", "损毁图斑（本矿）"),
     "pluton": ("Plutons", "岩体"),
     "prospect": ("Prospects", "找矿靶区"),
+    "queue": ("Queue", "任务队列"),
     "region": ("Regions", "区域"),
     "region_summary": ("Regions at a glance", "区域概况"),
     "report_period": ("Periods of reports", "报告期"),
@@ -146,6 +149,7 @@ RELATIONS: Mapping[str, Name] = {
     "sensitive_overlap": ("Damage in sensitive ground", "敏感区损毁"),
     "sensitive_overlap_by_mine_year": ("Sensitive ground by mine and year", "矿山年度敏感区情况"),
     "transition_by_mine_year": ("Transitions between classes", "地类转移矩阵"),
+    "worker_status": ("Workers", "计算节点状态"),
 }
 
 KINDS: Mapping[str, Name] = {

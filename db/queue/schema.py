@@ -57,6 +57,17 @@ def install_queue(cursor: Cursor[Any]) -> None:
         "create index lode_queueing_lock_idx on lode_queue.procrastinate_jobs (queueing_lock)"
         " where status in ('todo', 'doing')"
     )
+    # Whoever looks at the queue sees what comes next first, without sorting all that wait.
+    cursor.execute(
+        "create index lode_pending_idx on lode_queue.procrastinate_jobs (priority desc, id)"
+        " where status in ('todo', 'doing')"
+    )
+    # A worker that ends is taken out of its jobs, of those that were done too: procrastinate's own index has
+    # only those that run, and all jobs were read.
+    cursor.execute(
+        "create index lode_worker_idx on lode_queue.procrastinate_jobs (worker_id)"
+        " where worker_id is not null"
+    )
     _close(cursor)
 
 

@@ -58,6 +58,14 @@ def reap_jobs(conn: Connection[Any], silent_s: float) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
+def note_death(conn: Connection[Any], run_id: int, reason: str) -> None:
+    """Record why an attempt at a run, or a block of it, ended that could not say so itself."""
+    conn.execute(
+        "update lode.run set error = %s where run_id = %s and status in ('requested', 'running')",
+        (reason, run_id),
+    )
+
+
 def run_label(conn: Connection[Any], run_id: int) -> tuple[str, str] | None:
     """Product and network of a run, for logs; None when it is gone."""
     row = conn.execute(

@@ -116,7 +116,7 @@ def create_table(conn: Connection[Any], layout: TableLayout) -> None:
 def _give_to_parents_owner(conn: Connection[Any], layout: TableLayout) -> None:
     """Hand the table to the role of the workers, whoever makes it: only its owner may attach it.
 
-    Who may read the parent may read it too: what that role's own tables are born with is not given to others'.
+    Who may read the parent may read it too: what that role's own tables are born with, others' are not.
     """
     row = conn.execute(
         "select pg_get_userbyid(c.relowner)::text, array(select distinct r.rolname::text"

@@ -11,7 +11,9 @@ from db.tables.ground import mine
 mine_owner = Table(
     "mine_owner",
     metadata,
-    Column("role_name", Text, primary_key=True, comment="Login of a mine's owner, or a role its logins are in"),
+    Column(
+        "role_name", Text, primary_key=True, comment="Login of a mine's owner, or a role its logins are in"
+    ),
     Column(
         "mine_id",
         Integer,
@@ -26,7 +28,7 @@ mine_owner = Table(
     comment="Mines that a login sees in the views lode_api.own_*; it sees no others",
 )
 
-# One index for mine and outline together: whoever may see some mines only is never led past other mines' outlines.
+# Mine and outline in one index: whoever may see some mines only is never led past other mines' outlines.
 for _table in (mine_damage, damage_change):
     Index(
         f"{_table.name}_own_gist",

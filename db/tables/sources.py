@@ -84,7 +84,7 @@ ingest_source = Table(
     CheckConstraint("jsonb_typeof(options) = 'object'", name="options"),
     CheckConstraint("cloud_limit >= 0 and cloud_limit <= 1", name="cloud_limit"),
     CheckConstraint("from_day <= to_day", name="days"),
-    CheckConstraint("settle_s between 0 and 86400", name="settle_s"),
+    CheckConstraint("settle_s >= 0 and settle_s <= 86400", name="settle_s"),
     CheckConstraint("cardinality(mine_codes) > 0", name="mine_codes"),
     Index(
         "ingest_source_due_idx",
@@ -152,7 +152,7 @@ ingest_item = Table(
     ),
     CheckConstraint("cloud_fraction >= 0 and cloud_fraction <= 1", name="cloud_fraction"),
     CheckConstraint("status not in ('fetching', 'fetched') or token is not null", name="token"),
-    CheckConstraint("length(item_key) between 1 and 1000 and length(mark) <= 200", name="key"),
+    CheckConstraint("length(item_key) >= 1 and length(item_key) <= 1000 and length(mark) <= 200", name="key"),
     Index("ingest_item_identity_idx", "ingest_source_id", "item_key", "mark", unique=True),
     Index(
         "ingest_item_open_idx",

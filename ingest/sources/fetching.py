@@ -203,7 +203,9 @@ def _begun(part: Path, wanted: Wanted) -> _Begun | None:
 def _remember(part: Path, wanted: Wanted, answer: Response) -> None:
     tag = answer.headers.get("ETag", "")
     is_strong = tag.startswith('"') and tag.endswith('"')
-    is_whole = answer.headers.get("Accept-Ranges", "bytes") != "none"
+    # Places in a compressed body are none in the file.
+    is_plain = answer.headers.get("Content-Encoding", "identity") == "identity"
+    is_whole = is_plain and answer.headers.get("Accept-Ranges", "bytes") != "none"
     last_changed = None if tag else answer.headers.get("Last-Modified")
     validator = tag if is_strong else last_changed
     part.unlink(missing_ok=True)

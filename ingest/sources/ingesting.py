@@ -16,7 +16,6 @@ from db.connection import connect, describe, is_transient, retrying
 from db.errors import InterruptionError, RetryError, SupersededError, UsageError
 from db.ingest_items import (
     Claim,
-    Facts,
     claim_item,
     end_attempt,
     finish_item,
@@ -101,7 +100,7 @@ def ingest_item(
         raise
     except (InterruptionError, KeyboardInterrupt) as stop:
         if isinstance(stop, InterruptionError) and stop.is_cancelled:
-            retrying(lambda: _with(url, lambda conn: skip_item(conn, claim, "cancelled", Facts())))
+            retrying(lambda: _with(url, lambda conn: end_attempt(conn, claim, "cancelled", is_final=True)))
         else:
             retrying(lambda: _with(url, lambda conn: release_item(conn, claim)))
         raise

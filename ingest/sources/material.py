@@ -93,18 +93,21 @@ def material_of(
     base = source_file(source.location, roots).path.parent if is_here else None
     io = catalogue_io(web, source.location, roots) if is_here else GuardedIO(web)
     item = _item(io, web, claim)
+    found = found_item(item, claim.href)
+    # Files of another version of the item, which an earlier attempt fetched, must not mix with these.
+    place = cache / found.mark[:16]
+    place.mkdir(exist_ok=True)
     files = ItemFiles(web, base, roots, count)
     if options.stated is None:
-        folder = files.package(item, claim.href, cache)
+        folder = files.package(item, claim.href, place)
         # Roots hold what a user brings; what was fetched lies in a folder of our own.
         product = read_product(gather(str(folder), (*roots, cache.resolve()) if roots else (), workspace))
         return _of_product(product, folder.name, options), files.fetched_bytes
-    facts = found_item(item, claim.href).facts
-    if facts.acquired_on is None:
+    if found.facts.acquired_on is None:
         raise UsageError(f"{claim.key}: does not say on which day it was taken")
-    file = files.plain(item, claim.href, cache, options.asset)
-    statement = options.statement(str(item["id"]), facts.acquired_on)
-    return _of_file(file, statement, options, facts.cloud_fraction), files.fetched_bytes
+    file = files.plain(item, claim.href, place, options.asset)
+    statement = options.statement(str(item["id"]), found.facts.acquired_on)
+    return _of_file(file, statement, options, found.facts.cloud_fraction), files.fetched_bytes
 
 
 def _item(io: GuardedIO, web: Web, claim: Claim) -> dict[str, object]:

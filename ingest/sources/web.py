@@ -132,7 +132,7 @@ class Web:
                 response = self._session.request(
                     method,
                     address,
-                    headers={**headers, **headers_for(address, self._secrets)},
+                    headers={**headers, **self._secrets_for(address)},
                     params=dict(parameters) if parameters else None,
                     json=body,
                     stream=True,
@@ -153,6 +153,17 @@ class Web:
                 method, body = "GET", None
             address, parameters = target, None
         raise UsageError(f"{shown(url)}: redirects more than {MOST_REDIRECTS} times; it is refused")
+
+    def _secrets_for(self, address: str) -> dict[str, str]:
+        """What the host wants to see; never in clear over the public internet."""
+        found = headers_for(address, self._secrets)
+        split = urlsplit(address)
+        if found and split.scheme.lower() != "https" and not is_private(split.hostname or ""):
+            raise UsageError(
+                f"{shown(address)}: would be asked without encryption, with what LODE_STAC_HEADERS_FILE "
+                "holds for this host; that is refused"
+            )
+        return found
 
     def _check_address(self, address: str, asked: str) -> None:
         what = shown(address) if address == asked else f"{shown(asked)}: redirects to {shown(address)}, which"

@@ -27,12 +27,17 @@ select
   case when j.status = 'doing' then b.started_at end as started_at,
   case when w.worker_id is not null then format('%s, process %s, %s', w.host, w.process_id, w.device) end as worker,
   extract(epoch from now() - p.last_heartbeat)::double precision as heartbeat_s,
-  r.error as last_error
+  coalesce(r.error, i.error) as last_error,
+  o.name as source,
+  i.item_key as item
 from lode_queue.procrastinate_jobs j
 left join lode.run r on r.run_id = (j.args ->> 'run_id')::integer
 left join lode.scene s on s.scene_id = r.scene_id
 left join lode.model m on m.model_id = r.model_id
 left join lode.run_block b on b.run_id = r.run_id and b.block = coalesce((j.args ->> 'block')::integer, 0)
+left join lode.ingest_item i on i.ingest_item_id = (j.args ->> 'ingest_item_id')::bigint
+left join lode.ingest_source o
+  on o.ingest_source_id = coalesce(i.ingest_source_id, (j.args ->> 'ingest_source_id')::integer)
 left join lode_queue.procrastinate_workers p on p.id = j.worker_id
 left join lode.worker w on w.worker_id = j.worker_id
 where j.status in ('todo', 'doing');
@@ -61,3 +66,5 @@ comment on column lode_api.queue.started_at is 'Start of this attempt';
 comment on column lode_api.queue.worker is 'Who does it';
 comment on column lode_api.queue.heartbeat_s is 'Seconds since the worker was last heard of';
 comment on column lode_api.queue.last_error is 'Why the attempt before failed';
+comment on column lode_api.queue.source is 'Source that is looked through, or that the item comes from';
+comment on column lode_api.queue.item is 'Item of the source that is fetched and ingested';

@@ -19,9 +19,10 @@ from db import runs
 from db.checks import CheckResult, Limits, check_lines, run_checks
 from db.checks.result import Check, Found, run_check
 from db.connection import connect
+from db.embedded import Cluster
 from db.qgis.styles import install_styles
 from tests.catalogue_rows import add_model, add_scene
-from tests.conftest import RunLode
+from tests.conftest import RunLode, copied_database
 from tests.db.queue_rows import add_job, add_worker
 from tests.grids import cells
 from tests.rasters import noise, write_table
@@ -32,15 +33,30 @@ def said(conn: Connection[Any], title: str, limits: Limits | None = None) -> Che
     return result
 
 
+@pytest.fixture(scope="module")
+def stocked_database(cluster: Cluster, template_database: str) -> Iterator[str]:
+    """Name of a database with a scene and its tiles, an interpretation that runs, and styles."""
+    with copied_database(cluster, template_database) as url:
+        with connect(url) as conn:
+            scene = add_scene(conn, "one", date(2022, 6, 1), cells("xx", "x"))
+            model = add_model(conn, "net")
+            write_table(conn, noise("uint16", 4, 150, 150), owner_id=scene, nodata=0, table="drawn_one")
+            run = runs.request_interpretation(conn, scene, model)
+            runs.claim_run(conn, run.run_id, device="drawn", versions={})
+            install_styles(conn)
+            name = conn.info.dbname
+        yield name
+
+
+@pytest.fixture
+def database_url(cluster: Cluster, stocked_database: str) -> Iterator[str]:
+    with copied_database(cluster, stocked_database) as url:
+        yield url
+
+
 @pytest.fixture
 def stocked(conn: Connection[Any]) -> Connection[Any]:
-    """A scene with its tiles, an interpretation that runs, styles."""
-    scene = add_scene(conn, "one", date(2022, 6, 1), cells("xx", "x"))
-    model = add_model(conn, "net")
-    write_table(conn, noise("uint16", 4, 150, 150), owner_id=scene, nodata=0, table="drawn_one")
-    run = runs.request_interpretation(conn, scene, model)
-    runs.claim_run(conn, run.run_id, device="drawn", versions={})
-    install_styles(conn)
+    install_styles(conn)  # QGIS knows them by the name of the database
     conn.commit()
     return conn
 
@@ -146,6 +162,28 @@ def test_failures_of_the_last_day_are_warnings_with_their_reason(stocked: Connec
     assert not any(f"job {old} " in line for line in result.warnings)
 
 
+def test_failed_items_and_sources_are_told_with_their_reason(stocked: Connection[Any]) -> None:
+    row = stocked.execute(
+        "insert into lode.ingest_source (name, kind, location, last_error)"
+        " values ('s2', 'stac_api', 'https://example.org/stac', 'no answer') returning ingest_source_id"
+    ).fetchone()
+    assert row is not None
+    item = stocked.execute(
+        "insert into lode.ingest_item (ingest_source_id, item_key, mark, href, status, error, updated_at)"
+        " values (%s, 'S2/1', 'm', 'x', 'failed', 'no bands', now()) returning ingest_item_id",
+        row,
+    ).fetchone()
+    assert item is not None
+    add_job(stocked, "failed", queue="ingest", task="ingest_item", ingest_item_id=item[0])
+    one, other = said(stocked, "failed lately").warnings
+    assert one.startswith("item S2/1 of source s2 failed 20")
+    assert one.endswith(": no bands"), "and its job is not told a second time"
+    assert other == "source s2 cannot be looked through: no answer"
+    stocked.execute("update lode.ingest_source set enabled = false")
+    stocked.execute("update lode.ingest_item set updated_at = now() - interval '25 hours'")
+    assert said(stocked, "failed lately").warnings == []
+
+
 def test_staging_of_ended_runs_is_left_over(stocked: Connection[Any]) -> None:
     title = "left in staging"
     stocked.execute(
@@ -247,6 +285,20 @@ def test_open_raster_settings_are_found(stocked: Connection[Any], database_url: 
     assert said(stocked, title).faults == [
         f"postgis.gdal_enabled_drivers is 'ENABLE_ALL' for every role in {name}: it must be 'DISABLE_ALL'"
     ]
+
+
+def test_a_schema_of_another_version_is_found_and_nothing_else_is_looked_at(
+    stocked: Connection[Any],
+) -> None:
+    for revision, expected in (
+        ("0014", "the schema is at 0014, this Lode needs "),
+        ("9999", "the schema is at 9999, this Lode ("),
+    ):
+        stocked.execute("update lode.alembic_version set version_num = %s", (revision,))
+        results = run_checks(stocked)
+        assert len(results) == 2
+        [fault] = results[1].faults
+        assert fault.startswith(expected)
 
 
 def test_a_queue_of_a_newer_procrastinate_is_found(stocked: Connection[Any]) -> None:

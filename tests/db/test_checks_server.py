@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,11 @@ def test_long_transactions_are_told(conn: Connection[Any], database_url: str) ->
         assert said(conn, title).warnings == []
         [line] = said(conn, title, Limits(transaction_s=(0.4, 100))).warnings
         assert f"session {other.info.backend_pid} of " in line
-        assert "(forgotten) has been in one transaction for 1 s" in line
+        assert re.search(r"\(forgotten\) has been in one transaction for [0-9]+ s", line)
         result = said(conn, title, Limits(transaction_s=(0.1, 0.2)))
         assert (len(result.faults), result.warnings) == (1, [])
         [line] = said(conn, title, Limits(idle_s=0.4)).warnings
-        assert "(forgotten) has been idle in a transaction for 1 s" in line
+        assert re.search(r"\(forgotten\) has been idle in a transaction for [0-9]+ s$", line)
         other.rollback()
         assert said(conn, title, Limits(idle_s=0.0, transaction_s=(0.0, 0.0))).warnings == []
 

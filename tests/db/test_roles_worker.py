@@ -33,7 +33,8 @@ def province(conn: Connection[Any], database_url: str) -> str:
 
 def areas(conn: Connection[Any]) -> list[tuple[Any, ...]]:
     return conn.execute(
-        "select mine_code, year, land_class, round(area_m2::numeric, 3) from lode_api.damage_by_mine_year order by 1, 2, 3"
+        "select mine_code, year, land_class, round(area_m2::numeric, 3)"
+        " from lode_api.damage_by_mine_year order by 1, 2, 3"
     ).fetchall()
 
 

@@ -186,3 +186,17 @@ def test_nobody_may_call_what_runs_with_its_owners_rights(conn: Connection[Any])
     assert len(rows) > 10
     assert [name for name, is_open, _settings in rows if is_open] == []
     assert [name for name, _is_open, settings in rows if "search_path=" not in (settings or "")] == []
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(
+    conn: Connection[Any], database_url: str
+) -> None:
+    conn.execute("update lode.alembic_version set version_num = '9999'")
+    conn.commit()
+    before = describe_catalogue(conn)
+    conn.commit()
+    with pytest.raises(
+        UsageError, match=r"at 9999, which this Lode \(\d+\) does not know: it was upgraded by a newer"
+    ):
+        upgrade(database_url)
+    assert describe_catalogue(conn) == before

@@ -160,3 +160,22 @@ def test_an_item_of_another_content_under_the_same_address(sources: Sources, tmp
     assert row["status"] == "failed"
     assert "another item lies where it was found: swapped/one" in row["error"]
     assert sources.scenes() == []
+
+
+def test_files_of_two_versions_of_an_item_never_mix(sources: Sources, tmp_path: Path) -> None:
+    folder = tmp_path / "catalogue"
+    sentinel_item(folder, "one", 1, updated="2023-06-01T00:00:00Z", with_checksum=False)
+    write_catalogue(folder, ["one"])
+    with served(folder) as server:
+        source = sources.add("stac_catalogue", server.url("catalog.json"))
+        sources.scan(source)
+        server.errors["/one/B08.tif"] = 6
+        assert sources.ingest_all(source) == []  # three bands of the first version lie here
+        sentinel_item(folder, "one", 2, updated="2023-07-01T00:00:00Z", with_checksum=False)
+        (done,) = sources.ingest_all(source)
+        assert done.is_new
+        assert len(server.of("one/B02.tif")) == 2
+        # The next look finds what is there already.
+        sources.scan(source)
+        assert [each.is_new for each in sources.ingest_all(source)] == [False]
+    assert sources.scenes() == [("one", 1)]

@@ -10,17 +10,14 @@ from typing import Any
 
 import pytest
 
-from db import landcover, runs
+from db import runs
 from db.connection import connect
 from db.errors import InterruptionError, UsageError
 from service.source_reports import write_report
 from service.source_tasks import report_source
-from tests.catalogue_rows import CODES, add_model, ewkb
-from tests.grids import cells
 from tests.source_files import described_tiff
+from tests.source_published import AFTER, BEFORE, add_source, publish, published
 from tests.source_runs import Sources, quiet
-
-BEFORE, AFTER = "vvvv\nvppv\nvvvv\nvvvv", "vvvv\nvppp\nvvvv\nvvvv"
 
 
 @pytest.fixture
@@ -33,33 +30,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def sources(database_url: str, tmp_path: Path) -> Sources:
     return Sources(database_url, tmp_path)
-
-
-def add_source(sources: Sources, folder: Path, **fields: Any) -> int:
-    with connect(sources.url) as conn:
-        model_id = add_model(conn, "net")
-    return sources.add("folder", folder, model_id=model_id, report_folder="province", **fields)
-
-
-def publish(url: str, run_id: int, drawing: str) -> None:
-    """Publish drawn ground under a run that waits."""
-    with connect(url) as conn:
-        claim = runs.claim_run(conn, run_id, device="drawn", versions={})
-        row = conn.execute(
-            "select extract(year from s.acquired_on)::integer from lode.run r"
-            " join lode.scene s using (scene_id) where r.run_id = %s",
-            (run_id,),
-        ).fetchone()
-        assert row is not None
-        conn.commit()
-        runs.hold_for_publication(conn, claim)
-        landcover.insert_landcover(
-            conn, run_id, row[0],
-            [(CODES[each], ewkb(cells(drawing, each)), 0.9) for each in sorted(set(drawing) - {"\n"})],
-        )  # fmt: skip
-        landcover.insert_observation(conn, run_id, row[0], ewkb(cells(drawing, "".join(CODES))))
-        runs.mark_published(conn, claim, figures={})
-        runs.make_current(conn, run_id)
 
 
 def test_two_years_of_a_mine_from_the_folder_to_the_signed_pages(
@@ -112,17 +82,6 @@ def test_two_years_of_a_mine_from_the_folder_to_the_signed_pages(
     assert report_source(sources.url, {"ingest_source_id": source}, quiet)["report"] == f"{day}-2"
     manifest = json.loads((place / f"{day}-2" / "manifest.json").read_text())
     assert manifest["years"] == [2023]
-
-
-def published(sources: Sources, folder: Path) -> int:
-    """A source with one scene whose run is published."""
-    described_tiff(folder / "early.tif", 1)
-    source = add_source(sources, folder)
-    sources.scan(source)
-    (done,) = sources.ingest_all(source)
-    assert done.run_id is not None
-    publish(sources.url, done.run_id, BEFORE)
-    return source
 
 
 def test_a_report_is_whole_or_not_there_and_a_crash_writes_nothing_twice(

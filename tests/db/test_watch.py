@@ -132,3 +132,15 @@ def test_a_newer_database_is_not_taken_down(conn: Connection[Any], database_url:
     with pytest.raises(Exception, match="9999"):
         upgrade(database_url)
     assert conn.execute("select version_num from lode.alembic_version").fetchone() == ("9999",)
+
+
+def test_files_installed_over_a_running_process_do_not_count(
+    conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code is the old one still: only a new process is of the new version."""
+    require_current(conn)
+    monkeypatch.setattr("db.watch.api_files", list)
+    require_current(conn)
+    conn.execute("delete from lode.api_object")
+    with pytest.raises(UsageError, match="another version of Lode"):
+        require_current(conn)

@@ -210,6 +210,16 @@ def test_secrets_go_to_their_host_only_and_are_never_told(server: StacServer, tm
         assert "Authorization" not in other.asked[0].headers
 
 
+def test_secrets_do_not_go_over_the_internet_in_clear(server: StacServer, tmp_path: Path) -> None:
+    secrets = tmp_path / "headers.toml"
+    secrets.write_text('["1.1.1.1"]\nAuthorization = "Bearer s3cret"\n')
+    secrets.chmod(0o600)
+    web = Web(SourceSettings(stac_headers_file=secrets), "https://1.1.1.1/", quiet)
+    with pytest.raises(UsageError, match="without encryption") as caught:
+        fetch(web, Wanted("http://1.1.1.1/a.tif", tmp_path / "out.tif"), nothing)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_an_address_with_a_password_is_refused_and_not_repeated(server: StacServer, tmp_path: Path) -> None:
     url = server.url(NAME).replace("http://", "http://me:s3cret@")
     with pytest.raises(UsageError, match="LODE_STAC_HEADERS_FILE") as caught:

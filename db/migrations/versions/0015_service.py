@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 
 from db.errors import UsageError
 from db.queue.schema import install_queue
+from db.upgrade import dbapi_cursor
 
 revision = "0015"
 down_revision = "0014"
@@ -248,7 +249,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("status in ('requested', 'running')"),
     )
     op.create_index("run_requested_idx", "run", ["requested_by", "requested_at"], schema="lode")
-    with op.get_bind().connection.cursor() as cursor:
+    with dbapi_cursor(op.get_bind()) as cursor:
         install_queue(cursor)
 
 

@@ -134,7 +134,7 @@ def upgrade() -> None:
             "cloud_limit >= 0 and cloud_limit <= 1", name=op.f("ingest_source_cloud_limit_check")
         ),
         sa.CheckConstraint("from_day <= to_day", name=op.f("ingest_source_days_check")),
-        sa.CheckConstraint("settle_s between 0 and 86400", name=op.f("ingest_source_settle_s_check")),
+        sa.CheckConstraint("settle_s >= 0 and settle_s <= 86400", name=op.f("ingest_source_settle_s_check")),
         sa.ForeignKeyConstraint(
             ["model_id"], ["lode.model.model_id"], name=op.f("ingest_source_model_id_fkey")
         ),
@@ -260,7 +260,8 @@ def upgrade() -> None:
             "cloud_fraction >= 0 and cloud_fraction <= 1", name=op.f("ingest_item_cloud_fraction_check")
         ),
         sa.CheckConstraint(
-            "length(item_key) between 1 and 1000 and length(mark) <= 200", name=op.f("ingest_item_key_check")
+            "length(item_key) >= 1 and length(item_key) <= 1000 and length(mark) <= 200",
+            name=op.f("ingest_item_key_check"),
         ),
         sa.ForeignKeyConstraint(
             ["ingest_source_id"],

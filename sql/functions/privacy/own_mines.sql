@@ -6,9 +6,11 @@
 -- Used by: the views lode_api.own_*, whose readers need the right to execute it.
 create function lode_api.own_mines()
 returns table (mine_id integer, mine_code text, mine_name text)
-language sql stable security definer rows 10
+language plpgsql stable security definer rows 10 -- a function in SQL would be planned anew at each call
 set search_path = lode, pg_catalog, pg_temp
 as $$
+begin
+  return query
   select m.mine_id, m.code, m.name
   from lode.mine m
   where m.mine_id in (
@@ -16,7 +18,8 @@ as $$
     from lode.mine_owner o
     join pg_catalog.pg_roles r on r.rolname = o.role_name
     where pg_has_role(session_user, r.oid, 'usage')
-  )
+  );
+end
 $$;
 
 comment on function lode_api.own_mines() is 'Mines of the login, by lode.mine_owner.';

@@ -1,6 +1,7 @@
 -- Purpose: give the work of workers that went silent to others, and sweep what nobody needs any more.
 -- Units: seconds since a heartbeat, days.
--- Rules: one worker at a time does it (advisory lock; null: another does). A job whose worker went silent ends as
+-- Rules: one worker at a time does it (advisory lock; null: another does). While the server runs no longer than
+--   that silence, nobody is taken for dead: they could not be heard. A job whose worker went silent ends as
 --   failed, and a new one with the same work takes its place: should the worker come back, it can end its own job
 --   only. Attempts are counted, and ended, where the work begins (run, run_block, ingest_item); work that has no such
 --   row is given up after ten jobs. A run in the queue that lost its job, by whatever accident, gets a new one.
@@ -18,6 +19,9 @@ begin
   if not pg_try_advisory_xact_lock(x'10DE0004'::bigint) then
     return null;
   end if;
+  if pg_postmaster_start_time() > clock_timestamp() - make_interval(secs => silent_s) then
+    return 0;
+  end if;
   for job in
     select j.id, j.queue_name, j.task_name, j.args, j.queueing_lock, j.priority, j.attempts, j.abort_requested
     from procrastinate_jobs j
@@ -28,6 +32,15 @@ begin
     for update of j skip locked
   loop
     perform procrastinate_finish_job_v1(job.id, 'failed', false);
+    -- Whoever holds the run's row may wait for this job's: nobody waits for both.
+    update lode.run r
+    set error = 'its worker was not heard of any more'
+    where r.run_id in (
+      select o.run_id
+      from lode.run o
+      where o.run_id = (job.args ->> 'run_id')::integer and o.status in ('requested', 'running')
+      for update skip locked
+    );
     if not job.abort_requested and coalesce((job.args ->> 'reaped')::integer, 0) < 10 then
       perform lode_api.enqueue(
         job.queue_name, job.task_name,
@@ -37,8 +50,14 @@ begin
     end if;
     reaped := reaped + 1;
   end loop;
+  -- Whoever ends just now holds its own row and waits for those of its jobs.
   delete from procrastinate_workers w
-  where w.last_heartbeat < clock_timestamp() - make_interval(secs => silent_s);
+  where w.id in (
+    select o.id
+    from procrastinate_workers o
+    where o.last_heartbeat < clock_timestamp() - make_interval(secs => silent_s)
+    for update skip locked
+  );
   delete from lode.worker w
   where not exists (select from procrastinate_workers p where p.id = w.worker_id);
   -- The rest looks at every run that waits: once a minute is enough, however many workers there are.

@@ -1,0 +1,121 @@
+"""What is wrong with the roles of a server and with their rights in a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import Connection, Cursor
+
+from db.role_rights import missing_grants, open_objects
+from db.roles import READER, READER_SETTINGS, ROLES, foreign_objects, is_box_test_leakproof, missing_roles
+
+_FEW = 3
+
+_POWERS = """
+select r.rolname::text, concat_ws(', ', case when r.rolsuper then 'is a superuser' end,
+  case when r.rolcreaterole then 'may make roles' end, case when r.rolcreatedb then 'may make databases' end,
+  case when r.rolbypassrls then 'passes row security' end,
+  case when r.rolreplication then 'may replicate' end,
+  case when r.rolcanlogin and not w.logs_in then 'can log in' end,
+  case when w.logs_in and not r.rolcanlogin then 'cannot log in' end
+)
+from unnest(%s::text[], %s::boolean[]) with ordinality as w(name, logs_in, place)
+join pg_roles r on r.rolname = w.name
+order by w.place
+"""
+
+# Membership in a predefined role opens files and programs of the server.
+_MEMBERSHIPS = """
+select m.rolname::text, g.rolname::text
+from pg_roles m
+join pg_roles g on g.oid <> m.oid and pg_has_role(m.oid, g.oid, 'member')
+where m.rolname = any(%s) and not m.rolsuper and (g.rolname ~ '^pg_' or g.rolsuper)
+order by 1, 2
+"""
+
+_DEFINERS = """
+select p.oid::regprocedure::text
+from pg_proc p
+join pg_roles r on r.oid = p.proowner
+where p.pronamespace::regnamespace::text in ('lode', 'lode_api', 'lode_queue')
+  and p.prosecdef and r.rolsuper
+order by 1
+"""
+
+
+def role_faults(conn: Connection[Any]) -> list[str]:
+    """What `lode db check` says of roles, owners and rights; empty when all is well."""
+    with conn.cursor() as cursor:
+        return list(_faults(cursor))
+
+
+def _faults(cursor: Cursor[Any]) -> Iterator[str]:
+    missing = missing_roles(cursor)
+    if missing:
+        yield f"the roles {', '.join(missing)} are missing: let a superuser run `lode db upgrade`"
+    cursor.execute(_POWERS, ([role.name for role in ROLES], [role.options != "nologin" for role in ROLES]))
+    yield from (f"the role {name} {powers}" for name, powers in cursor.fetchall() if powers)
+    cursor.execute(_MEMBERSHIPS, ([role.name for role in ROLES],))
+    yield from (f"the role {member} is a member of {group}" for member, group in cursor.fetchall())
+    if READER not in missing:
+        yield from _unset(cursor)
+    foreign = [
+        f"{kind} {name}"
+        for tiles in (False, True)
+        for kind, name, _role in foreign_objects(cursor, tiles=tiles, everything=True)
+    ]
+    if foreign:
+        yield f"{len(foreign)} objects belong to other roles than they should: {_some(foreign)}"
+    cursor.execute(_DEFINERS)
+    above = [name for (name,) in cursor.fetchall()]
+    if above:
+        yield f"{len(above)} functions run with a superuser's rights: {_some(above)}"
+    lacking = [
+        f"{', '.join(privileges)} on {name} for {role}"
+        for _kind, name, _column, role, privileges in missing_grants(cursor, everything=True)
+        if _kind != "database"  # a copy made from a template has none of them, and everybody's are enough
+    ]
+    if lacking:
+        yield f"{len(lacking)} grants are missing: {_some(lacking)}"
+    opened = [
+        f"{privilege} on {thing}"
+        for thing, privilege in open_objects(cursor, everything=True)
+        if not thing.startswith("database ")
+    ]
+    if opened:
+        yield f"everybody has what nobody should: {_some(opened)}"
+    yield from _owners(cursor)
+
+
+def _unset(cursor: Cursor[Any]) -> Iterator[str]:
+    cursor.execute(
+        "select split_part(c.setting, '=', 1) from pg_db_role_setting s join pg_roles r on r.oid = s.setrole"
+        " cross join lateral unnest(s.setconfig) as c(setting) where r.rolname = %s",
+        (READER,),
+    )
+    found = {name for (name,) in cursor.fetchall()}
+    absent = [name for name, _value in READER_SETTINGS if name not in found]
+    if absent:
+        yield f"the role {READER} has no {', '.join(absent)}: `alter role {READER} set ...` (docs/roles.md)"
+
+
+def _owners(cursor: Cursor[Any]) -> Iterator[str]:
+    cursor.execute(
+        "select distinct o.role_name from lode.mine_owner o"
+        " where not exists (select from pg_roles r where r.rolname = o.role_name) order by 1"
+    )
+    gone = [name for (name,) in cursor.fetchall()]
+    if gone:
+        yield f"mines belong to logins that are no more: {_some(gone)}; `lode role remove` forgets them"
+    cursor.execute("select exists (select from lode.mine_owner)")
+    if (cursor.fetchone() or (False,))[0] and not is_box_test_leakproof(cursor):
+        yield (
+            "mine owners' maps do without the spatial index: let a superuser run `lode db upgrade`,"
+            " also after an update of PostGIS"
+        )
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,90 @@
+"""Fixtures of the tests that kill, stop and cut.
+
+ground       a copy of a district of twelve small scenes, each split into two blocks, for faults
+
+``pytest tests/faults`` tries some of the faults; with ``LODE_FAULTS=all`` (``make faults``) all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from db.embedded import Cluster
+from tests.faults.ground import FaultyWorker, Ground
+from tests.service.district import fill_district, products, published, split_district
+from tests.service.workers import all_are, request, running, wait_for
+
+SCENES, SIDE_PX, BLOCK_ROWS_PX = 12, 64, 24
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only ``make faults`` tries."""
+    if os.environ.get("LODE_FAULTS") == "all":
+        return
+    left_out = [item for item in items if HERE in item.path.parents and item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.CallInfo[None], None]:
+    """Show the workers' logs beside a failure."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    ground = getattr(item, "funcargs", {}).get("ground")
+    if report.failed and isinstance(ground, Ground):
+        report.sections.append(("the workers", ground.logs()))
+
+
+@pytest.fixture(scope="session")
+def faults_district(
+    cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    name = "lode_test_faults"
+    cluster.create_database(name, template=template_database)
+    fill_district(cluster.url(name), tmp_path_factory.mktemp("faults"), scenes=SCENES, side_px=SIDE_PX)
+    return name
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    cluster: Cluster, faults_district: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[int], dict[str, str]]]:
+    """What so many scenes come to without a fault: done by one worker that nobody disturbs."""
+    known: dict[int, dict[str, str]] = {}
+    with split_district(cluster, faults_district, BLOCK_ROWS_PX, SIDE_PX) as url:
+        worker = FaultyWorker(url, tmp_path_factory.mktemp("undisturbed"), "--queues", "inference")
+        with running(worker):
+
+            def come_to(scenes: int) -> dict[str, str]:
+                if scenes not in known:
+                    assert scenes > max(known, default=0), "ask for fewer scenes first"
+                    request(url, *products(scenes))
+                    wait_for(all_are(url, scenes, "published"), "the undisturbed district", 300)
+                    known[scenes] = published(url)
+                return known[scenes]
+
+            come_to(FEW)
+            come_to(SCENES)
+        yield known.__getitem__
+
+
+FEW = 3
+
+
+@pytest.fixture
+def ground(
+    cluster: Cluster, faults_district: str, undisturbed: Callable[[int], dict[str, str]], tmp_path: Path
+) -> Iterator[Ground]:
+    with split_district(cluster, faults_district, BLOCK_ROWS_PX, SIDE_PX) as url:
+        made = Ground(url, tmp_path, undisturbed)
+        try:
+            yield made
+        finally:
+            made.end()

@@ -1,0 +1,79 @@
+"""SIGKILL of a worker, of its parent process alone and of its engine alone, at each step of its work."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.faults.ground import FaultyWorker, Ground, is_running
+from tests.service.workers import wait_for
+
+SCENES = 3
+
+POINTS = (
+    "infer.windows",
+    "stage.before_commit",
+    "stage.after_commit",
+    "publish.writing",
+    "publish.before_commit",
+    "publish.after_commit",
+    "job.before_done",
+)
+COMMITTED = ("stage.after_commit", "publish.after_commit", "job.before_done")
+"""Points at which the work is done already, and is not done again."""
+
+
+def strike(worker: FaultyWorker, victim: str) -> None:
+    """Kill what is held at its point, and see what that leads to."""
+    engine = worker.held()
+    if victim == "group":
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+    elif victim == "parent":
+        worker.signal(signal.SIGKILL, group=False)
+        worker.wait()
+        wait_for(lambda: not is_running(engine), "the engine ends with its worker", 5)
+    else:
+        os.kill(engine, signal.SIGSTOP)  # that it dies where it is held, not further on
+        worker.let_go()
+        os.kill(engine, signal.SIGKILL)
+        wait_for(lambda: bool(worker.ended_jobs()), "the worker says so", 10)
+        (said,) = worker.ended_jobs()[:1]
+        assert (said["end"], said["reason"]) == (
+            "broken",
+            "the engine was ended by SIGKILL (the system does that when memory is short)",
+        )
+        assert worker.is_alive()
+
+
+def test_three_workers_are_killed_at_three_points(ground: Ground) -> None:
+    runs = ground.request(SCENES)
+    strike(engine_less := ground.worker(hold_at="infer.windows"), "engine")
+    doomed = [ground.worker(hold_at="publish.before_commit"), ground.worker(hold_at="publish.after_commit")]
+    strike(doomed[0], "group")
+    strike(doomed[1], "parent")
+    ground.expect(SCENES)
+    assert engine_less.is_alive()
+    assert sorted(ground.attempts(run)[0] for run in runs) == [1, 1, 2]
+    assert sorted(attempt for run in runs for attempt in ground.attempts(run)[1]) == [1, 1, 1, 1, 1, 2]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victim", ["group", "parent", "engine"])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_at_each_point(ground: Ground, point: str, victim: str) -> None:
+    runs = ground.request(SCENES)
+    worker = ground.worker(hold_at=point)
+    strike(worker, victim)
+    published = ground.value("select count(*) from lode.run where status = 'published'")
+    rows = ground.value("select count(*) from lode.landcover")
+    assert (published, rows > 0) == ((1, True) if point == "publish.after_commit" else (0, False))
+    if victim != "engine":
+        ground.worker()
+    ground.expect(SCENES)
+    attempts = [ground.attempts(run) for run in runs]
+    again = sum(run - 1 for run, _ in attempts) + sum(block - 1 for _, blocks in attempts for block in blocks)
+    assert again == (0 if point in COMMITTED else 1)
+    assert victim != "engine" or worker.is_alive()
