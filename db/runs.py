@@ -323,7 +323,7 @@ def fail_run(conn: Connection[Any], claim: Claim, reason: str, *, is_final: bool
 
 
 def release_run(conn: Connection[Any], claim: Claim) -> None:
-    """Give an attempt back: the run waits as if it had not been started; nothing when a newer one has begun."""
+    """Give an attempt back: the run waits as before it; nothing happens when a newer one has begun."""
     conn.execute(
         "update lode.run set status = 'requested', attempt = attempt - 1, started_at = null"
         " where run_id = %s and token = %s and status = 'running'",

@@ -124,12 +124,12 @@ def _require_answer(address: str) -> None:
 
 
 def _keep_to_ourselves() -> None:
-    """Let a cluster on this machine take orders from nobody else: whoever reaches it may run any code.
+    """Let a cluster on this machine take orders with a token of this campaign only.
 
-    Ray would write a token into the user's home, and take it for that of every cluster from then on.
+    Newer versions of Ray ask for one by themselves. Left alone they write it into the user's home, where it
+    holds for every cluster of that user from then on.
     """
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
+    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 

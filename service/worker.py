@@ -30,7 +30,7 @@ from db.blocks import note_progress
 from db.connection import connect, describe, is_transient
 from db.errors import RetryError, UsageError
 from db.queue.connector import PatientConnector
-from db.queue.workers import forget_worker, note_death, reap_jobs, register_worker
+from db.queue.workers import forget_worker, has_job, note_death, reap_jobs, register_worker
 from db.watch import require_current
 from service import logs, protocol
 from service.engine import TASKS
@@ -362,8 +362,13 @@ class Worker:
             raise exceptions.JobAborted
         if outcome.end in (protocol.DONE, protocol.SUPERSEDED):
             return outcome.result
-        if self._overslept(began):
-            raise JobFailedError(protocol.REFUSED, "this worker was stopped, and its job given to another")
+        job_id = context.job.id
+        has_it = None
+        if job_id is not None and not self._stopping:
+            has_it = await self._aside(lambda conn: has_job(conn, job_id))
+        if self._overslept(began) or has_it is False:
+            # procrastinate would put a job that was reaped into the queue again, beside its successor
+            raise JobFailedError(protocol.REFUSED, "this worker went silent: its job was given to another")
         raise JobFailedError(outcome.end, outcome.reason)
 
     async def _check_version(self) -> None:

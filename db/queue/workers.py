@@ -58,6 +58,12 @@ def reap_jobs(conn: Connection[Any], silent_s: float) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
+def has_job(conn: Connection[Any], job_id: int) -> bool:
+    """Whether a job is still that of the worker that took it; false: it was given to another."""
+    row = conn.execute("select status from lode_queue.procrastinate_jobs where id = %s", (job_id,)).fetchone()
+    return row is not None and row[0] == "doing"
+
+
 def note_death(conn: Connection[Any], run_id: int, reason: str) -> None:
     """Record why an attempt at a run, or a block of it, ended that could not say so itself."""
     conn.execute(

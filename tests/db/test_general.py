@@ -146,7 +146,8 @@ def test_damage_near_a_pole_is_on_no_map_of_small_scale(conn: Connection[Any]) -
     """Web Mercator ends long before; the damage counts all the same."""
     ground = shapely.MultiPolygon([shapely.box(10, 89.5, 11, 89.6)])
     add_mine(conn, "M1", ground)
-    run = runs.request_interpretation(conn, add_scene(conn, "one", date(2021, 6, 1), ground), add_model(conn, "net"))
+    scene = add_scene(conn, "one", date(2021, 6, 1), ground)
+    run = runs.request_interpretation(conn, scene, add_model(conn, "net"))
     claim = runs.claim_run(conn, run.run_id, device="drawn", versions={})
     runs.hold_for_publication(conn, claim)
     landcover.insert_landcover(conn, run.run_id, 2021, [(CODES["p"], ewkb(ground), 0.9)])

@@ -50,7 +50,8 @@ def test_a_request_makes_one_run_and_one_job(catalogue: Connection[Any]) -> None
     assert request(catalogue, "a") == run_id
     assert catalogue.execute(JOBS).fetchall() == [("interpret_run", {"run_id": run_id}, "todo")]
     row = catalogue.execute(
-        "select status, product, model, requested_by = session_user, blocks, blocks_staged from lode_api.queue"
+        "select status, product, model, requested_by = session_user, blocks, blocks_staged"
+        " from lode_api.queue"
     ).fetchall()
     assert row == [("waiting", "a", "net", True, 1, 0)]
 

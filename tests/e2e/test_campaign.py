@@ -166,7 +166,9 @@ def test_actors_killed_and_the_campaign_interrupted(url: str, undisturbed: list[
     assert "2 of 2 scenes are published" in out
     assert "raylet" not in out + err
     assert processes_of(first.pid) == []
-    blocks = "select block, status, attempt from lode.run_block where run_id = 1 order by attempt, block"
+    blocks = (
+        "select block, status, attempt from lode.run_block where run_id = 1 order by status = 'staged', block"
+    )
     [given_back, *staged] = rows(url, blocks)
     assert given_back in ((0, "waiting", 1), (1, "waiting", 1))  # the attempt of the one that was killed
     assert [(status, attempt) for _block, status, attempt in staged] == [("staged", 1)] * 2
