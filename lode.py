@@ -49,6 +49,7 @@ SUBCOMMANDS = {
     "run": Subcommand(
         "db.run_commands:run_group", "Ask for interpretations, list, prefer, cancel or withdraw them."
     ),
+    "campaign": Subcommand("service.campaign_commands:campaign", "Interpret many scenes on a Ray cluster."),
     "worker": Subcommand("service.commands:worker", "Take work from the queue until told to stop."),
     "role": Subcommand("db.role_commands:role_group", "Give people and programs logins of their own."),
     "report": Subcommand(

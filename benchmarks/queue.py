@@ -4,8 +4,8 @@
 
 Fills a queue, then times what workers and analysts do with it: right after it was filled, with no
 statistics; after ANALYZE; after half of the jobs were done, with everything that leaves dead in the tables,
-since autovacuum is off; and beside a transaction that stays open meanwhile, as a dump's does. Beside it, in the
-same run, ``benchmarks.queue_peer``: procrastinate's own schema with a fifth of the jobs, which share a lock.
+since autovacuum is off; and beside a transaction that stays open meanwhile, as a dump's does. Beside it, in
+the same run, ``benchmarks.queue_peer``: procrastinate's own schema with a fifth of the jobs, of one lock.
 
 Every figure is milliseconds of one call with its commit, on a server that does not wait for its disk; how
 long the call kept a processor busy stands beside it, which does not depend on what else the machine does.
@@ -36,7 +36,7 @@ from db.connection import connect
 
 FETCH = "select id from lode_queue.procrastinate_fetch_job_v2(array['inference']::varchar[], %s)"
 ASK = "select lode_api.request_inference(%s, 'net')"
-REAP = "select lode_api.reap_jobs(600)"
+REAP = "select lode_api.reap_jobs(10)"
 FIRST_ROWS = "select * from lode_api.queue order by priority desc, ogc_fid limit 100"
 
 FETCH_LIMIT_MS, ASK_LIMIT_MS = 100.0, 10.0
@@ -155,8 +155,8 @@ def fill(conn: Connection[Any], jobs: int) -> None:
     note(f"  {jobs} runs put into the queue in {time.perf_counter() - begun:.1f} s")
 
 
-def add_worker(conn: Connection[Any], *, silent_s: float = 0) -> int:
-    """A worker that was heard of so many seconds ago."""
+def add_worker(conn: Connection[Any], *, silent_s: float = -86400) -> int:
+    """A worker that was heard of so many seconds ago; else one that lives all day."""
     return _number(
         conn,
         "insert into lode_queue.procrastinate_workers (last_heartbeat)"

@@ -6,7 +6,7 @@ Simulated scenes of fields over mines, a small network, workers as they are star
 thread. Where workers are as many as the machine has processors, more of them add nothing: what they then cost
 each other stands in the table. What the database does for a scene does not depend on that: seconds of its
 processes, bytes written and read, and how long each publication holds the two locks that only one can have at
-a time (areas are derived under one; the partition of its probabilities is attached under the other). Locks are
+a time (areas are derived under one; the partition of its probabilities is attached under the other), which is
 looked at every few milliseconds.
 
 Ends with a table, build/workers.json, and the same as JSON on the last line.
@@ -50,13 +50,14 @@ HELD = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What a number of workers did, and what it cost the database; all but the first four are for one scene.
+    """What a number of workers did, and what it cost the database; all but the first four are of one scene.
 
     Attributes:
         workers: how many there were.
         wall_s: from the requests to the last publication, seconds.
         scenes_per_hour: at that speed.
         mpx_per_s: million pixels a second.
+        polygons: that were published, of one scene.
         worker_cpu_s: seconds of a processor of the workers and their engines.
         server_cpu_s: of the server's processes.
         accounting_s: seconds the accounting lock was held.
@@ -72,6 +73,7 @@ class Cost:
     wall_s: float
     scenes_per_hour: float
     mpx_per_s: float
+    polygons: float
     worker_cpu_s: float
     server_cpu_s: float
     accounting_s: float
@@ -170,12 +172,13 @@ def measure(url: str, count: int, scenes: int, side_px: int, folder: Path) -> Co
             wall_s = time.perf_counter() - begun
         server_s = server_cpu_s(postmaster) - server_s - watch.cpu_s
         workers_s = family_cpu_s(pids) - workers_s
+        polygons = (conn.execute("select count(*) from lode.landcover").fetchone() or (0,))[0] / scenes
         wal, size, pages = (
             (now - then) / scenes / 1e6 for now, then in zip(_figures(conn), before, strict=True)
         )
     accounting_s, attach_s, either_s = (seconds / scenes for seconds in watch.held_s)
     cost = Cost(
-        *(count, wall_s, 3600 * scenes / wall_s, scenes * side_px**2 / wall_s / 1e6),
+        *(count, wall_s, 3600 * scenes / wall_s, scenes * side_px**2 / wall_s / 1e6, polygons),
         *(workers_s / scenes, server_s / scenes, accounting_s, attach_s, either_s, wal, size, pages),
     )
     note(f"  {count} workers: {cost}")

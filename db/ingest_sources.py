@@ -19,7 +19,7 @@ from db.errors import UsageError
 from db.labels import ewkb_hex
 
 KINDS = ("folder", "stac_api", "stac_catalogue")
-SCHEDULE_LOCK = 0x10DE0005
+SCHEDULE_LOCK = 0x10DE0009
 """Key of the advisory lock of the one scheduler that is at work."""
 
 _COLUMNS = (

@@ -15,14 +15,15 @@ from importlib.metadata import version
 from typing import Any
 
 from db.campaigns import sees_mark
-from db.connection import connect, database_url, describe, is_transient, redact
-from db.errors import InterruptionError, RetryError, SupersededError, UsageError
+from db.connection import connect, database_url
+from db.errors import InterruptionError, RetryError, UsageError
 from db.points import reached
 from db.settings import Settings
 from inference.device import choose_device, describe_device
 from inference.model_cache import ModelCache
 from inference.tasks import InferenceTasks
 from service import logs, protocol
+from service.outcomes import carry_out
 
 URL_VARIABLE = "LODE_DATABASE_URL"
 
@@ -168,27 +169,18 @@ class Interpreter:
     def _perform(self, task: Task) -> Ended:
         if self._tasks is None:
             raise RuntimeError("an actor is asked to work before it said hello")
-        try:
+        interpreter = self._tasks
+
+        def work() -> Mapping[str, Any]:
             if task.block is None:
-                figures = self._tasks.interpret_run(self._url, {"run_id": task.run_id}, self._beat)
-            else:
-                args = {"run_id": task.run_id, "block": task.block}
-                figures = self._tasks.interpret_block(self._url, args, self._beat)
-        except InterruptionError as error:
-            return Ended(task, protocol.CANCELLED if error.is_cancelled else protocol.RELEASED)
-        except SupersededError as error:
-            return Ended(task, protocol.SUPERSEDED, str(error))
-        except RetryError as error:
-            return Ended(task, protocol.TRANSIENT, str(error))
-        except UsageError as error:
-            return Ended(task, protocol.REFUSED, str(error))
-        except Exception as error:
-            if is_transient(error):
-                return Ended(task, protocol.TRANSIENT, describe(error))
-            logs.logger(__name__).exception("a task broke")
-            return Ended(task, protocol.BROKEN, redact(f"{type(error).__name__}: {error}"))
-        reached("campaign.before_report")
-        return Ended(task, protocol.DONE, figures=figures)
+                return interpreter.interpret_run(self._url, {"run_id": task.run_id}, self._beat)
+            args = {"run_id": task.run_id, "block": task.block}
+            return interpreter.interpret_block(self._url, args, self._beat)
+
+        outcome = carry_out(work)
+        if outcome.end == protocol.DONE:
+            reached("campaign.before_report")
+        return Ended(task, outcome.end, outcome.reason, figures=outcome.result)
 
     def _beat(self, stage: str, done: int, total: int) -> None:
         self._beaten, self._beaten_at = (stage, done, total), time.monotonic()

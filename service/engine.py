@@ -19,11 +19,12 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from db.connection import database_url, describe, is_transient, redact
-from db.errors import InterruptionError, RetryError, SupersededError, UsageError
+from db.connection import database_url
+from db.errors import InterruptionError, UsageError
 from db.points import reached
 from db.settings import Settings
 from service import logs, protocol
+from service.outcomes import carry_out
 
 Beat = Callable[[str, int, int], None]
 Task = Callable[[str, Mapping[str, Any], Beat], Mapping[str, Any]]
@@ -76,22 +77,9 @@ class Engine:
 
     def _outcome(self, task: str, args: dict[str, Any]) -> dict[str, Any]:
         """Do a job, and say how it ended."""
-        try:
-            with logs.bound(task=task, **{key: value for key, value in args.items() if key != "reaped"}):
-                return {"end": protocol.DONE, "result": dict(_load(task)(self._url, args, self._beat))}
-        except InterruptionError as error:
-            return {"end": protocol.CANCELLED if error.is_cancelled else protocol.RELEASED}
-        except SupersededError as error:
-            return {"end": protocol.SUPERSEDED, "reason": str(error)}
-        except RetryError as error:
-            return {"end": protocol.TRANSIENT, "reason": str(error)}
-        except UsageError as error:
-            return {"end": protocol.REFUSED, "reason": str(error)}
-        except Exception as error:
-            if is_transient(error):
-                return {"end": protocol.TRANSIENT, "reason": describe(error)}
-            logs.logger(__name__).exception("a job broke", task=task)
-            return {"end": protocol.BROKEN, "reason": redact(f"{type(error).__name__}: {error}")}
+        with logs.bound(task=task, **{key: value for key, value in args.items() if key != "reaped"}):
+            outcome = carry_out(lambda: _load(task)(self._url, args, self._beat))
+        return {"end": outcome.end, "reason": outcome.reason, "result": outcome.result}
 
     def _beat(self, stage: str, done: int, total: int) -> None:
         """Say how far the job is; raises InterruptionError when it shall stop."""

@@ -10,10 +10,10 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from service import protocol
+from service.outcomes import Outcome
 
 OnBeat = Callable[[str, int, int], Awaitable[None]]
 OnMemory = Callable[[int, int], None]
@@ -30,15 +30,6 @@ _LINE_BYTES = 1 << 22
 
 class EngineDiedError(Exception):
     """The engine ended without saying how its job did; the message says by which signal or code."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended: one of the words of ``service.protocol``, the reason when it failed, its figures."""
-
-    end: str
-    reason: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
 
 
 class EngineProcess:

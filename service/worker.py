@@ -34,8 +34,9 @@ from db.queue.workers import forget_worker, has_job, note_death, reap_jobs, regi
 from db.watch import require_current
 from service import logs, protocol
 from service.engine import TASKS
-from service.engine_process import EngineDiedError, EngineProcess, Outcome
+from service.engine_process import EngineDiedError, EngineProcess
 from service.metrics import WorkerMetrics
+from service.outcomes import Outcome
 
 QUEUES = ("inference", "ingest", "report")
 NAME = "lode worker"
@@ -270,10 +271,11 @@ class Worker:
             reaped = await self._aside(self._reaped)
             if reaped:
                 self._log.warning("jobs of workers that went silent wait again", jobs=reaped)
-            await asyncio.sleep(min(REAP_EVERY_S, self._options.silent_s / 4) * random.uniform(0.8, 1.2))  # noqa: S311
+            pause_s = min(REAP_EVERY_S, self._options.silent_s / 4)
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311
 
     def _reaped(self, conn: Connection[Any]) -> int | None:
-        """Reap; not just after this worker was cut off or asleep: perhaps others could not be heard either."""
+        """Reap; not just after this worker was cut off or asleep: others may have been unheard as well."""
         silent_s = self._options.silent_s
         seen_at = max(self._cut_off_at, self._overslept_at)
         if time.monotonic() - seen_at < silent_s or self._overslept(math.inf):
@@ -364,7 +366,7 @@ class Worker:
             return outcome.result
         job_id = context.job.id
         has_it = None
-        if job_id is not None and not self._stopping:
+        if job_id is not None and not self._stopping.is_set():
             has_it = await self._aside(lambda conn: has_job(conn, job_id))
         if self._overslept(began) or has_it is False:
             # procrastinate would put a job that was reaped into the queue again, beside its successor

@@ -19,7 +19,7 @@ def ewkb(geometry: MultiPolygon) -> bytes:
     """EWKB with SRID 4326."""
     import shapely
 
-    return shapely.to_wkb(shapely.set_srid(geometry, 4326), include_srid=True)
+    return bytes(shapely.to_wkb(shapely.set_srid(geometry, 4326), include_srid=True))
 
 
 def add_scene(conn: Connection[Any], product: str, acquired_on: date, footprint: MultiPolygon) -> int:

@@ -1,16 +1,16 @@
 """A queue of 20,000 jobs: what workers and analysts do with it takes no longer than it does with a few.
 
-Everything is measured in queries that read one row by its key, so that a busy machine does not matter; the
-queue has no statistics, as right after a campaign was asked for. ``python -m benchmarks.queue`` has the
-milliseconds at 100,000.
+Everything is measured by what it keeps a processor busy, in queries that read one row by its key, so that a
+busy or slow machine does not matter; the queue has no statistics, as right after a campaign was asked for.
+``python -m benchmarks.queue`` has the milliseconds at 100,000.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,23 +65,28 @@ def filled(conn: Connection[Any]) -> Connection[Any]:
     return conn
 
 
+def busy_s(conn: Connection[Any]) -> float:
+    """Seconds that a processor was busy with a session so far."""
+    return int(Path(f"/proc/{conn.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def median_s(
     conn: Connection[Any], query: str, arguments: Callable[[int], tuple[object, ...]], calls: int
 ) -> float:
-    """Seconds of a statement with its commit; it has to give something."""
+    """Seconds of a processor for a statement with its commit; it has to give something."""
     taken = []
     for number in range(calls):
-        begun = time.perf_counter()
+        before = busy_s(conn)
         row = conn.execute(query.encode(), arguments(number)).fetchone()
         conn.commit()
-        taken.append(time.perf_counter() - begun)
+        taken.append(busy_s(conn) - before)
         assert row is not None
         assert row[0] is not None, query
     return statistics.median(taken)
 
 
 def trivial_s(conn: Connection[Any]) -> float:
-    """Seconds of a query that reads one row by its key."""
+    """The same of a query that reads one row by its key."""
     run_id = conn.execute("select max(run_id) from lode.run").fetchone()
     query = "select scene_id from lode.run where run_id = %s"
     return median_s(conn, query, lambda _number: run_id or (), 200)
@@ -96,7 +101,9 @@ def times_trivial(
     at: Connection[Any] | None = None,
 ) -> float:
     """How many trivial queries long a statement takes, by the better of two tries."""
-    return min(median_s(at or conn, query, arguments, calls) / trivial_s(conn) for _ in range(2))
+    found = min(median_s(at or conn, query, arguments, calls) / trivial_s(conn) for _ in range(2))
+    print(f"{query}: {found:.1f}")
+    return found
 
 
 def test_fetching_does_not_look_at_all_that_wait(filled: Connection[Any]) -> None:
@@ -118,8 +125,8 @@ def test_requests_by_sql_do_not_either(filled: Connection[Any], database_url: st
         with connect(make_conninfo(database_url, user=ASKER)) as asker:
             new = times_trivial(filled, ask, lambda _number: (f"s{next(scenes)}",), at=asker)
             again = times_trivial(filled, ask, lambda _number: ("s20000",), at=asker)
-        assert new < 60
-        assert again < 40
+        assert new < 120
+        assert again < 80
         row = filled.execute("select count(*) from lode.run where requested_by = %s", (ASKER,)).fetchone()
         assert row == (60,)
     finally:
@@ -132,9 +139,9 @@ def test_requests_by_sql_do_not_either(filled: Connection[Any], database_url: st
 def test_cancelling_and_the_next_100_do_not_either(filled: Connection[Any]) -> None:
     runs = filled.execute("select run_id from lode.run order by run_id desc limit 60").fetchall()
     todo = iter(runs)
-    assert times_trivial(filled, "select lode_api.cancel_run(%s)", lambda _number: next(todo)) < 50
+    assert times_trivial(filled, "select lode_api.cancel_run(%s)", lambda _number: next(todo)) < 60
     query = "select * from lode_api.queue order by priority desc, ogc_fid limit 100"
-    assert times_trivial(filled, query, calls=5) < 150
+    assert times_trivial(filled, query, calls=5) < 200
 
 
 def test_reaping_is_over_soon(filled: Connection[Any]) -> None:
@@ -143,11 +150,11 @@ def test_reaping_is_over_soon(filled: Connection[Any]) -> None:
     filled.execute("update lode.sweep set swept_at = '-infinity'")
     filled.commit()
     filled.execute("set statement_timeout = '30s'")  # as a worker's; a join over all pairs takes minutes
-    assert filled.execute("select lode_api.reap_jobs(600)").fetchone() == (200,)
+    assert filled.execute("select lode_api.reap_jobs(2)").fetchone() == (200,)
     filled.commit()
     waiting = filled.execute(
         "select count(*) from lode_queue.procrastinate_jobs where status = 'todo'"
     ).fetchone()
     assert waiting == (JOBS,)
     assert filled.execute("select count(*) from lode.worker").fetchone() == (0,)
-    assert times_trivial(filled, "select lode_api.reap_jobs(600)", calls=5) < 50
+    assert times_trivial(filled, "select lode_api.reap_jobs(2)", calls=5) < 50

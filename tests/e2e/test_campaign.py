@@ -59,6 +59,15 @@ def undisturbed(cluster: Cluster, stocked: str) -> list[Any]:
         return published(url)
 
 
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where Ray keeps logs and sockets, whose paths have to be short: not below tmp_path."""
+    folder = Path(tempfile.mkdtemp(prefix="lode-ray-"))
+    monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 class Holds:
     """Processes that wait at a named point (``db.points``).
 
@@ -141,6 +150,7 @@ def processes_of(session: int) -> list[str]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("folder")
 def test_actors_killed_and_the_campaign_interrupted(url: str, undisturbed: list[Any], tmp_path: Path) -> None:
     # Two actors are in the middle of the first two blocks. One is killed; another takes its place and block.
     holds = Holds(tmp_path / "windows", "infer.windows")
@@ -157,7 +167,7 @@ def test_actors_killed_and_the_campaign_interrupted(url: str, undisturbed: list[
     await_row(url, _STATES, ("b", "published"))
     assert rows(url, _STATES) == [("a", "running"), ("b", "published"), ("small", "published")]
     first.send_signal(signal.SIGINT)
-    time.sleep(1)
+    time.sleep(3)  # until its stop has reached the actor
     heir.unlink()
     out, err = first.communicate(timeout=PATIENCE_S)
     assert first.returncode == 130, err
@@ -195,7 +205,7 @@ def test_actors_killed_and_the_campaign_interrupted(url: str, undisturbed: list[
 
 
 @pytest.fixture
-def ray_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
+def ray_cluster(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """A cluster as an administrator starts it, without the database's address: its own and its folder."""
     token = tmp_path / "token"
     token.write_text(secrets.token_hex(32))
@@ -204,7 +214,6 @@ def ray_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tup
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="lode-ray-"))  # not below tmp_path: paths of sockets are short
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LODE_")}
     head = subprocess.Popen(
         [
@@ -230,7 +239,6 @@ def ray_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tup
     finally:
         head.terminate()
         head.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.timeout(600)

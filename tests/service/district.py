@@ -118,7 +118,8 @@ def scene_pixels(seed: int, side_px: int) -> NDArray[np.uint16]:
     kinds = np.kron(rng.integers(0, 3, (fields, fields)), np.ones((_FIELD_PX, _FIELD_PX), int))
     means = _LEVELS[kinds[:side_px, :side_px]].transpose(2, 0, 1)
     values = means * rng.normal(1, 0.2, means.shape)
-    return values.clip(1, 9000).astype(np.uint16)
+    pixels: NDArray[np.uint16] = values.clip(1, 9000).astype(np.uint16)
+    return pixels
 
 
 def _inner(west: float, side_px: int) -> shapely.MultiPolygon:

@@ -15,7 +15,8 @@ import pytest
 from procrastinate.jobs import Job
 
 from service import protocol
-from service.engine_process import EngineDiedError, EngineProcess, Outcome
+from service.engine_process import EngineDiedError, EngineProcess
+from service.outcomes import Outcome
 from service.worker import JobFailedError, RetryPolicy
 from tests.support import REPOSITORY
 
