@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import textwrap
 
+import numpy as np
 import pyproj
 import shapely
+from numpy.typing import NDArray
 from shapely import MultiPolygon
 
 SRID = 32645
@@ -32,13 +34,12 @@ def cells(drawing: str, letters: str) -> MultiPolygon:
         if letter in letters
     ]
     merged = shapely.segmentize(shapely.union_all(squares), CELL_M)
-    ground = shapely.transform(merged, lambda xy: _transformed(xy))
+    ground = shapely.transform(merged, _transformed)
     return ground if isinstance(ground, MultiPolygon) else MultiPolygon([ground])
 
 
-def _transformed(xy):  # type: ignore[no-untyped-def]
-    x, y = _TO_WGS84.transform(xy[:, 0], xy[:, 1])
-    return shapely.get_coordinates(shapely.points(x, y))
+def _transformed(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.column_stack(_TO_WGS84.transform(xy[:, 0], xy[:, 1]))
 
 
 def geodesic_area_m2(geometry: MultiPolygon) -> float:
