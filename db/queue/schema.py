@@ -14,7 +14,7 @@ from typing import Any
 
 from procrastinate.schema import SchemaManager
 from psycopg import Connection, Cursor
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 _FIRST_WITH_LODE = (3, 4)
 """procrastinate's version whose schema the first of ours held: older migrations are never due."""
@@ -135,3 +135,9 @@ def _close(cursor: Cursor[Any]) -> None:
             SQL("alter function {} set search_path = lode_queue, pg_catalog, pg_temp").format(SQL(signature))
         )
         cursor.execute(SQL("revoke execute on function {} from public").format(SQL(signature)))
+        if signature.startswith("lode_queue.procrastinate_fetch_job"):
+            # Without statistics, as after a campaign was asked for, it would sort all that wait for each job.
+            for setting in ("enable_sort", "enable_bitmapscan"):
+                cursor.execute(
+                    SQL("alter function {} set {} = off").format(SQL(signature), Identifier(setting))
+                )

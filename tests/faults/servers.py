@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
-import pytest
 
 from db.connection import connect
 from db.embedded import Cluster
@@ -40,9 +42,25 @@ def terminate(url: str, share: float = 1.0) -> int:
 
 @contextmanager
 def no_connection_left(url: str) -> Iterator[None]:
-    """Use up every connection of the server, those for superusers too; keep what gets free."""
-    with ExitStack() as held:
-        with pytest.raises(psycopg.OperationalError, match="too many clients"):
-            while True:
-                held.enter_context(psycopg.connect(url, application_name="the test", autocommit=True))
+    """Use up every connection of the server, those for superusers too; what gets free is taken at once."""
+    held: list[psycopg.Connection[Any]] = []
+    is_full, is_over = threading.Event(), threading.Event()
+
+    def take() -> None:
+        while not is_over.is_set():
+            try:
+                held.append(psycopg.connect(url, application_name="the test", autocommit=True))
+            except psycopg.OperationalError:
+                is_full.set()
+                time.sleep(0.002)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    try:
+        assert is_full.wait(60)
         yield
+    finally:
+        is_over.set()
+        taker.join()
+        for conn in held:
+            conn.close()

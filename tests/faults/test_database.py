@@ -74,13 +74,11 @@ def test_no_connection_left(ground: Ground) -> None:
     runs = ground.request(SCENES)
     worker = ground.worker(hold_at="stage.after_commit")
     worker.held()
-    watcher = ground.watcher()
-    with no_connection_left(ground.url):
+    with ground.watcher() as watcher, no_connection_left(ground.url):
         worker.let_go()
         stages = "select count(*) from lode.run_block where stage = 'waiting for the database'"
         wait_for(lambda: watcher.execute(stages).fetchone() != (0,), "it waits for a connection", 30)
         time.sleep(3)
-    watcher.close()
     ground.expect(SCENES)
     assert worker.is_alive()
     assert [ground.attempts(run) for run in runs] == [(1, [1, 1])] * SCENES

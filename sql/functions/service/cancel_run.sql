@@ -42,14 +42,14 @@ begin
   perform procrastinate_cancel_job_v1(j.id, true, false)
   from procrastinate_jobs j
   where j.status in ('todo', 'doing')
-    and (
-      j.queueing_lock = format('run %s', run_id)
-      or j.queueing_lock in (
-        select format('block %s of run %s', b.block, b.run_id)
-        from lode.run_block b
-        where b.run_id = cancel_run.run_id
-      )
-    );
+    -- an array, which the index on queueing_lock is looked up for
+    and j.queueing_lock = any (array(
+      select format('run %s', run_id)
+      union all
+      select format('block %s of run %s', b.block, b.run_id)
+      from lode.run_block b
+      where b.run_id = cancel_run.run_id
+    ));
   return 'cancelled';
 end
 $$;

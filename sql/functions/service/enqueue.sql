@@ -11,19 +11,14 @@ create function lode_api.enqueue(
   run_at timestamptz default null
 )
 returns bigint
-language plpgsql security definer
+language sql security definer
 set search_path = lode_queue, pg_catalog, pg_temp
 as $$
-declare
-  job_id bigint;
-begin
-  select unnest(procrastinate_defer_jobs_v1(array[
-    row(queue, task, priority, null, collapse_key, args, run_at)::procrastinate_job_to_defer_v1
-  ])) into job_id;
-  return job_id;
-exception when unique_violation then
-  return null;
-end
+  -- Not through procrastinate's function: what its unique index refuses there would need a subtransaction here.
+  insert into lode_queue.procrastinate_jobs (queue_name, task_name, args, queueing_lock, priority, scheduled_at)
+  values (queue, task, args, collapse_key, coalesce(priority, 0), run_at)
+  on conflict (queueing_lock) where status = 'todo'::lode_queue.procrastinate_job_status do nothing
+  returning id
 $$;
 
 comment on function lode_api.enqueue(text, text, jsonb, text, integer, timestamptz) is

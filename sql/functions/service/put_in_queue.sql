@@ -16,14 +16,10 @@ begin
   perform from lode.run r
   where r.run_id = put_in_queue.run_id and r.status in ('requested', 'running')
   for update;
-  if not found or exists (
-    select from pg_locks l
-    where l.locktype = 'advisory' and l.classid = x'10DE0002'::bigint::oid and l.objid = run_id::oid
-      and l.objsubid = 2
-      and l.database = (select d.oid from pg_database d where d.datname = current_database())
-  ) then
+  if not found or not pg_try_advisory_lock(x'10DE0002'::integer, run_id) then
     return 0;
   end if;
+  perform pg_advisory_unlock(x'10DE0002'::integer, run_id); -- only to see that nobody holds it
   update lode.run r set queued_at = clock_timestamp()
   where r.run_id = put_in_queue.run_id and r.queued_at is null;
   select count(*) into blocks from lode.run_block b where b.run_id = put_in_queue.run_id;

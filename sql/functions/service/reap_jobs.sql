@@ -71,16 +71,18 @@ begin
     from lode.run r
     where r.status in ('requested', 'running')
       and r.queued_at < clock_timestamp() - make_interval(secs => least(60, silent_s))
-      and not exists (
-        select from procrastinate_jobs j
-        where j.status in ('todo', 'doing') and j.queueing_lock = format('run %s', r.run_id)
-      )
-      and not exists (
-        select from procrastinate_jobs j
-        join lode.run_block b on b.run_id = r.run_id
-          and j.queueing_lock = format('block %s of run %s', b.block, r.run_id)
+      -- looked up run by run: a queue that was just filled has no statistics, and a join reads all for each
+      and (
+        select j.id
+        from procrastinate_jobs j
         where j.status in ('todo', 'doing')
-      )
+          and j.queueing_lock = any (array(
+            select format('run %s', r.run_id)
+            union all
+            select format('block %s of run %s', b.block, b.run_id) from lode.run_block b where b.run_id = r.run_id
+          ))
+        limit 1
+      ) is null
   loop
     reaped := reaped + lode_api.put_in_queue(lost);
   end loop;
