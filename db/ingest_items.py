@@ -17,12 +17,12 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from db.errors import SupersededError, UsageError
+from db.ingest_runs import LONGEST_ERROR, follow_run, request_run
 from db.ingest_sources import IngestSource
 from db.labels import ewkb_hex
-from db.runs import request_interpretation as request_run
 
 ATTEMPTS = 3
-LONGEST_KEY, LONGEST_ERROR = 1000, 2000
+LONGEST_KEY = 1000
 
 _ENQUEUE_LOST = """
 select lode_api.enqueue(
@@ -293,7 +293,8 @@ def finish_item(
     """Mark an item as ingested and ask for its interpretation, in the transaction that stored its scene.
 
     Returns:
-        Key of the run; None where the source has no network.
+        Key of the run; None where the source has no network, or the quota of whoever ordered it is used up:
+        then the item waits, and says so.
 
     Raises:
         SupersededError: the item was given to another worker; the caller rolls everything back.
@@ -306,34 +307,16 @@ def finish_item(
     ).fetchone()
     if row is None:
         raise SupersededError(f"item {claim.ingest_item_id} was given to another worker, or removed")
-    run_id = None
+    run_id, waits = None, None
     if source.model_id is not None:
-        run_id = request_interpretation(conn, scene_id, source.model_id, source.becomes_current)
+        run_id, waits = request_run(conn, claim.ingest_source_id, scene_id, source)
+    follow_run(conn, claim.ingest_item_id, run_id, waits)
     conn.execute(
-        "update lode.ingest_item set status = coalesce((select case r.status when 'published'"
-        " then 'published' when 'running' then 'interpreting' end"
-        " from lode.run r where r.run_id = %(run)s), 'ingested'),"
-        " published_at = (select r.finished_at from lode.run r"
-        "  where r.run_id = %(run)s and r.status = 'published'),"
-        " scene_id = %(scene)s, run_id = %(run)s, sha256 = %(sha256)s, ingested_at = clock_timestamp(),"
-        " error = null where ingest_item_id = %(item)s",
-        {"run": run_id, "scene": scene_id, "sha256": sha256, "item": claim.ingest_item_id},
+        "update lode.ingest_item set scene_id = %s, sha256 = %s, ingested_at = clock_timestamp()"
+        " where ingest_item_id = %s",
+        (scene_id, sha256, claim.ingest_item_id),
     )
     return run_id
-
-
-def request_interpretation(conn: Connection[Any], scene_id: int, model_id: int, becomes_current: bool) -> int:
-    """Ask for the run of a scene by a network and put it into the queue; its key.
-
-    No quota counts: a source is its owner's standing order, and is looked after where it was added.
-
-    Raises:
-        UsageError: the network was retired, or the run withdrawn.
-
-    """
-    run = request_run(conn, scene_id, model_id, becomes_current=becomes_current)
-    conn.execute("select lode_api.put_in_queue(%s)", (run.run_id,))
-    return run.run_id
 
 
 def count_by_status(conn: Connection[Any], source_id: int) -> dict[str, int]:

@@ -127,7 +127,7 @@ class EngineProcess:
 
     def ask_to_stop(self, how: str) -> None:
         """Ask that the job is stopped at its next window: ``cancel`` or ``release``."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, EngineDiedError):  # it is just being started
             self._send({"stop": how})
 
     async def end_of_job(self, patience_s: float) -> Outcome:
@@ -143,6 +143,12 @@ class EngineProcess:
             if "end" in message:
                 return Outcome(message["end"], message.get("reason", ""), message.get("result", {}))
 
+    def end_process(self) -> None:
+        """End its process; whoever waits for its job hears of it."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
     async def kill(self) -> None:
         """End it, whatever it does."""
         if self._writer is not None:
@@ -151,9 +157,7 @@ class EngineProcess:
                 await self._writer.wait_closed()
             self._writer = self._reader = None
         if self._process is not None:
-            if self._process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+            self.end_process()
             await self._process.wait()
         self.versions = {}
 

@@ -19,24 +19,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import procrastinate
+import psycopg
 from procrastinate import exceptions
 from procrastinate.job_context import AbortReason, JobContext
-from procrastinate.jobs import Job
-from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.worker import Worker as QueueWorker
 from psycopg import Connection
 
-from db.blocks import note_progress
 from db.connection import connect, describe, is_transient
 from db.errors import RetryError, UsageError
 from db.queue.connector import PatientConnector
-from db.queue.workers import forget_worker, has_job, note_death, reap_jobs, register_worker
+from db.queue.jobs import OwnJobs, pending_jobs
+from db.queue.workers import forget_worker, reap_jobs, register_worker
 from db.watch import require_current
 from service import logs, protocol
+from service.aside import Aside
 from service.engine import TASKS
-from service.engine_process import EngineDiedError, EngineProcess
+from service.engine_process import EngineDiedError
+from service.job_runner import JobRunner
 from service.metrics import WorkerMetrics
-from service.outcomes import Outcome
+from service.retries import JobFailedError, RetryPolicy
 
 QUEUES = ("inference", "ingest", "report")
 NAME = "lode worker"
@@ -47,13 +48,9 @@ SILENT_S = 60.0
 REAP_EVERY_S = 10.0
 SCHEDULE_EVERY_S = 15.0
 POLL_S = 5.0
-PROGRESS_EVERY_S = 2.0
-RELEASE_S = 10.0
-"""How long a job has to stop between two windows, before its engine is killed."""
+VERSION_CHECK_S = 10
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
-_MOST_TRIES = 10
-"""Of a job; attempts of runs, blocks and items are counted, and end earlier, in their own rows."""
 
 _COUNTED = {
     protocol.DONE: "done",
@@ -90,33 +87,9 @@ class WorkerOptions:
     drains: bool = False
 
 
-class JobFailedError(Exception):
-    """A job did not come to its end.
-
-    Attributes:
-        end: why, in a word of ``service.protocol``.
-
-    """
-
-    def __init__(self, end: str, reason: str) -> None:
-        super().__init__(reason or end)
-        self.end = end
-
-
-class RetryPolicy(BaseRetryStrategy):
-    """What is given back goes on at once; what was in the way is tried again later; what cannot be is not."""
-
-    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        """When the job is tried again; None: never."""
-        if isinstance(exception, asyncio.CancelledError):  # the worker ends
-            return RetryDecision(retry_in={"seconds": 0})
-        end = exception.end if isinstance(exception, JobFailedError) else protocol.BROKEN
-        if end == protocol.RELEASED:
-            return RetryDecision(retry_in={"seconds": 0})
-        if end in (protocol.TRANSIENT, protocol.BROKEN) and job.attempts + 1 < _MOST_TRIES:
-            pause_s = min(10.0 * 2**job.attempts, 600.0) * random.uniform(0.5, 1.0)  # noqa: S311
-            return RetryDecision(retry_in={"seconds": int(pause_s)})
-        return None
+def _awake_s() -> float:
+    """A clock that also goes on while the machine is suspended, seconds."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Worker:
@@ -134,22 +107,17 @@ class Worker:
         self._metrics = metrics
         self._schedule = schedule
         self._log = logs.logger(__name__)
-        self._engine = EngineProcess(
-            {
-                **({"LODE_DEVICE": options.device} if options.device else {}),
-                **({"LODE_ENGINE_LOADS_TORCH": "1"} if "inference" in options.queues else {}),
-            },
-            on_memory=metrics.gpu_memory,
-        )
         self._queue_worker: QueueWorker | None = None
         self._connector: PatientConnector | None = None
         self._stopping = asyncio.Event()
         self._unfit: UsageError | None = None
-        self._awake_at = time.monotonic()
-        self._overslept_at = 0.0
+        self._awake_at = _awake_s()
+        self._overslept_at = -math.inf
         self._cut_off_at = -math.inf
-        self._side: Connection[Any] | None = None
-        self._side_lock = asyncio.Lock()
+        self._aside = Aside(options.url, f"{NAME} (aside)", self._note_cut_off)
+        self._runner = JobRunner(
+            options.device, interprets="inference" in options.queues, aside=self._aside, metrics=metrics
+        )
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, or with ``drains`` until the queue is empty.
@@ -165,40 +133,65 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 begun = time.monotonic()
-                try:
-                    await self._work()
-                except EngineDiedError as error:
-                    self._log.error("the engine does not start", reason=str(error))
-                except RetryError as error:
-                    self._log.warning("the database cannot be reached", reason=str(error))
-                except (exceptions.ProcrastinateException, OSError) as error:
-                    self._log.warning("the queue cannot be worked on", reason=_reason(error))
-                else:
-                    if self._options.drains:
-                        return
+                is_well = await self._work_and_tell()
                 if self._stopping.is_set():
                     break
+                if is_well and self._options.drains:
+                    left = await self._left_to_do()
+                    if left is None:
+                        break
+                    await self._sleep(left)
+                    continue
                 if time.monotonic() - begun > 10 * _LONGEST_PAUSE_S:
                     pause_s = _FIRST_PAUSE_S
                 await self._sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:
-            await self._engine.kill()
-            if self._side is not None:
-                self._side.close()
+            await self._runner.end()
+            self._aside.close()
         if self._unfit is not None:
             raise self._unfit
 
+    async def _work_and_tell(self) -> bool:
+        """Work until told to stop or something is in the way, which is logged; whether nothing was."""
+        try:
+            await self._work()
+        except EngineDiedError as error:
+            self._runner.ailing = error
+        except RetryError as error:
+            self._log.warning("the database cannot be reached", reason=str(error))
+            return False
+        except (exceptions.ProcrastinateException, psycopg.Error, OSError) as error:
+            cause = error.__cause__ or error
+            if isinstance(cause, psycopg.Error) and not is_transient(cause):
+                self._log.exception("the queue cannot be worked on")
+            else:
+                self._log.warning("the queue cannot be worked on", reason=describe(cause))
+            return False
+        if self._runner.ailing is not None:
+            self._log.error("the engine does not start", reason=str(self._runner.ailing))
+        return self._runner.ailing is None
+
+    async def _left_to_do(self) -> float | None:
+        """Seconds until it is worth looking again while jobs are left in the queues; None: there are none."""
+        pending = await self._aside.do(lambda conn: pending_jobs(conn, self._options.queues))
+        if pending is None:  # not known
+            return POLL_S
+        if pending.jobs == 0:
+            return None
+        return POLL_S if pending.due_in_s is None else min(max(pending.due_in_s, 0.2), POLL_S)
+
     def _stop(self) -> None:
-        if self._stopping.is_set():  # told twice
-            self._engine.ask_to_stop("release")
+        """Take no job any more; the one there is may go on for the grace, and is given back if told again."""
+        if self._stopping.is_set():
+            self._runner.release()
             return
         self._stopping.set()
         if self._connector is not None:
             self._connector.hurry()
         if self._queue_worker is not None:
-            self._queue_worker.shutdown_graceful_timeout = self._options.grace_s
             self._queue_worker.stop()
+        asyncio.get_running_loop().call_later(self._options.grace_s, self._runner.release)
 
     async def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -206,69 +199,102 @@ class Worker:
             await asyncio.sleep(0.1)
 
     async def _work(self) -> None:
-        """Register and work; comes back when told to stop, or when the queue was lost."""
+        """Register and work; comes back when told to stop, when nothing is left, or the queue was lost."""
         options = self._options
         await asyncio.to_thread(_require_current, options.url)
-        if not self._engine.is_running:
-            await self._engine.start()
-        self._connector = PatientConnector(options.url, application_name=NAME)
-        app = procrastinate.App(connector=self._connector)
+        await self._runner.start()
+        connector = self._connector = PatientConnector(options.url, application_name=NAME)
+        app = procrastinate.App(connector=connector)
+        app.job_manager = OwnJobs(connector)
         for name in TASKS:
             app.task(name=name, pass_context=True, retry=RetryPolicy())(self._function(name))
-        async with app.open_async():
-            worker = self._queue_worker = QueueWorker(
-                app=app,
-                queues=list(options.queues),
-                name=None,
-                concurrency=1,
-                wait=not options.drains,
-                fetch_job_polling_interval=POLL_S,
-                abort_job_polling_interval=POLL_S,
-                shutdown_graceful_timeout=None,
-                install_signal_handlers=False,
-                update_heartbeat_interval=min(HEARTBEAT_S, options.silent_s / 4),
-                stalled_worker_timeout=_NEVER_S,  # the reaper does it; two that do it deadlock
-            )
-            side = [
-                asyncio.create_task(self._register(worker), name="register"),
-                asyncio.create_task(self._reap(), name="reap"),
-                asyncio.create_task(self._follow_schedule(), name="schedule"),
-                asyncio.create_task(self._keep_awake(), name="awake"),
-            ]
-            try:
-                if not self._stopping.is_set():
-                    await worker.run()
-            finally:
-                for task in side:
-                    task.cancel()
-                await asyncio.gather(*side, return_exceptions=True)
-                self._queue_worker = None
+        try:
+            await app.open_async()
+            await self._take_jobs(app)
+        finally:
+            await connector.close_async()
 
-    async def _register(self, worker: QueueWorker) -> None:
-        while worker.worker_id is None:
+    async def _take_jobs(self, app: procrastinate.App) -> None:
+        options = self._options
+        worker = self._queue_worker = QueueWorker(
+            app=app,
+            queues=list(options.queues),
+            name=None,
+            concurrency=1,
+            wait=not options.drains,
+            fetch_job_polling_interval=POLL_S,
+            abort_job_polling_interval=POLL_S,
+            shutdown_graceful_timeout=None,  # _stop sees to it
+            install_signal_handlers=False,
+            update_heartbeat_interval=_NEVER_S,  # procrastinate's own ends before its last job does
+            stalled_worker_timeout=_NEVER_S,  # the reaper does it; two that do it deadlock
+        )
+        side = [
+            asyncio.create_task(self._again_and_again(chore), name=chore.__name__)
+            for chore in (self._register, self._beat, self._reap, self._follow_schedule, self._keep_awake)
+        ]
+        try:
+            if not self._stopping.is_set():
+                await worker.run()
+        finally:
+            for task in side:
+                task.cancel()
+            await asyncio.gather(*side, return_exceptions=True)
+            self._queue_worker = None
+
+    async def _again_and_again(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do a chore that never ends; whatever ends it, it is begun again: nobody would miss it for days."""
+        while True:
+            try:
+                await chore()
+            except (exceptions.ProcrastinateException, psycopg.Error, UsageError) as error:
+                self._log.warning("a chore was interrupted", chore=chore.__name__, reason=_reason(error))
+            except Exception:
+                self._log.exception("a chore broke", chore=chore.__name__)
+            await asyncio.sleep(_FIRST_PAUSE_S)
+
+    async def _worker_id(self) -> int:
+        """The number procrastinate gave this worker."""
+        while self._queue_worker is None or self._queue_worker.worker_id is None:
             await asyncio.sleep(0.05)
-        worker_id = worker.worker_id
-        engine, options = self._engine, self._options
-        await self._aside(
-            lambda conn: register_worker(
+        return self._queue_worker.worker_id
+
+    async def _register(self) -> None:
+        """Say who this worker is, and take that back at the end."""
+        worker_id = await self._worker_id()
+        runner, options = self._runner, self._options
+
+        def register(conn: Connection[Any]) -> bool:
+            register_worker(
                 conn,
                 worker_id,
                 host=socket.gethostname(),
                 process_id=os.getpid(),
-                device=engine.device,
+                device=runner.device,
                 queues=options.queues,
-                versions=engine.versions,
+                versions=runner.versions,
+                silent_s=options.silent_s,
             )
-        )
-        self._log.info("worker registered", worker=worker_id, device=engine.device, queues=options.queues)
+            return True
+
+        while not await self._aside.do(register):
+            await asyncio.sleep(_FIRST_PAUSE_S)
+        self._log.info("worker registered", worker=worker_id, device=runner.device, queues=options.queues)
         try:
             await asyncio.Event().wait()
         finally:
-            await self._aside(lambda conn: forget_worker(conn, worker_id))
+            await asyncio.shield(self._aside.do(lambda conn: forget_worker(conn, worker_id)))
+
+    async def _beat(self) -> None:
+        """Say that this worker lives, to the end of its last job."""
+        worker_id = await self._worker_id()
+        while self._queue_worker is not None:
+            await self._queue_worker.app.job_manager.update_heartbeat(worker_id)
+            await asyncio.sleep(min(HEARTBEAT_S, self._options.silent_s / 4))
 
     async def _reap(self) -> None:
         while True:
-            reaped = await self._aside(self._reaped)
+            reaped = await self._aside.do(self._reaped)
             if reaped:
                 self._log.warning("jobs of workers that went silent wait again", jobs=reaped)
             pause_s = min(REAP_EVERY_S, self._options.silent_s / 4)
@@ -278,61 +304,33 @@ class Worker:
         """Reap; not just after this worker was cut off or asleep: others may have been unheard as well."""
         silent_s = self._options.silent_s
         seen_at = max(self._cut_off_at, self._overslept_at)
-        if time.monotonic() - seen_at < silent_s or self._overslept(math.inf):
+        if _awake_s() - seen_at < silent_s or self._overslept(math.inf):
             return 0
         return reap_jobs(conn, silent_s)
 
     async def _follow_schedule(self) -> None:
         while True:
-            try:
-                due = await asyncio.to_thread(self._schedule, self._options.url)
-                if due:
-                    self._log.info("sources are due", sources=due)
-            except UsageError as error:
-                self._log.warning("the schedule cannot be followed", reason=str(error))
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                self._log.warning("the schedule cannot be followed", reason=describe(error))
+            due = await asyncio.to_thread(self._schedule, self._options.url)
+            if due:
+                self._log.info("sources are due", sources=due)
             await asyncio.sleep(SCHEDULE_EVERY_S)
 
     async def _keep_awake(self) -> None:
         """Notice when this process was stopped for a while: others have its jobs then."""
         while True:
             await asyncio.sleep(1)
-            now = time.monotonic()
+            now = _awake_s()
             if now - self._awake_at > self._options.silent_s:
                 self._overslept_at = now
             self._awake_at = now
 
     def _overslept(self, began: float) -> bool:
         """Whether this process was stopped since a moment for so long that it was taken for dead."""
-        is_fresh = time.monotonic() - self._awake_at > self._options.silent_s
+        is_fresh = _awake_s() - self._awake_at > self._options.silent_s
         return is_fresh or self._overslept_at > began
 
-    async def _aside(self, action: Callable[[Connection[Any]], Any]) -> Any:
-        """Do something small on a connection of its own, in a thread; trouble is logged, and it is left."""
-        async with self._side_lock:
-            return await asyncio.to_thread(self._do_aside, action)
-
-    def _do_aside(self, action: Callable[[Connection[Any]], Any]) -> Any:
-        try:
-            if self._side is None or self._side.closed:
-                self._side = connect(self._options.url, application_name=f"{NAME} (aside)")
-                self._side.execute("set statement_timeout = '30s'")
-                self._side.commit()
-            with self._side.transaction():
-                result = action(self._side)
-        except Exception as error:
-            self._cut_off_at = time.monotonic()
-            if self._side is not None:
-                self._side.close()
-            if not (isinstance(error, UsageError) or is_transient(error)):
-                self._log.exception("beside the work")
-            else:
-                self._log.warning("beside the work", reason=describe(error))
-            return None
-        return result
+    def _note_cut_off(self) -> None:
+        self._cut_off_at = _awake_s()
 
     def _function(self, name: str) -> Callable[..., Coroutine[Any, Any, dict[str, Any]]]:
         async def do(context: JobContext, **args: Any) -> dict[str, Any]:
@@ -349,8 +347,12 @@ class Worker:
             self._metrics.job_started(task)
             end = protocol.BROKEN
             try:
-                outcome = await self._in_engine(task, context, args)
+                outcome = await self._runner.do(
+                    task, args, lambda: context.abort_reason() == AbortReason.USER_REQUEST
+                )
                 end = outcome.end
+                if self._runner.ailing is not None and self._queue_worker is not None:
+                    self._queue_worker.stop()  # a pause, and another try
             finally:
                 self._metrics.job_ended(task, _COUNTED.get(end, "failed"), time.monotonic() - began)
             self._log.info(
@@ -364,13 +366,6 @@ class Worker:
             raise exceptions.JobAborted
         if outcome.end in (protocol.DONE, protocol.SUPERSEDED):
             return outcome.result
-        job_id = context.job.id
-        has_it = None
-        if job_id is not None and not self._stopping.is_set():
-            has_it = await self._aside(lambda conn: has_job(conn, job_id))
-        if self._overslept(began) or has_it is False:
-            # procrastinate would put a job that was reaped into the queue again, beside its successor
-            raise JobFailedError(protocol.REFUSED, "this worker went silent: its job was given to another")
         raise JobFailedError(outcome.end, outcome.reason)
 
     async def _check_version(self) -> None:
@@ -385,52 +380,16 @@ class Worker:
             self._stop()
             raise JobFailedError(protocol.RELEASED, str(error)) from error
 
-    async def _in_engine(self, task: str, context: JobContext, args: dict[str, Any]) -> Outcome:
-        try:
-            if not self._engine.is_running:
-                self._metrics.engine_restarted()
-                await self._engine.start()
-            return await self._engine.execute(task, args, self._pass_on(args))
-        except EngineDiedError as error:
-            await self._engine.kill()
-            run_id, reason = args.get("run_id"), str(error)
-            if run_id is not None:
-                await self._aside(lambda conn: note_death(conn, run_id, reason))
-            return Outcome(protocol.BROKEN, reason)
-        except asyncio.CancelledError:
-            is_cancelled = context.abort_reason() == AbortReason.USER_REQUEST
-            self._engine.ask_to_stop("cancel" if is_cancelled else "release")
-            try:
-                outcome = await self._engine.end_of_job(RELEASE_S)
-            except EngineDiedError as error:
-                await self._engine.kill()
-                outcome = Outcome(protocol.CANCELLED if is_cancelled else protocol.RELEASED, str(error))
-            return outcome
-
-    def _pass_on(self, args: dict[str, Any]) -> Callable[[str, int, int], Coroutine[Any, Any, None]]:
-        """Progress of a run goes into the database, every two seconds and at each new stage."""
-        run_id, block = args.get("run_id"), args.get("block")
-        who = f"{socket.gethostname()}, process {os.getpid()}, {self._engine.device}"
-        noted_stage, noted_at, counted = "", 0.0, 0
-
-        async def pass_on(stage: str, done: int, total: int) -> None:
-            nonlocal noted_stage, noted_at, counted
-            now = time.monotonic()
-            if stage == "classifying":
-                self._metrics.windows(max(done - counted, 0))
-                counted = done
-            if run_id is None or (stage == noted_stage and now - noted_at < PROGRESS_EVERY_S):
-                return
-            noted_stage, noted_at = stage, now
-            await self._aside(lambda conn: note_progress(conn, run_id, block, stage, done, total, who))
-
-        return pass_on
-
 
 def _require_current(url: str) -> None:
     """Refuse a database of another version; an upgrade may have come since the worker started."""
     with connect(url, application_name=NAME) as conn:
-        require_current(conn)
+        # An upgrade holds locks for as long as it takes; nobody waits for it at SIGTERM.
+        conn.execute(f"set statement_timeout = '{VERSION_CHECK_S}s'")
+        try:
+            require_current(conn)
+        except psycopg.errors.QueryCanceled as error:
+            raise RetryError("an upgrade is under way, or something else holds the catalogue") from error
 
 
 def _reason(error: BaseException) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
+
+from db.blocks import BlockClaim, release_block
+from db.runs import Claim, release_run
 
 
 def register_worker(
@@ -18,6 +22,7 @@ def register_worker(
     device: str,
     queues: Sequence[str],
     versions: Mapping[str, str],
+    silent_s: float,
 ) -> None:
     """Say who a worker is that procrastinate has given a number.
 
@@ -29,12 +34,13 @@ def register_worker(
         device: what it computes on.
         queues: it takes work from.
         versions: of its software.
+        silent_s: after how many seconds without a heartbeat it counts as dead.
 
     """
     conn.execute(
-        "insert into lode.worker (worker_id, host, process_id, device, queues, versions)"
-        " values (%s, %s, %s, %s, %s, %s)",
-        (worker_id, host, process_id, device, list(queues), Jsonb(dict(versions))),
+        "insert into lode.worker (worker_id, host, process_id, device, queues, versions, silent_s)"
+        " values (%s, %s, %s, %s, %s, %s, %s) on conflict (worker_id) do nothing",
+        (worker_id, host, process_id, device, list(queues), Jsonb(dict(versions)), silent_s),
     )
 
 
@@ -58,12 +64,6 @@ def reap_jobs(conn: Connection[Any], silent_s: float) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def has_job(conn: Connection[Any], job_id: int) -> bool:
-    """Whether a job is still that of the worker that took it; false: it was given to another."""
-    row = conn.execute("select status from lode_queue.procrastinate_jobs where id = %s", (job_id,)).fetchone()
-    return row is not None and row[0] == "doing"
-
-
 def note_death(conn: Connection[Any], run_id: int, reason: str) -> None:
     """Record why an attempt at a run, or a block of it, ended that could not say so itself."""
     conn.execute(
@@ -72,11 +72,19 @@ def note_death(conn: Connection[Any], run_id: int, reason: str) -> None:
     )
 
 
-def run_label(conn: Connection[Any], run_id: int) -> tuple[str, str] | None:
-    """Product and network of a run, for logs; None when it is gone."""
-    row = conn.execute(
-        "select s.product, m.name from lode.run r join lode.scene s on s.scene_id = r.scene_id"
-        " join lode.model m on m.model_id = r.model_id where r.run_id = %s",
-        (run_id,),
-    ).fetchone()
-    return None if row is None else (str(row[0]), str(row[1]))
+def token_of(conn: Connection[Any], run_id: int, block: int | None) -> UUID | None:
+    """The token of the attempt at a run, or a block of it, that runs; None: nobody is at it."""
+    if block is None:
+        query = "select token from lode.run where run_id = %s and status = 'running'"
+    else:
+        query = "select token from lode.run_block where run_id = %s and block = %s and status = 'running'"
+    row = conn.execute(query.encode(), (run_id,) if block is None else (run_id, block)).fetchone()
+    return None if row is None else row[0]
+
+
+def give_back(conn: Connection[Any], run_id: int, block: int | None, token: UUID) -> None:
+    """Give back the attempt of an engine that was ended in the middle of it, unless there is a newer one."""
+    if block is None:
+        release_run(conn, Claim(run_id, 0, token))
+    else:
+        release_block(conn, BlockClaim(run_id, block, 0, token))

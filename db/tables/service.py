@@ -94,6 +94,13 @@ worker = Table(
     Column("device", Text, nullable=False, comment="What it computes on"),
     Column("queues", ARRAY(Text), nullable=False, comment="Queues it takes work from"),
     Column("versions", JSONB, nullable=False, comment="Versions of its software"),
+    Column(
+        "silent_s",
+        Double,
+        nullable=False,
+        server_default=text("60"),
+        comment="Seconds without a heartbeat after which it counts as dead",
+    ),
     Column("login", Text, nullable=False, server_default=text("session_user"), comment="Its database role"),
     moment_column("started_at", "When it registered", now=True),
     schema=SCHEMA,

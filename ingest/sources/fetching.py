@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +20,8 @@ from ingest.sources.checksum import matches
 from ingest.sources.web import RequestFailedError, Web, shown
 
 _CHUNK_BYTES = 1 << 18
+LEAST_BYTES = 1 << 20
+"""What must come of a file in the time that a page may take; a server that sends less holds a worker up."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 Count = Callable[[int], None]
@@ -171,7 +174,7 @@ def _check_room(part: Path, needed: int | None, web: Web) -> None:
 
 
 def _write(answer: Response, part: Path, start: int, wanted: Wanted, web: Web, count: Count) -> None:
-    have = start
+    have, counted, since = start, start, time.monotonic()
     try:
         with part.open("r+b" if start else "wb") as stream:
             stream.seek(start)
@@ -184,6 +187,13 @@ def _write(answer: Response, part: Path, start: int, wanted: Wanted, web: Web, c
                     _check_size(wanted, have, web)
                 stream.flush()
                 count(have)
+                if time.monotonic() - since > web.settings.fetch_document_s:
+                    if have - counted < LEAST_BYTES:
+                        raise RetryError(
+                            f"{shown(wanted.url)}: comes too slowly: {have - counted} bytes in "
+                            f"{web.settings.fetch_document_s:g} s (LODE_FETCH_DOCUMENT_S)"
+                        )
+                    counted, since = have, time.monotonic()
     except (requests.RequestException, ConnectionError, TimeoutError):
         raise
     except OSError as error:

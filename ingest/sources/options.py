@@ -64,6 +64,8 @@ def scene_options(options: Mapping[str, Any], roots: Sequence[Path]) -> SceneOpt
     if asset is not None and not isinstance(asset, str):
         raise UsageError(f"option asset: {asset!r} is no key of an asset")
     said = {str(key).replace("_", "-"): value for key, value in options.items() if key != ASSET}
+    if "help" in said:
+        raise UsageError("option help: is of the command line, not of a source")
     single = sorted(_OF_EACH_SCENE & set(said))
     if single:
         raise UsageError(f"option {', '.join(single)}: is of one scene, not of all scenes of a source")
@@ -121,6 +123,8 @@ def _parsed(said: Mapping[str, Any]) -> dict[str, Any]:
     try:
         with scene.make_context("options", [*words, "--", "scene"]) as context:
             return dict(context.params)
+    except (click.exceptions.Exit, click.exceptions.Abort):
+        raise UsageError("option help: is of the command line, not of a source") from None
     except click.UsageError as error:
         raise UsageError(f"options of `lode ingest scene`: {error.format_message()}") from None
 

@@ -12,7 +12,15 @@ from psycopg import Connection
 
 from db.connection import connect, describe, retrying
 from db.errors import UsageError
-from db.ingest_items import Found, enqueue_item, enqueue_lost, insert_item, known_item, reopen_item
+from db.ingest_items import (
+    Found,
+    enqueue_item,
+    enqueue_lost,
+    insert_item,
+    known_item,
+    reopen_item,
+)
+from db.ingest_runs import ask_waiting
 from db.ingest_sources import IngestSource, ask_report, note_scan, source_by_id, wanted_bounds
 from ingest.sources.api import api_items
 from ingest.sources.catalogue import catalogue_io, catalogue_items
@@ -40,6 +48,7 @@ class ScanOutcome:
         unsettled: still being written; left for the next time.
         refused: what could not be taken, with the reason.
         is_paused: nothing was done, because the source is paused.
+        waiting: scenes whose interpretation waits for a quota, with the reason.
 
     """
 
@@ -49,14 +58,19 @@ class ScanOutcome:
     unsettled: int = 0
     refused: list[str] = field(default_factory=list)
     is_paused: bool = False
+    waiting: tuple[int, str] | None = None
 
     @property
     def error(self) -> str | None:
         """What the source's row is told; None: nothing went wrong."""
-        if not self.refused:
-            return None
-        more = f"; and {len(self.refused) - _TOLD} more" if len(self.refused) > _TOLD else ""
-        return f"{len(self.refused)} refused: {'; '.join(self.refused[:_TOLD])}{more}"
+        told = []
+        if self.refused:
+            more = f"; and {len(self.refused) - _TOLD} more" if len(self.refused) > _TOLD else ""
+            told.append(f"{len(self.refused)} refused: {'; '.join(self.refused[:_TOLD])}{more}")
+        if self.waiting is not None:
+            count, reason = self.waiting
+            told.append(f"{count} stored and not interpreted yet: {reason}")
+        return "; ".join(told) or None
 
 
 def scan(
@@ -95,8 +109,7 @@ def scan(
         while batch := list(itertools.islice(entries, _BATCH)):
             _note(url, source, batch, outcome, is_by_hand)
             beat("writing down what was found", outcome.listed, 0)
-        if not is_by_hand:
-            retrying(lambda: _requeue(url, source_id))
+        outcome.waiting = retrying(lambda: _requeue(url, source_id, is_by_hand))
     except UsageError as error:
         told = describe(error)
         retrying(lambda: _finish(url, source_id, told))
@@ -176,10 +189,14 @@ def _note_one(conn: Connection[Any], source: IngestSource, found: Found, is_by_h
     return "new"
 
 
-def _requeue(url: str, source_id: int) -> None:
+def _requeue(url: str, source_id: int, is_by_hand: bool) -> tuple[int, str] | None:
+    """Ask for what waits; how many interpretations go on waiting, and why."""
     with connect(url, application_name="lode source") as conn:
-        enqueue_lost(conn, source_id)
-        ask_report(conn, source_id)
+        count, reason = ask_waiting(conn, source_by_id(conn, source_id))
+        if not is_by_hand:
+            enqueue_lost(conn, source_id)
+            ask_report(conn, source_id)
+    return None if reason is None else (count, reason)
 
 
 def _finish(url: str, source_id: int, error: str | None) -> None:

@@ -1,7 +1,10 @@
-"""Headers that a server wants to see, from a file that only its owner may read; never from the database."""
+"""Headers that a server wants to see, from files that only their owner may read; never from the database."""
 
 from __future__ import annotations
 
+import base64
+import netrc
+import os
 import re
 import stat
 import tomllib
@@ -59,3 +62,31 @@ def headers_for(url: str, by_host: Mapping[str, Mapping[str, str]]) -> dict[str,
     host = (split.hostname or "").lower()
     found = by_host.get(split.netloc.rpartition("@")[2].lower(), by_host.get(host, {}))
     return dict(found)
+
+
+def netrc_header(host: str) -> dict[str, str]:
+    """Authorization for a host from the netrc file of whoever runs this process; none where it has none.
+
+    What the file says for ``default`` goes to nobody.
+
+    Raises:
+        UsageError: the file cannot be understood, or has an entry for the host and is open to others.
+
+    """
+    path = Path(os.environ.get("NETRC") or os.path.expanduser("~/.netrc"))
+    try:
+        mode = path.stat().st_mode
+        found = netrc.netrc(str(path)).hosts.get(host.lower())
+    except OSError:
+        return {}
+    except (netrc.NetrcParseError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None)
+        where = "" if line is None else f" (line {line})"
+        raise UsageError(f"{path}: cannot be understood as a netrc file{where}") from None
+    if found is None or host.lower() == "default":
+        return {}
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UsageError(f"{path}: others than its owner may read or change it; chmod 600 it")
+    login, account, password = found
+    pair = f"{login or account or ''}:{password or ''}".encode()
+    return {"Authorization": "Basic " + base64.b64encode(pair).decode("ascii")}

@@ -21,6 +21,8 @@ class SourceSettings(BaseSettings):
         fetch_attempts: requests for one file or page before this attempt ends.
         fetch_pause_s: pause after the first failed request; the next ones double, up to a minute.
         fetch_timeout_s: silence of a server after which a request counts as failed.
+        fetch_document_s: no page or item of a catalogue, and no head of an answer, may take longer, s.
+        private_hosts: hosts and networks on this machine or in a private network that sources may lead to.
         fetch_spare_bytes: left free on the disk of the cache.
 
     """
@@ -34,6 +36,8 @@ class SourceSettings(BaseSettings):
     fetch_attempts: int = Field(default=6, ge=1)
     fetch_pause_s: float = Field(default=1.0, ge=0)
     fetch_timeout_s: float = Field(default=60.0, gt=0)
+    fetch_document_s: float = Field(default=300.0, gt=0)
+    private_hosts: str = ""
     fetch_spare_bytes: int = Field(default=1 << 30, ge=0)
 
     def cache_folder(self) -> Path:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import email.utils
-import ipaddress
 import json
+import math
 import random
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,9 @@ from requests import Response
 from urllib3.exceptions import HTTPError
 
 from db.errors import RetryError, UsageError
-from ingest.sources.secrets import headers_for, read_headers
+from ingest.sources.addresses import Address, PrivateHosts, addresses_of, is_private
+from ingest.sources.connections import GuardedAdapter
+from ingest.sources.secrets import headers_for, netrc_header, read_headers
 from ingest.sources.settings import SourceSettings
 
 Beat = Callable[[str, int, int], None]
@@ -34,6 +35,7 @@ LARGEST_PAGE_BYTES = 64 << 20
 LARGEST_ITEM_BYTES = 4 << 20
 DEEPEST_JSON = 100
 _CHUNK_BYTES = 1 << 16
+_BEAT_S = 2.0
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -66,24 +68,12 @@ def is_web(href: str) -> bool:
     return urlsplit(href).scheme.lower() in ("http", "https")
 
 
-def is_private(host: str) -> bool:
-    """Whether a host is, or its name leads to, an address that is not of the public internet."""
-    try:
-        found = [ipaddress.ip_address(host)]
-    except ValueError:
-        try:
-            listed = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
-        except (OSError, UnicodeError):
-            return False  # the request itself will say so
-        found = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in listed]
-    return any(not address.is_global for address in found)
-
-
 class Web:
     """A session with servers.
 
     A catalogue on the public internet cannot send us to addresses of our own network. One in our own network,
-    or on our own disk, may.
+    or on our own disk, may, to those that the setting ``private_hosts`` lists. Of what is fetched over a
+    proxy, the proxy decides where a name leads.
     """
 
     def __init__(self, settings: SourceSettings, location: str, beat: Beat) -> None:
@@ -91,8 +81,19 @@ class Web:
         self._beat = beat
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "lode"
+        # Proxies and certificates of the environment hold; requests' own way with ~/.netrc would send what
+        # it finds there to any host that a catalogue names.
+        self._session.auth = lambda request: request
+        guarded = GuardedAdapter(self._check_connection, self._pulse)
+        self._session.mount("http://", guarded)
+        self._session.mount("https://", guarded)
         self._secrets = read_headers(settings.stac_headers_file)
+        self._private = PrivateHosts.parse(settings.private_hosts)
+        self._origin = urlsplit(location).netloc.lower() if is_web(location) else None
+        self._netrc = netrc_header(urlsplit(location).hostname or "") if self._origin else {}
         self._may_go_inside = not is_web(location) or is_private(urlsplit(location).hostname or "")
+        self._asked, self._until = "", math.inf
+        self._beaten_at = 0.0
 
     @contextmanager
     def opened(
@@ -111,7 +112,9 @@ class Web:
             UsageError: it will not: address, redirect or answer are refused.
 
         """
-        response = self._follow(url, method, dict(headers or {}), parameters, body)
+        self._asked = url
+        with self._within(self.settings.fetch_document_s):
+            response = self._follow(url, method, dict(headers or {}), parameters, body)
         try:
             self._check_status(response, url)
             yield response
@@ -121,6 +124,33 @@ class Web:
             ) from error
         finally:
             response.close()
+
+    @contextmanager
+    def _within(self, limit_s: float) -> Iterator[None]:
+        """Let what is read in the block take no longer, nor longer than a block around it allows."""
+        before = self._until
+        self._until = min(before, time.monotonic() + limit_s)
+        try:
+            yield
+        finally:
+            self._until = before
+
+    def _pulse(self) -> None:
+        """A look at whoever wants to stop, and at the clock, while an answer is waited for."""
+        now = time.monotonic()
+        if now > self._until:
+            raise RetryError(
+                f"{shown(self._asked)}: the answer comes too slowly; a page or item may take "
+                f"{self.settings.fetch_document_s:g} s (LODE_FETCH_DOCUMENT_S)"
+            )
+        if now - self._beaten_at >= _BEAT_S:
+            self._beaten_at = now
+            self._beat("waiting for the server", 0, 0)
+
+    def _check_connection(self, host: str, address: Address) -> None:
+        fault = self._private.fault(host, address, may_go_inside=self._may_go_inside)
+        if fault is not None:
+            raise UsageError(f"{host}: {fault}")
 
     def _follow(
         self, url: str, method: str, headers: dict[str, str], parameters: Mapping[str, Any] | None, body: Any
@@ -147,7 +177,7 @@ class Web:
                 return response
             response.close()
             target = urljoin(address, response.headers.get("Location", ""))
-            if address.startswith("https:") and not target.startswith("https:"):
+            if urlsplit(address).scheme == "https" and urlsplit(target).scheme != "https":
                 raise UsageError(f"{shown(url)}: redirects from https to {shown(target)}; that is refused")
             if response.status_code == 303:
                 method, body = "GET", None
@@ -156,14 +186,16 @@ class Web:
 
     def _secrets_for(self, address: str) -> dict[str, str]:
         """What the host wants to see; never in clear over the public internet."""
-        found = headers_for(address, self._secrets)
+        found, named = headers_for(address, self._secrets), "LODE_STAC_HEADERS_FILE"
         split = urlsplit(address)
+        if not found and split.netloc.lower() == self._origin:
+            found, named = self._netrc, "~/.netrc"
         if found and split.scheme.lower() != "https" and not is_private(split.hostname or ""):
             raise UsageError(
-                f"{shown(address)}: would be asked without encryption, with what LODE_STAC_HEADERS_FILE "
-                "holds for this host; that is refused"
+                f"{shown(address)}: would be asked without encryption, with what {named} holds for this "
+                "host; that is refused"
             )
-        return found
+        return dict(found)
 
     def _check_address(self, address: str, asked: str) -> None:
         what = shown(address) if address == asked else f"{shown(asked)}: redirects to {shown(address)}, which"
@@ -172,8 +204,10 @@ class Web:
             raise UsageError(f"{what} is no address of http or https; only those are fetched")
         if split.username or split.password:
             raise UsageError(f"{what} holds a user or password; they belong into LODE_STAC_HEADERS_FILE")
-        if not self._may_go_inside and is_private(split.hostname):
-            raise UsageError(f"{what} lies in a private network, and the source does not; it is refused")
+        for found in addresses_of(split.hostname):
+            fault = self._private.fault(split.hostname, found, may_go_inside=self._may_go_inside)
+            if fault is not None:
+                raise UsageError(f"{what} {fault}" if address != asked else f"{what}: {fault}")
 
     def _check_status(self, response: Response, url: str) -> None:
         code = response.status_code
@@ -232,10 +266,21 @@ class Web:
             UsageError: it refuses, the text is too large or no UTF-8.
 
         """
+        left_s = self.settings.fetch_document_s
 
         def get() -> bytes:
-            with self.opened(url, method=method, headers=headers, parameters=parameters, body=body) as answer:
-                return _read(answer, url, limit_bytes)
+            nonlocal left_s
+            begun = time.monotonic()
+            try:
+                with (
+                    self._within(left_s),
+                    self.opened(
+                        url, method=method, headers=headers, parameters=parameters, body=body
+                    ) as answer,
+                ):
+                    return _read(answer, url, limit_bytes)
+            finally:
+                left_s -= time.monotonic() - begun  # pauses that a server asks for are not its slowness
 
         try:
             return self.patiently("reading the catalogue", get).decode("utf-8-sig")
@@ -245,7 +290,8 @@ class Web:
 
 def _read(answer: Response, url: str, limit_bytes: int) -> bytes:
     read = bytearray()
-    for chunk in answer.iter_content(_CHUNK_BYTES):
+    # Not iter_content: it waits until a chunk is full, however slowly that comes.
+    while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
         read += chunk
         if len(read) > limit_bytes:
             raise UsageError(f"{shown(url)}: answers with more than {limit_bytes >> 20} MiB; it is refused")

@@ -14,6 +14,12 @@ from tests.source_runs import Sources
 from tests.stac_server import StacServer, served
 
 
+@pytest.fixture(autouse=True)
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's servers are on this machine, which a worker asks only where it is told to."""
+    monkeypatch.setenv("LODE_PRIVATE_HOSTS", "127.0.0.1")
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[StacServer]:
     with served(tmp_path / "api") as state:

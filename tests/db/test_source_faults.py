@@ -20,6 +20,12 @@ from tests.source_runs import Sources, item_id_of, quiet
 from tests.stac_server import served
 
 
+@pytest.fixture(autouse=True)
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's servers are on this machine, which a worker asks only where it is told to."""
+    monkeypatch.setenv("LODE_PRIVATE_HOSTS", "127.0.0.1")
+
+
 @pytest.fixture
 def sources(database_url: str, tmp_path: Path) -> Sources:
     return Sources(database_url, tmp_path)

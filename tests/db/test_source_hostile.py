@@ -5,9 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.source_files import sentinel_item, write_catalogue, write_item
 from tests.source_runs import Sources
 from tests.stac_server import served
+
+
+@pytest.fixture(autouse=True)
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's servers are on this machine, which a worker asks only where it is told to."""
+    monkeypatch.setenv("LODE_PRIVATE_HOSTS", "127.0.0.1")
 
 
 def spoil(folder: Path, name: str, href: str | None, **changes: Any) -> None:

@@ -20,6 +20,13 @@ from tests.source_runs import Sources
 from tests.stac_server import served
 from tests.support import REPOSITORY
 
+
+@pytest.fixture(autouse=True)
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's servers are on this machine, which a worker asks only where it is told to."""
+    monkeypatch.setenv("LODE_PRIVATE_HOSTS", "127.0.0.1")
+
+
 _WORKER = (
     "import sys; from service.commands import worker; worker(['--drain', '--device', 'cpu', *sys.argv[1:]])"
 )

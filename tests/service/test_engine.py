@@ -17,7 +17,7 @@ from procrastinate.jobs import Job
 from service import protocol
 from service.engine_process import EngineDiedError, EngineProcess
 from service.outcomes import Outcome
-from service.worker import JobFailedError, RetryPolicy
+from service.retries import JobFailedError, RetryPolicy
 from tests.support import REPOSITORY
 
 
@@ -139,8 +139,8 @@ def test_what_may_yet_work_is_tried_again_after_a_growing_pause(
     ("error", "attempts"),
     [
         (JobFailedError(protocol.REFUSED, "bad bands"), 0),
-        (JobFailedError(protocol.TRANSIENT, "away"), 9),
-        (JobFailedError(protocol.BROKEN, "bug"), 9),
+        (JobFailedError(protocol.TRANSIENT, "away"), 29),
+        (JobFailedError(protocol.BROKEN, "bug"), 29),
     ],
 )
 def test_what_cannot_work_or_was_tried_too_often_is_not(error: Exception, attempts: int) -> None:

@@ -17,6 +17,13 @@ from ingest.sources.web import Web
 from tests.source_runs import quiet
 from tests.stac_server import StacServer, served
 
+
+@pytest.fixture(autouse=True)
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's servers are on this machine, which a worker asks only where it is told to."""
+    monkeypatch.setenv("LODE_PRIVATE_HOSTS", "127.0.0.1")
+
+
 CONTENT = random.Random(7).randbytes(200_000)
 NAME = "image.tif"
 

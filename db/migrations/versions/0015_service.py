@@ -84,6 +84,13 @@ def upgrade() -> None:
         sa.Column("queues", sa.ARRAY(sa.Text()), nullable=False, comment="Queues it takes work from"),
         sa.Column("versions", postgresql.JSONB(), nullable=False, comment="Versions of its software"),
         sa.Column(
+            "silent_s",
+            sa.Double(),
+            server_default=sa.text("60"),
+            nullable=False,
+            comment="Seconds without a heartbeat after which it counts as dead",
+        ),
+        sa.Column(
             "login",
             sa.Text(),
             server_default=sa.text("session_user"),

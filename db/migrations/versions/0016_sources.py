@@ -125,6 +125,13 @@ def upgrade() -> None:
             nullable=False,
             comment="When it was added",
         ),
+        sa.Column(
+            "changed_by",
+            sa.Text(),
+            server_default=sa.text("session_user"),
+            nullable=False,
+            comment="Who last changed what work it makes; its runs count against the quota of this login",
+        ),
         sa.CheckConstraint("jsonb_typeof(options) = 'object'", name=op.f("ingest_source_options_check")),
         sa.CheckConstraint(
             "kind in ('folder', 'stac_api', 'stac_catalogue')", name=op.f("ingest_source_kind_check")
@@ -216,10 +223,17 @@ def upgrade() -> None:
             comment="Folder of the report that tells of it, within the source's",
         ),
         sa.Column(
+            "awaits_quota",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="Its interpretation is asked for at a later look, when the quota of the source allows it",
+        ),
+        sa.Column(
             "error",
             sa.Text(),
             nullable=True,
-            comment="Why it was skipped or failed, or why the last attempt ended",
+            comment="Why it was skipped, failed or waits, or why the last attempt ended",
         ),
         sa.Column(
             "found_at",

@@ -1,13 +1,15 @@
 -- Purpose: the run of a scene, a network and settings; made with its blocks when nobody asked for it before.
 -- Units: pixels. Rules: blocks are strips of whole strides of windows, of block_px at least, the last one up to twice
 --   as large; what is smaller has one. A run that failed or was cancelled begins anew, with all its attempts. One that
---   was withdrawn stays so. Nothing is put into the queue here.
--- Used by: lode_api.put_in_queue, `lode infer`.
+--   was withdrawn stays so. Nothing is put into the queue here. Who ordered it, where that is not who is logged in, is
+--   written down as who asked, and pays from their quota for what nobody asked for before.
+-- Used by: lode_api.put_in_queue, `lode infer`, sources.
 create function lode_api.ask_run(
   scene_id integer,
   model_id integer,
   overlap_px integer default null,
-  becomes_current boolean default false
+  becomes_current boolean default false,
+  ordered_by text default null
 )
 returns integer
 language plpgsql security definer
@@ -16,7 +18,7 @@ as $$
 #variable_conflict use_variable
 declare
   settings jsonb := lode_api.run_parameters(model_id, overlap_px);
-  digest text := encode(sha256(convert_to(settings::text, 'UTF8')), 'hex');
+  digest text := encode(sha256(convert_to((settings - 'block_px')::text, 'UTF8')), 'hex');
   model lode.model;
   scene lode.scene;
   found_id integer;
@@ -43,6 +45,12 @@ begin
   from lode.run r
   where r.scene_id = ask_run.scene_id and r.model_id = ask_run.model_id and r.parameters_digest = digest;
   if found_status = 'published' then
+    if becomes_current then
+      perform lode_api.lock_accounts();
+      update lode.run r set is_current = false
+      where r.scene_id = ask_run.scene_id and r.is_current and r.run_id <> found_id;
+      update lode.run r set is_current = true where r.run_id = found_id and not r.is_current;
+    end if;
     return found_id;
   end if;
   if model.retired_at is not null then
@@ -54,8 +62,15 @@ begin
     raise exception 'an overlap of % px does not fit windows of % px', settings ->> 'overlap_px', settings ->> 'tile_px'
       using errcode = 'invalid_parameter_value', hint = 'Choose 0 to one less than the window.';
   end if;
-  insert into lode.run (scene_id, model_id, parameters, parameters_digest, becomes_current)
-  values (scene_id, model_id, settings, digest, becomes_current)
+  if ordered_by is not null and (found_status is null or found_status in ('failed', 'cancelled')) then
+    perform lode_api.check_quota(
+      scene.width_px::double precision * scene.height_px * scene.resolution_m * scene.resolution_y_m
+        * scene.valid_fraction / 1e6,
+      ordered_by
+    );
+  end if;
+  insert into lode.run (scene_id, model_id, parameters, parameters_digest, becomes_current, requested_by)
+  values (scene_id, model_id, settings, digest, becomes_current, coalesce(ordered_by, session_user))
   on conflict do nothing;
   select r.run_id, r.status into strict found_id, found_status
   from lode.run r
@@ -69,7 +84,7 @@ begin
   if found_status in ('failed', 'cancelled') then
     update lode.run r
     set status = 'requested', attempt = 0, token = null, error = null, started_at = null, finished_at = null,
-      requested_by = session_user, requested_at = clock_timestamp(), queued_at = null
+      requested_by = coalesce(ordered_by, session_user), requested_at = clock_timestamp(), queued_at = null
     where r.run_id = found_id;
     update lode.run_block b
     set status = case b.status when 'staged' then 'staged' else 'waiting' end, attempt = 0, stage = null, done = 0,
@@ -95,5 +110,5 @@ begin
 end
 $$;
 
-comment on function lode_api.ask_run(integer, integer, integer, boolean) is
+comment on function lode_api.ask_run(integer, integer, integer, boolean, text) is
   'The run of a scene, a network and settings, made when nobody asked for it before; it is not put into the queue.';

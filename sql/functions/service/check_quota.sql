@@ -2,14 +2,15 @@
 -- Units: runs, km2 of valid pixels.
 -- Rules: rows of lode.quota hold for the login of that name and for members of the role; of several the most generous
 --   counts, without any the row with the empty name. Two requests of one login are looked at one after the other.
--- Used by: lode_api.request_inference, request_mine.
-create function lode_api.check_quota(area_km2 double precision) returns void
+--   Where a worker asks for what somebody ordered, that login counts, even if it is there no more.
+-- Used by: lode_api.request_inference, request_mine; ask_run for sources.
+create function lode_api.check_quota(area_km2 double precision, counted text default session_user) returns void
 language plpgsql security definer
 set search_path = lode, pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  login text := session_user; -- of the columns' collation: a name's own would keep their indexes from being used
+  login text := counted; -- of the columns' collation: a name's own would keep their indexes from being used
   most_runs integer;
   most_km2 double precision;
   pending integer;
@@ -19,9 +20,9 @@ begin
     select q.pending_runs, q.area_km2_per_day
     from lode.quota q
     where q.role_name <> ''
-      and (q.role_name = session_user or exists (
-        select from pg_roles r
-        where r.rolname = q.role_name and pg_has_role(session_user, r.oid, 'member')
+      and (q.role_name = login or exists (
+        select from pg_roles r, pg_roles me
+        where r.rolname = q.role_name and me.rolname = login and pg_has_role(me.oid, r.oid, 'member')
       ))
   ), applying as (
     select * from held
@@ -37,7 +38,7 @@ begin
   if most_runs is null and most_km2 is null then
     return;
   end if;
-  perform pg_advisory_xact_lock(hashtext('lode quota'), hashtext(session_user));
+  perform pg_advisory_xact_lock(hashtext('lode quota'), hashtext(login));
   if most_runs is not null then
     select count(*) into pending
     from (
@@ -46,7 +47,7 @@ begin
       limit most_runs
     ) as mine;
     if pending >= most_runs then
-      raise exception '% may have % runs waiting or running, and has as many', session_user, most_runs
+      raise exception '% may have % runs waiting or running, and has as many', login, most_runs
         using errcode = 'configuration_limit_exceeded',
           hint = 'Wait until some are done, cancel some (lode_api.cancel_run), or let an administrator change lode.quota.';
     end if;
@@ -60,7 +61,7 @@ begin
     where r.requested_by = login and r.requested_at > now() - interval '24 hours' and r.queued_at is not null;
     if asked_km2 + area_km2 > most_km2 then
       raise exception '% may ask for % km2 in 24 hours: % km2 were asked for, and this would be % km2 more',
-          session_user, most_km2, round(asked_km2::numeric, 1), round(area_km2::numeric, 1)
+          login, most_km2, round(asked_km2::numeric, 1), round(area_km2::numeric, 1)
         using errcode = 'configuration_limit_exceeded',
           hint = 'Ask for less, wait until tomorrow, or let an administrator change lode.quota.';
     end if;
@@ -68,5 +69,5 @@ begin
 end
 $$;
 
-comment on function lode_api.check_quota(double precision) is
-  'Refuse a request that goes beyond the quota of the login; area of valid pixels, km2.';
+comment on function lode_api.check_quota(double precision, text) is
+  'Refuse a request that goes beyond the quota of a login; area of valid pixels, km2.';

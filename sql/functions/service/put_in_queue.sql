@@ -31,7 +31,7 @@ begin
     loop
       key := format('block %s of run %s', block, run_id);
       continue when exists (
-        select from procrastinate_jobs j where j.queueing_lock = key and j.status in ('todo', 'doing')
+        select from procrastinate_jobs j where j.queueing_lock = key and j.status in ('todo', 'doing') and not j.abort_requested
       );
       if lode_api.enqueue(
         'inference', 'interpret_block', jsonb_build_object('run_id', run_id, 'block', block), key, priority
@@ -48,7 +48,7 @@ begin
   key := format('run %s', run_id);
   -- A higher priority than other runs' blocks: what is staged takes room until it is published.
   if not exists (
-    select from procrastinate_jobs j where j.queueing_lock = key and j.status in ('todo', 'doing')
+    select from procrastinate_jobs j where j.queueing_lock = key and j.status in ('todo', 'doing') and not j.abort_requested
   ) and lode_api.enqueue(
     'inference', 'interpret_run', jsonb_build_object('run_id', run_id), key,
     priority + case when blocks > 1 then 1 else 0 end

@@ -26,8 +26,13 @@ begin
     select j.id, j.queue_name, j.task_name, j.args, j.queueing_lock, j.priority, j.attempts, j.abort_requested
     from procrastinate_jobs j
     left join procrastinate_workers w on w.id = j.worker_id
+    left join lode.worker o on o.worker_id = j.worker_id
     where j.status = 'doing'
-      and (w.id is null or w.last_heartbeat < clock_timestamp() - make_interval(secs => silent_s))
+      and (
+        w.id is null
+        -- as long as either of the two says: one impatient worker must not take the others for dead
+        or w.last_heartbeat < clock_timestamp() - make_interval(secs => greatest(silent_s, o.silent_s))
+      )
     order by j.id
     for update of j skip locked
   loop
@@ -55,8 +60,9 @@ begin
   where w.id in (
     select o.id
     from procrastinate_workers o
-    where o.last_heartbeat < clock_timestamp() - make_interval(secs => silent_s)
-    for update skip locked
+    left join lode.worker l on l.worker_id = o.id
+    where o.last_heartbeat < clock_timestamp() - make_interval(secs => greatest(silent_s, l.silent_s))
+    for update of o skip locked
   );
   delete from lode.worker w
   where not exists (select from procrastinate_workers p where p.id = w.worker_id);
@@ -83,8 +89,27 @@ begin
           ))
         limit 1
       ) is null
+    order by r.run_id
+    for update of r skip locked -- one that is being published by hand is locked for minutes
   loop
     reaped := reaped + lode_api.put_in_queue(lost);
+  end loop;
+  -- Whoever computes for themselves (`lode infer`, a campaign) holds an advisory lock as long as they live.
+  for lost in
+    select r.run_id
+    from lode.run r
+    where r.status = 'running' and r.queued_at is null
+      and r.started_at < clock_timestamp() - make_interval(secs => least(60, silent_s))
+    order by r.run_id
+    for update of r skip locked
+  loop
+    if pg_try_advisory_lock(x'10DE0002'::integer, lost) then
+      perform pg_advisory_unlock(x'10DE0002'::integer, lost);
+      update lode.run r
+      set status = 'failed', finished_at = clock_timestamp(),
+        error = 'the process that computed it ended without a word: ask for it again'
+      where r.run_id = lost;
+    end if;
   end loop;
   delete from lode.run_stage s
   using lode.run r

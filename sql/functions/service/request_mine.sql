@@ -42,6 +42,13 @@ begin
           hint = 'Train one on scenes of its bands, resolution and level, or name one as the third argument.';
     end if;
     is_any := true;
+    if exists (
+      select from lode.run r
+      where r.scene_id = scene.scene_id and r.model_id = fitting and r.status = 'withdrawn'
+    ) then
+      raise notice 'scene % was interpreted by that network and withdrawn: it is left out', scene.product;
+      continue;
+    end if;
     return next lode_api.request_run(scene.scene_id, fitting);
   end loop;
   if not is_any then

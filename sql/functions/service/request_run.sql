@@ -15,7 +15,7 @@ declare
   asked integer;
   settings_digest text;
 begin
-  settings_digest := encode(sha256(convert_to(lode_api.run_parameters(model_id, null)::text, 'UTF8')), 'hex');
+  settings_digest := encode(sha256(convert_to((lode_api.run_parameters(model_id, null) - 'block_px')::text, 'UTF8')), 'hex');
   -- What is done, waits or runs already costs nobody anything.
   if not exists (
     select from lode.run r

@@ -17,7 +17,7 @@ as $$
       from lode.land_class c
       where c.is_mapped
     ),
-    'block_px', coalesce(nullif(current_setting('lode.block_px', true), '')::integer, 16777216)
+    'block_px', greatest(1, coalesce(nullif(current_setting('lode.block_px', true), '')::integer, 16777216))
   )
   from lode.model m
   where m.model_id = run_parameters.model_id

@@ -1,5 +1,6 @@
 -- Purpose: a source that cannot be right, or that would keep a secret, is refused when it is written.
--- Rules: who added it is who is logged in. A change of its times, or a pause that ends, lets the scheduler compute anew
+-- Rules: who added it is who is logged in, and so is who last changed what work it makes: its runs count against the
+--   quota of that login. Both are no more than told: nobody writes them. A change of its times, or a pause that ends, lets the scheduler compute anew
 --   when it is due. Whether options and report folder can be used is found out where the files lie.
 -- Used by: the trigger on lode.ingest_source, for people in QGIS and psql and for `lode source`.
 create function lode_api.guard_source() returns trigger
@@ -63,10 +64,20 @@ begin
   end if;
   if tg_op = 'INSERT' then
     new.created_by := session_user;
+    new.changed_by := session_user;
     new.next_scan_at := null;
   else
     new.created_by := old.created_by;
     new.created_at := old.created_at;
+    new.changed_by := case
+      when (new.kind, new.location, new.collections, new.options, new.mine_codes, new.cloud_limit, new.from_day,
+          new.to_day, new.model_id, new.becomes_current, new.cron)
+        is distinct from (old.kind, old.location, old.collections, old.options, old.mine_codes, old.cloud_limit,
+          old.from_day, old.to_day, old.model_id, old.becomes_current, old.cron)
+        or st_asbinary(new.area) is distinct from st_asbinary(old.area)
+      then session_user
+      else old.changed_by
+    end;
     if (new.cron, new.enabled) is distinct from (old.cron, old.enabled) then
       new.next_scan_at := null;
     end if;

@@ -1,0 +1,168 @@
+"""Jobs in the engine: started, followed, stopped, and what its death in the middle of one means."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from db.blocks import note_progress
+from db.queue.workers import give_back, note_death, token_of
+from service import protocol
+from service.aside import Aside
+from service.engine_process import EngineDiedError, EngineProcess
+from service.metrics import WorkerMetrics
+from service.outcomes import Outcome
+
+PROGRESS_EVERY_S = 2.0
+RELEASE_S = 10.0
+"""How long a job has to stop between two windows, before its engine is killed."""
+
+
+@dataclass
+class _Attempt:
+    """What a job works on, and the token of its attempt once it is known."""
+
+    run_id: int | None
+    block: int | None
+    token: UUID | None = None
+
+
+class JobRunner:
+    """The engine of a worker, and the one job that it does.
+
+    Args:
+        device: cpu, cuda or cuda:<number>; None: CUDA where there is one.
+        interprets: it will do inference, and says at once what it computes on.
+        aside: for progress.
+        metrics: counts windows, memory and engines.
+
+    Attributes:
+        ailing: why the engine did not start, the last time it should have; None: it did.
+
+    """
+
+    def __init__(self, device: str | None, *, interprets: bool, aside: Aside, metrics: WorkerMetrics) -> None:
+        self.ailing: EngineDiedError | None = None
+        self._aside = aside
+        self._metrics = metrics
+        self._releasing = False
+        self._ending: asyncio.Task[None] | None = None
+        self._engine = EngineProcess(
+            {
+                **({"LODE_DEVICE": device} if device else {}),
+                **({"LODE_ENGINE_LOADS_TORCH": "1"} if interprets else {}),
+            },
+            on_memory=metrics.gpu_memory,
+        )
+
+    @property
+    def device(self) -> str:
+        """What the engine computes on, in its own words."""
+        return self._engine.device
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of its software."""
+        return self._engine.versions
+
+    async def start(self) -> None:
+        """Start the engine, if it does not run.
+
+        Raises:
+            EngineDiedError: it ended at once, or said nothing.
+
+        """
+        self.ailing = None
+        if not self._engine.is_running:
+            await self._engine.start()
+
+    async def end(self) -> None:
+        """End the engine, whatever it does."""
+        if self._ending is not None:
+            self._ending.cancel()
+        await self._engine.kill()
+
+    def release(self) -> None:
+        """Have the job stop between two windows, or its engine ended, and given back in either case."""
+        if not self._releasing:
+            self._releasing = True
+            self._ending = asyncio.create_task(self._end_job())
+
+    async def _end_job(self) -> None:
+        self._engine.ask_to_stop("release")
+        await asyncio.sleep(RELEASE_S)
+        self._engine.end_process()
+
+    async def do(self, task: str, args: dict[str, Any], is_cancelled: Callable[[], bool]) -> Outcome:
+        """Have the engine do a job.
+
+        Args:
+            task: its name.
+            args: its arguments.
+            is_cancelled: asked when this coroutine is cancelled: nobody wants the job any more; otherwise it
+                is given back.
+
+        """
+        note = _Attempt(args.get("run_id"), args.get("block"))
+        try:
+            if not self._engine.is_running:
+                self._metrics.engine_restarted()
+                try:
+                    await self._engine.start()
+                except EngineDiedError as error:
+                    self.ailing = error  # the job is not to blame
+                    return Outcome(protocol.RELEASED, str(error))
+            outcome = await self._engine.execute(task, args, self._pass_on(note))
+        except EngineDiedError as error:
+            return await self._after_death(note, str(error))
+        except asyncio.CancelledError:
+            nobody_wants_it = is_cancelled()
+            self._engine.ask_to_stop("cancel" if nobody_wants_it else "release")
+            try:
+                return await self._engine.end_of_job(RELEASE_S)
+            except EngineDiedError as error:
+                died = await self._after_death(note, str(error), gives_back=not nobody_wants_it)
+                return Outcome(protocol.CANCELLED, died.reason) if nobody_wants_it else died
+        if outcome.end == protocol.BROKEN:
+            # A device that once failed fails every job that follows, until its process has ended.
+            await self._engine.kill()
+        return outcome
+
+    async def _after_death(self, note: _Attempt, reason: str, *, gives_back: bool = False) -> Outcome:
+        """What an engine's death in the middle of a job makes of it: given back, if it was ended for that."""
+        await self._engine.kill()
+        run_id, block, token = note.run_id, note.block, note.token
+        if self._releasing or gives_back:
+            if run_id is not None and token is not None:
+                await self._aside.do(lambda conn: give_back(conn, run_id, block, token))
+            return Outcome(protocol.RELEASED, reason)
+        if run_id is not None:
+            await self._aside.do(lambda conn: note_death(conn, run_id, reason))
+        return Outcome(protocol.BROKEN, reason)
+
+    def _pass_on(self, note: _Attempt) -> Callable[[str, int, int], Coroutine[Any, Any, None]]:
+        """Progress of a run goes into the database, every two seconds and at each new stage."""
+        run_id, block = note.run_id, note.block
+        who = f"{socket.gethostname()}, process {os.getpid()}, {self._engine.device}"
+        noted_stage, noted_at, counted = "", 0.0, 0
+
+        async def pass_on(stage: str, done: int, total: int) -> None:
+            nonlocal noted_stage, noted_at, counted
+            now = time.monotonic()
+            if stage == "classifying":
+                self._metrics.windows(max(done - counted, 0))
+                counted = done
+            if run_id is None or (stage == noted_stage and now - noted_at < PROGRESS_EVERY_S):
+                return
+            noted_stage, noted_at = stage, now
+            await self._aside.do(lambda conn: note_progress(conn, run_id, block, stage, done, total, who))
+            if note.token is None:
+                note.token = await self._aside.do(lambda conn: token_of(conn, run_id, block))
+
+        return pass_on
