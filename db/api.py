@@ -97,7 +97,7 @@ where p.pronamespace = 'lode_api'::regnamespace and a.grantee not in (p.proowner
 _KEPT_GRANTS = """
 select format(
   'grant %s%s on %s to %s%s', g.privilege_type, ' (' || quote_ident(g.attribute) || ')',
-  coalesce(g.relation, 'function ' || g.signature), coalesce(quote_ident(r.rolname), 'public'),
+  coalesce(g.relation, 'routine ' || g.signature), coalesce(quote_ident(r.rolname), 'public'),
   case when g.is_grantable then ' with grant option' else '' end
 )
 from lode_api_grant g
@@ -191,10 +191,10 @@ def rebuild_api(cursor: Cursor[Any]) -> None:
     names = [file.name for file in files if file.kind == "function"]
     cursor.execute(_LOOSE_FUNCTIONS, (names,))
     for (signature,) in cursor.fetchall():
-        cursor.execute(trusted(f"alter function {signature} set search_path = {SEARCH_PATH}"))
+        cursor.execute(trusted(f"alter routine {signature} set search_path = {SEARCH_PATH}"))
     cursor.execute(_CLOSED_FUNCTIONS, (names,))
     for (signature,) in cursor.fetchall():
-        cursor.execute(SQL("revoke execute on function {} from public").format(SQL(signature)))
+        cursor.execute(SQL("revoke execute on routine {} from public").format(SQL(signature)))
     _grant_again(cursor)
 
 

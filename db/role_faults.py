@@ -7,7 +7,9 @@ from typing import Any
 
 from psycopg import Connection, Cursor
 
-from db.role_rights import missing_grants, open_objects
+from db.role_closed import open_to_all
+from db.role_planted import planted_objects, unusual_objects
+from db.role_rights import makers, missing_grants, open_objects
 from db.roles import READER, READER_SETTINGS, ROLES, foreign_objects, is_box_test_leakproof, missing_roles
 
 _FEW = 3
@@ -38,7 +40,7 @@ _DEFINERS = """
 select p.oid::regprocedure::text
 from pg_proc p
 join pg_roles r on r.oid = p.proowner
-where p.pronamespace::regnamespace::text in ('lode', 'lode_api', 'lode_queue')
+where p.pronamespace::regnamespace::text in ('lode', 'lode_api', 'lode_queue', 'lode_raster')
   and p.prosecdef and r.rolsuper
 order by 1
 """
@@ -67,6 +69,19 @@ def _faults(cursor: Cursor[Any]) -> Iterator[str]:
     ]
     if foreign:
         yield f"{len(foreign)} objects belong to other roles than they should: {_some(foreign)}"
+    planted = [f"{kind} {name}" for kind, name in planted_objects(cursor)]
+    if planted:
+        yield (
+            f"{len(planted)} things in Lode's schemas are of logins that may put nothing there:"
+            f" {_some(planted)};"
+            " drop them, or give them to an owner you trust, before anybody upgrades, dumps or restores"
+        )
+    unusual = [f"{kind} {name}" for kind, name in unusual_objects(cursor)]
+    if unusual:
+        yield f"Lode has neither rules nor row security, but there is: {_some(unusual)}"
+    can_make = [f"{role} in {schema}" for role, schema in makers(cursor, everything=True)]
+    if can_make:
+        yield f"roles may make things where they should not: {_some(can_make)}"
     cursor.execute(_DEFINERS)
     above = [name for (name,) in cursor.fetchall()]
     if above:
@@ -85,6 +100,13 @@ def _faults(cursor: Cursor[Any]) -> Iterator[str]:
     ]
     if opened:
         yield f"everybody has what nobody should: {_some(opened)}"
+    callable_by_all = [signature for signature, _tells in open_to_all(cursor)]
+    if callable_by_all and not missing:
+        yield (
+            "everybody may call what tells of other mines' ground or writes large objects: "
+            f"{_some(callable_by_all)}; let a superuser run `lode db upgrade`, also after an update of"
+            " PostGIS"
+        )
     yield from _owners(cursor)
 
 

@@ -65,6 +65,9 @@ JOBS = (
 )
 """Functions that workers call to share work out among them and to publish it."""
 
+TILE_TABLES = ("create_tile_table", "register_overview", "analyze_tile_table", "attach_tile_table")
+"""Functions by which workers make tables of tiles: they own none and may create nowhere."""
+
 EDITED = ("label", "mine", "fault", "pluton", "deposit", "region", "region_layer", "report_period")
 """Tables that people fill; areas follow by triggers."""
 
@@ -126,7 +129,8 @@ GRANTS: tuple[Grant, ...] = (
     Grant(WORKER, "schema", "lode", None, ("usage",)),
     Grant(WORKER, "schema", "lode_api", None, ("usage",)),
     Grant(WORKER, "schema", "lode_queue", None, ("usage",)),
-    Grant(WORKER, "schema", "lode_raster", None, ("usage", "create")),
+    Grant(WORKER, "schema", "lode_raster", None, ("usage",)),
+    Grant(WORKER, "table", "lode_raster", None, SELECT),
     Grant(WORKER, "table", "lode", None, SELECT),
     Grant(WORKER, "table", "lode_api", None, SELECT),
     Grant(WORKER, "table", "lode", PRODUCED, WRITE),
@@ -135,7 +139,11 @@ GRANTS: tuple[Grant, ...] = (
     Grant(WORKER, "table", "lode", ("ingest_source",), ("update",)),
     Grant(WORKER, "table", "lode", ("ingest_item",), WRITE),
     Grant(WORKER, "computation", "lode_api", None, EXECUTE),
-    Grant(WORKER, "function", "lode_api", (*TILES, *OWN_FUNCTIONS, *REQUESTS, *JOBS), EXECUTE),
+    Grant(
+        *(WORKER, "function", "lode_api"),
+        (*TILES, *OWN_FUNCTIONS, *REQUESTS, *JOBS, *TILE_TABLES),
+        EXECUTE,
+    ),
     Grant(WORKER, "table", "lode_queue", None, (*SELECT, *WRITE)),
     Grant(WORKER, "sequence", "lode_queue", None, ("usage", "select")),
     Grant(WORKER, "function", "lode_queue", None, EXECUTE),
@@ -172,5 +180,6 @@ DEFAULTS = (
     Default(OWNER, "lode_api", "r", READER, "select"),
     Default(OWNER, "lode_api", "r", WORKER, "select"),
     Default(OWNER, "lode", "r", WORKER, "select"),
-    Default(WORKER, "lode_raster", "r", READER, "select"),
+    Default(OWNER, "lode_raster", "r", READER, "select"),
+    Default(OWNER, "lode_raster", "r", WORKER, "select"),
 )

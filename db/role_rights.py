@@ -12,7 +12,8 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from db.api import trusted
 from db.role_grants import DEFAULTS, GRANTS, Default
-from db.roles import MINE_OWNER, OWNER, READER, SCHEMAS, WORKER
+from db.role_planted import TRUSTED
+from db.roles import ANALYST, MINE_OWNER, OWNER, READER, SCHEMAS, WORKER
 
 # What a login may not grant is left out here and told by role_faults.
 _MISSING = """
@@ -139,6 +140,31 @@ def open_objects(cursor: Cursor[Any], *, everything: bool = False) -> list[tuple
     return [(thing, privilege) for thing, privilege, _owner in cursor.fetchall()]
 
 
+# Whoever may make things in our schemas could make what others run.
+_MAKERS = f"""
+select r.rolname::text, quote_ident(n.nspname)
+from pg_namespace n
+cross join lateral aclexplode(n.nspacl) as a
+join pg_roles r on r.oid = a.grantee
+where n.nspname = any(%(schemas)s) and a.privilege_type = 'CREATE' and r.oid <> n.nspowner
+  and r.oid not in ({TRUSTED}) and (%(all)s or pg_has_role(n.nspowner, 'usage') and r.rolname = any(%(ours)s))
+order by 1, 2
+"""  # noqa: S608 - composed of constants
+
+
+def makers(cursor: Cursor[Any], *, everything: bool = False) -> list[tuple[str, str]]:
+    """Roles that may create in a schema of ours and should not, and that schema.
+
+    Args:
+        cursor: cursor.
+        everything: also those that are not of ours, from which an upgrade takes nothing.
+
+    """
+    ours = [WORKER, ANALYST, READER, MINE_OWNER]
+    cursor.execute(_MAKERS, {"schemas": list(SCHEMAS), "all": everything, "ours": ours})
+    return cursor.fetchall()
+
+
 def _present_schemas(cursor: Cursor[Any]) -> list[str]:
     cursor.execute("select nspname::text from pg_namespace where nspname = any(%s)", (list(SCHEMAS),))
     return [name for (name,) in cursor.fetchall()]
@@ -173,7 +199,7 @@ select format(
 )
 from pg_default_acl d
 join pg_namespace n on n.oid = d.defaclnamespace and n.nspname = any(%(schemas)s)
-join pg_roles m on m.rolname = case when n.nspname = 'lode_raster' then %(worker)s else %(owner)s end
+join pg_roles m on m.rolname = %(owner)s
 cross join lateral aclexplode(d.defaclacl) as a
 left join pg_roles r on r.oid = a.grantee
 where d.defaclobjtype = 'r' and d.defaclrole = current_user::regrole and d.defaclrole <> m.oid
@@ -194,11 +220,16 @@ def pass_on_defaults(cursor: Cursor[Any]) -> int:
         How many statements it took.
 
     """
-    cursor.execute(_INHERITED, {"schemas": list(SCHEMAS), "owner": OWNER, "worker": WORKER})
+    cursor.execute(_INHERITED, {"schemas": list(SCHEMAS), "owner": OWNER})
     found = cursor.fetchall()
     for (statement,) in found:
         cursor.execute(statement)
     return len(found)
+
+
+def _routine(thing: str) -> str:
+    """The same with the word that stands for functions and procedures alike."""
+    return f"routine {thing.removeprefix('function ')}" if thing.startswith("function ") else thing
 
 
 def apply_grants(cursor: Cursor[Any]) -> int:
@@ -213,7 +244,10 @@ def apply_grants(cursor: Cursor[Any]) -> int:
     """
     count = pass_on_defaults(cursor)
     for thing, privilege in open_objects(cursor):
-        cursor.execute(trusted(f"revoke {privilege} on {thing} from public"))
+        cursor.execute(trusted(f"revoke {privilege} on {_routine(thing)} from public"))
+        count += 1
+    for role, schema in makers(cursor):
+        cursor.execute(trusted(f"revoke create on schema {schema} from ") + Identifier(role))
         count += 1
     cursor.execute(_CLOSED)
     for (signature,) in cursor.fetchall():
@@ -232,7 +266,7 @@ def apply_grants(cursor: Cursor[Any]) -> int:
     for kind, name, attribute, role, privileges in missing_grants(cursor):
         column = SQL(" ({})").format(Identifier(attribute)) if attribute else SQL("")
         listed = SQL(", ").join(trusted(privilege) + column for privilege in privileges)
-        on = trusted(f" on {kind} {name} to ")
+        on = trusted(f" on {'routine' if kind == 'function' else kind} {name} to ")
         cursor.execute(SQL("grant ") + listed + on + Identifier(role))
         count += 1
     return count

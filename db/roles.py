@@ -16,6 +16,7 @@ from psycopg import Connection, Cursor, errors
 from psycopg.sql import SQL, Identifier, Literal
 
 from db.api import installed_api, trusted
+from db.role_planted import CLEAN_TILES, TILE_TABLE, TRUSTED
 
 OWNER = "lode_owner"
 WORKER = "lode_worker"
@@ -155,45 +156,54 @@ def act_as_self(cursor: Cursor[Any]) -> None:
     cursor.execute("set local role none")
 
 
-# Tables of tiles belong to the worker, who attaches them to their parents and so must own both. In lode_api
-# only what an upgrade made is ours: a view that somebody added there would get its new owner's rights.
-_FOREIGN = """
+# In lode_api only what an upgrade made is ours: a view that somebody added there would get its new owner's
+# rights. In lode_raster nothing is but the parents and tables of tiles. Of a stranger's nothing is taken over
+# but tables of tiles in which nothing runs.
+_FOREIGN = f"""
 with thing as (
   select 'schema' as kind, quote_ident(n.nspname) as name, n.nspowner as owner, n.nspname,
-    n.nspname::text as plain, false as is_tiles
+    n.nspname::text as plain, false as is_tiles, null::oid as relation
   from pg_namespace n
   union all
   select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
       else 'table' end,
     format('%%I.%%I', n.nspname, c.relname), c.relowner, n.nspname, c.relname::text,
-    n.nspname = 'lode_raster' and c.relkind = 'r'
+    n.nspname = 'lode_raster' and c.relkind = 'r', c.oid
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
-  where c.relkind in ('r', 'p', 'v', 'm') or c.relkind = 'S' and not exists ( -- others follow their table
-    select from pg_depend d
-    where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
-      and d.refclassid = 'pg_class'::regclass
-  )
+  where n.nspname = 'lode_raster' and (
+      c.relkind = 'p' and c.relname in ('scene_tile', 'probability')
+      or c.relkind = 'r' and c.relname ~ '{TILE_TABLE}'
+    )
+    or n.nspname <> 'lode_raster' and (
+      c.relkind in ('r', 'p', 'v', 'm') or c.relkind = 'S' and not exists ( -- others follow their table
+        select from pg_depend d
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
+          and d.refclassid = 'pg_class'::regclass
+      )
+    )
   union all
-  select 'function', p.oid::regprocedure::text, p.proowner, n.nspname, p.proname::text, false
+  select 'function', p.oid::regprocedure::text, p.proowner, n.nspname, p.proname::text, false, null
   from pg_proc p
-  join pg_namespace n on n.oid = p.pronamespace
+  join pg_namespace n on n.oid = p.pronamespace and n.nspname <> 'lode_raster'
   union all
-  select 'type', format('%%I.%%I', n.nspname, t.typname), t.typowner, n.nspname, t.typname::text, false
+  select 'type', format('%%I.%%I', n.nspname, t.typname), t.typowner, n.nspname, t.typname::text, false, null
   from pg_type t
-  join pg_namespace n on n.oid = t.typnamespace
+  join pg_namespace n on n.oid = t.typnamespace and n.nspname <> 'lode_raster'
   left join pg_class c on c.oid = t.typrelid
   where t.typtype in ('e', 'd', 'r') or c.relkind = 'c'
 )
 select t.kind, t.name, r.rolname::text
 from thing t
-join pg_roles r on r.rolname = case
-  when t.nspname = 'lode_raster' and t.kind = 'table' then %(worker)s else %(owner)s end
+join pg_roles r on r.rolname = %(owner)s
 where t.nspname = any(%(schemas)s) and t.owner <> r.oid and t.is_tiles = %(tiles)s
   and (t.nspname <> 'lode_api' or t.kind = 'schema' or t.plain = any(%(made)s))
-  and (%(all)s or pg_has_role(t.owner, 'usage') and pg_has_role(r.oid, 'member'))
+  and (
+    %(all)s or pg_has_role(t.owner, 'usage') and pg_has_role(r.oid, 'member')
+      and (t.owner in ({TRUSTED}) or t.relation in ({CLEAN_TILES}))
+  )
 order by t.kind <> 'schema', t.name
-"""
+"""  # noqa: S608 - composed of constants
 
 
 def foreign_objects(
@@ -211,7 +221,6 @@ def foreign_objects(
     cursor.execute(
         _FOREIGN,
         {
-            "worker": WORKER,
             "owner": OWNER,
             "schemas": list(SCHEMAS),
             "tiles": tiles,
@@ -237,7 +246,7 @@ def hand_over(cursor: Cursor[Any], *, tiles: bool = False, most: int | None = No
     found = foreign_objects(cursor, tiles=tiles)[:most]
     for kind, name, role in found:
         # Kind and name come quoted from the catalogue.
-        words = trusted(f"alter {kind} {name} owner to ")
+        words = trusted(f"alter {'routine' if kind == 'function' else kind} {name} owner to ")
         cursor.execute(words + Identifier(role))
     return len(found)
 

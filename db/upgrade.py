@@ -20,6 +20,8 @@ from db.connection import connect, retrying
 from db.errors import UsageError
 from db.qgis.styles import install_styles, may_install_styles
 from db.queue.schema import due_migrations
+from db.role_closed import close_to_all
+from db.role_planted import refuse_planted
 from db.role_rights import apply_grants, grant_styles
 from db.roles import SCHEMAS, act_as_self, hand_over, make_roles, mark_leakproof
 
@@ -94,6 +96,7 @@ def settle_roles(cursor: Cursor[Any]) -> int:
         hand_over(cursor)
         + hand_over(cursor, tiles=True, most=TILE_TABLES_AT_ONCE)
         + mark_leakproof(cursor)
+        + close_to_all(cursor)
         + apply_grants(cursor)
     )
 
@@ -138,6 +141,20 @@ def _refuse_newer(connection: Connection) -> None:
             raise newer_schema(found, scripts.get_current_head())
 
 
+def _refuse_outsider(cursor: Cursor[Any]) -> None:
+    """Whoever upgrades must be able to work as who owns the schemas."""
+    cursor.execute(
+        "select r.rolname::text, current_user::text from pg_namespace n join pg_roles r on r.oid = n.nspowner"
+        " where n.nspname = 'lode' and not pg_has_role(n.nspowner, 'member')"
+    )
+    row = cursor.fetchone()
+    if row is not None:
+        raise UsageError(
+            f"the login {row[1]} may not upgrade this database: its schemas belong to {row[0]}; upgrade as a"
+            f" superuser, or let one run: grant {row[0]} to {row[1]}"
+        )
+
+
 def is_current(connection: Connection) -> bool:
     """Whether schema and queue are at their newest migrations and ``lode_api`` equals ``sql/``."""
     if not is_at_head(connection):
@@ -162,8 +179,8 @@ def upgrade(
         rebuild: drop and make ``lode_api`` again even when nothing has changed.
 
     Raises:
-        UsageError: PostGIS is missing, something of the user's depends on ``lode_api``, or the database was
-            upgraded by a newer Lode.
+        UsageError: PostGIS is missing, something of the user's depends on ``lode_api``, the database was
+            upgraded by a newer Lode, this login may not work as its owner, or a stranger planted something.
         RetryError: clients held their locks through all attempts.
 
     """
@@ -201,7 +218,13 @@ def upgrade(
                 install_styles(conn)
                 grant_styles(conn)
 
+    def look() -> None:
+        with connect(url) as conn, conn.cursor() as cursor:
+            _refuse_outsider(cursor)
+            refuse_planted(cursor)
+
     try:
+        retrying(look)
         retrying(people)
         retrying(once)
         retrying(settle)

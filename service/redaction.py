@@ -32,6 +32,18 @@ _ASSIGNMENT = re.compile(
     rf"""(?:b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'|(?:(?:{_SCHEMES})\s+)?[^\s,;&}}\])]+)""",
     re.IGNORECASE,
 )
+# As a netrc file says it: login NAME password SECRET; and PASSWORD 'SECRET' of SQL.
+_SPOKEN = re.compile(
+    r"""(\b(?:machine|login|account)\s{1,40}\S{1,200}\s{1,40}passw(?:or)?d\s{1,40})(?:"(?:[^"\\]|\\.)*"|\S+)"""
+    r"""|(\bpassw(?:or)?d\s{1,40})'(?:[^'\\]|\\.)*'""",
+    re.IGNORECASE,
+)
+# Of a command line: --password SECRET.
+_FLAG = re.compile(
+    rf"""((?<![\w-])--?[\w.-]{{0,40}}(?:{_WORDS})[\w.-]{{0,40}}\s{{1,4}})"""
+    r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"',\])}]+)""",
+    re.IGNORECASE,
+)
 # A token alone before the host: https://<token>@host/. A database's user is no secret.
 _LOGIN = re.compile(r"(\b(?:https?|s3|ftps?|wss?)://)[^\s/?#@]+@", re.IGNORECASE)
 _KEY_BLOCK = re.compile(
@@ -79,6 +91,8 @@ class Redactor:
         text = _KEY_BLOCK.sub(BLOT, text)
         text = _LOGIN.sub(rf"\1{BLOT}@", text)
         text = _PARAMETER.sub(rf"\1{BLOT}", text)
+        text = _SPOKEN.sub(lambda found: f"{found[1] or found[2]}{BLOT}", text)
+        text = _FLAG.sub(rf"\1{BLOT}", text)
         text = _ASSIGNMENT.sub(rf"\1{BLOT}", text)  # before redact(), which ends at a space within quotes
         if "://" in text or "password" in text.lower():
             text = redact(text)
@@ -103,10 +117,20 @@ class Redactor:
         if depth < _DEEPEST and isinstance(value, Mapping):
             return self._mapping(value, depth)
         if depth < _DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
-            # Headers are often pairs: ("Authorization", "...").
-            if isinstance(value, tuple) and len(value) == 2 and is_secret_name(str(value[0])):
-                return [self.text(str(value[0])), BLOT]
-            return [self._value(each, depth + 1) for each in value]
+            return self._listed(list(value), depth)
         if isinstance(value, (bytes, bytearray)):
             return self.text(value.decode("utf-8", "replace"))
         return self.text(str(value) if isinstance(value, BaseException) else repr(value))
+
+    def _listed(self, values: list[Any], depth: int) -> list[Any]:
+        """Values one after the other: pairs such as headers, and arguments of commands."""
+        names = [str(each) if isinstance(each, (str, bytes)) else "" for each in values]
+        if len(values) == 2 and is_secret_name(names[0]) and values[1] is not None:
+            return [self._value(values[0], depth + 1), BLOT]
+        shown: list[Any] = []
+        is_secret = False
+        for name, each in zip(names, values, strict=True):
+            shown.append(BLOT if is_secret else self._value(each, depth + 1))
+            # An argument that holds its value itself, --token=..., is blotted out as text.
+            is_secret = name.lstrip("b'\"").startswith("-") and "=" not in name and is_secret_name(name)
+        return shown

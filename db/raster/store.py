@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy.typing as npt
-from psycopg import Connection, pq, sql
+from psycopg import Connection, pq
 
 from db.errors import UsageError
 from db.raster.grid import Grid
@@ -23,10 +23,10 @@ from db.raster.tables import (
     PARENT_KEYS,
     Storage,
     TableLayout,
+    analyze_table,
     attach_partition,
     check_table_name,
     create_table,
-    overview_name,
     register_overview,
     set_locally,
 )
@@ -126,13 +126,14 @@ class RasterWriter:
         self._layouts: dict[int, TableLayout] = {}
         for factor in (1, *factors):
             self._layouts[factor] = TableLayout(
-                table=table if factor == 1 else overview_name(table, factor),
                 grid=grid.overview(factor),
                 dtype=pixel_type,
                 nodata=values,
                 tile_px=tile_px,
                 storage=storage,
-                owner_key=PARENT_KEYS[parent] if factor == 1 else None,
+                base_table=table,
+                factor=factor,
+                parent=parent,
                 owner_id=owner_id,
                 comment=about if factor == 1 else f"Overview 1:{factor} of {table} ({resampling}). {about}",
             )
@@ -177,8 +178,8 @@ class RasterWriter:
         base = self._layouts[1].table
         for factor, layout in self._layouts.items():
             if factor != 1:
-                register_overview(self._conn, layout, base_table=base, factor=factor)
-            self._conn.execute(sql.SQL("analyze {}").format(layout.identifier))
+                register_overview(self._conn, layout)
+            analyze_table(self._conn, layout)
         set_locally(self._conn, "plan_cache_mode", self._plan_cache_mode)
         attach_partition(self._conn, parent=self._parent, owner_id=self._owner_id, table=base)
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, LiteralString
+from typing import Any, Literal
 
 import numpy as np
 from psycopg import Connection, errors, sql
@@ -39,27 +41,39 @@ class TableLayout:
     """What one raster table holds.
 
     Attributes:
-        table: name inside the schema ``lode_raster``.
         grid: grid of this table (of the overview, for an overview).
         dtype: pixel type.
         nodata: value of each band, or None.
         tile_px: side of a full tile.
         storage: ``external`` keeps tiles as they are (imagery does not shrink), ``lz4`` compresses them.
-        owner_key: column with the id of the scene or run; None for overviews.
-        owner_id: that id.
+        base_table: the table itself, or the one that this is an overview of.
+        factor: 1, or how many pixels an overview makes one of.
+        parent: ``scene_tile`` or ``probability``.
+        owner_id: id of the scene or run.
         comment: comment on the table.
 
     """
 
-    table: str
     grid: Grid
     dtype: Dtype
     nodata: tuple[Nodata, ...]
     tile_px: int
     storage: Storage
-    owner_key: str | None
+    base_table: str
+    factor: int
+    parent: str
     owner_id: int
     comment: str
+
+    @property
+    def table(self) -> str:
+        """Name inside the schema ``lode_raster``."""
+        return self.base_table if self.factor == 1 else overview_name(self.base_table, self.factor)
+
+    @property
+    def owner_key(self) -> str | None:
+        """Column with the id of the scene or run; None for overviews."""
+        return PARENT_KEYS[self.parent] if self.factor == 1 else None
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -81,82 +95,22 @@ def overview_name(table: str, factor: int) -> str:
     return f"o_{factor}_{table}"
 
 
-def create_table(conn: Connection[Any], layout: TableLayout) -> None:
-    """Create an empty raster table with key, constraints, index, storage and comment, not yet attached."""
-    columns: list[sql.Composable] = [sql.SQL("rid integer primary key")]
-    if layout.owner_key is not None:
-        columns.append(
-            sql.SQL("{} integer not null constraint {} check ({} = {})").format(
-                sql.Identifier(layout.owner_key),
-                sql.Identifier(f"enforce_{layout.owner_key}"),
-                sql.Identifier(layout.owner_key),
-                sql.Literal(layout.owner_id),
-            )
-        )
-    columns.append(sql.SQL("rast raster not null"))
+@contextmanager
+def _upgraded() -> Iterator[None]:
     try:
-        conn.execute(sql.SQL("create table {} ({})").format(layout.identifier, sql.SQL(", ").join(columns)))
-    except errors.DuplicateTable as error:
-        raise UsageError(f"{RASTER_SCHEMA}.{layout.table} exists already: drop that table first") from error
-    except errors.InvalidSchemaName as error:
-        raise UsageError(f"schema {RASTER_SCHEMA} is missing: run `lode db upgrade`") from error
-    _give_to_parents_owner(conn, layout)
-    _set_storage(conn, layout)
-    _add_constraints(conn, layout)
-    conn.execute(
-        sql.SQL("create index {} on {} using gist (st_convexhull(rast))").format(
-            sql.Identifier(f"{layout.table}_st_convexhull_idx"), layout.identifier
-        )
-    )
-    conn.execute(
-        sql.SQL("comment on table {} is {}").format(layout.identifier, sql.Literal(layout.comment)),
-    )
+        yield
+    except (errors.UndefinedFunction, errors.InvalidSchemaName) as error:
+        raise UsageError(
+            f"schema {RASTER_SCHEMA}, or what makes tables in it, is missing: run `lode db upgrade`"
+        ) from error
 
 
-def _give_to_parents_owner(conn: Connection[Any], layout: TableLayout) -> None:
-    """Hand the table to the role of the workers, whoever makes it: only its owner may attach it.
+def create_table(conn: Connection[Any], layout: TableLayout) -> None:
+    """Create an empty raster table with key, constraints, index, storage and comment, not yet attached.
 
-    Who may read the parent may read it too: what that role's own tables are born with, others' are not.
+    The database makes it, with the rights of its owner: this login need own nothing.
     """
-    row = conn.execute(
-        "select pg_get_userbyid(c.relowner)::text, array(select distinct r.rolname::text"
-        "  from aclexplode(c.relacl) a join pg_roles r on r.oid = a.grantee"
-        "  where a.privilege_type = 'SELECT' and a.grantee <> c.relowner)"
-        " from pg_class c"
-        " where c.oid = to_regclass('lode_raster.scene_tile') and c.relowner <> current_user::regrole"
-        " and pg_has_role(c.relowner, 'usage')"
-    ).fetchone()
-    if row is None:
-        return
-    owner, readers = row
-    conn.execute(sql.SQL("alter table {} owner to {}").format(layout.identifier, sql.Identifier(owner)))
-    if readers:
-        listed = sql.SQL(", ").join(sql.Identifier(reader) for reader in readers)
-        conn.execute(sql.SQL("grant select on {} to {}").format(layout.identifier, listed))
-
-
-def _set_storage(conn: Connection[Any], layout: TableLayout) -> None:
-    alter: LiteralString = "alter table {} alter column rast set storage external"
-    if layout.storage == "lz4":
-        # Main, not extended: a class map's tile shrinks to a few hundred bytes and then stays in its row.
-        alter = "alter table {} alter column rast set storage main"
-    conn.execute(sql.SQL(alter).format(layout.identifier))
-    if layout.storage == "lz4" and _server_has_lz4(conn):
-        conn.execute(
-            sql.SQL("alter table {} alter column rast set compression lz4").format(layout.identifier)
-        )
-
-
-def _server_has_lz4(conn: Connection[Any]) -> bool:
-    """Whether PostgreSQL was built with lz4; without it tiles are compressed by pglz, slower but the same."""
-    row = conn.execute(
-        "select 'lz4' = any (enumvals) from pg_settings where name = 'default_toast_compression'"
-    ).fetchone()
-    return row is not None and bool(row[0])
-
-
-def _add_constraints(conn: Connection[Any], layout: TableLayout) -> None:
-    grid, tile_px = layout.grid, layout.tile_px
+    grid = layout.grid
     # PostGIS itself says how it would write the band facts of such a tile.
     sample = encode_tile(
         np.zeros((len(layout.nodata), 1, 1), layout.dtype),
@@ -167,16 +121,6 @@ def _add_constraints(conn: Connection[Any], layout: TableLayout) -> None:
         resolution_y=1,
         nodata=layout.nodata,
     )
-    facts = conn.execute(
-        "select _raster_constraint_nodata_values(r)::text, _raster_constraint_pixel_types(r)::text,"
-        " _raster_constraint_out_db(r)::text from st_rastfromwkb(%b) r",
-        (sample,),
-    ).fetchone()
-    extent = conn.execute(
-        "select st_ashexewkb(st_makeenvelope(%s, %s, %s, %s, %s))", (*grid.bounds(tile_px), grid.srid)
-    ).fetchone()
-    if facts is None or extent is None:
-        raise RuntimeError("PostGIS did not describe a sample tile")
     alignment = encode_header(
         band_count=0,
         height=1,
@@ -187,43 +131,36 @@ def _add_constraints(conn: Connection[Any], layout: TableLayout) -> None:
         resolution_x=grid.resolution_x,
         resolution_y=grid.resolution_y,
     )
-    # The scales pass through double precision, as those of the tiles do: the literal itself would be compared
-    # with all its digits, where numeric takes 15 of a double.
-    checks: tuple[tuple[str, LiteralString, tuple[object, ...]], ...] = (
-        ("srid", "st_srid(rast) = {}", (grid.srid,)),
-        (
-            "scalex",
-            "round(st_scalex(rast)::numeric, 10) = round({}::double precision::numeric, 10)",
-            (grid.resolution_x,),
-        ),
-        (
-            "scaley",
-            "round(st_scaley(rast)::numeric, 10) = round({}::double precision::numeric, 10)",
-            (-grid.resolution_y,),
-        ),
-        ("width", "st_width(rast) in ({})", (_sides(grid.width_px, tile_px),)),
-        ("height", "st_height(rast) in ({})", (_sides(grid.height_px, tile_px),)),
-        ("same_alignment", "st_samealignment(rast, {}::raster)", (alignment.hex().upper(),)),
-        ("num_bands", "st_numbands(rast) = {}", (len(layout.nodata),)),
-        ("nodata_values", "_raster_constraint_nodata_values(rast)::numeric[] = {}::numeric[]", (facts[0],)),
-        ("pixel_types", "_raster_constraint_pixel_types(rast) = {}::text[]", (facts[1],)),
-        ("out_db", "_raster_constraint_out_db(rast) = {}::boolean[]", (facts[2],)),
-        ("max_extent", "st_envelope(rast) @ {}::geometry", (extent[0],)),
-    )
-    added = [
-        sql.SQL("add constraint {} check ({})").format(
-            sql.Identifier(f"enforce_{name}_rast"),
-            sql.SQL(check).format(*(_literal(value) for value in values)),
-        )
-        for name, check, values in checks
-    ]
-    conn.execute(sql.SQL("alter table {} {}").format(layout.identifier, sql.SQL(", ").join(added)))
-
-
-def _literal(value: object) -> sql.Composable:
-    if isinstance(value, tuple):
-        return sql.SQL(", ").join(sql.Literal(item) for item in value)
-    return sql.Literal(value)
+    min_x, min_y, max_x, max_y = grid.bounds(layout.tile_px)
+    try:
+        with _upgraded():
+            conn.execute(
+                "select lode_api.create_tile_table(%(table)s, %(factor)s, %(parent)s, %(owner_id)s,"
+                " st_rastfromwkb(%(sample)b), st_rastfromwkb(%(alignment)b),"
+                " %(min_x)s::float8, %(min_y)s::float8, %(max_x)s::float8, %(max_y)s::float8,"
+                " %(scale_x)s::float8, %(scale_y)s::float8, %(widths)s::integer[], %(heights)s::integer[],"
+                " %(storage)s, %(about)s)",
+                {
+                    "table": layout.base_table,
+                    "factor": layout.factor,
+                    "parent": layout.parent,
+                    "owner_id": layout.owner_id,
+                    "sample": sample,
+                    "alignment": alignment,
+                    "min_x": min_x,
+                    "min_y": min_y,
+                    "max_x": max_x,
+                    "max_y": max_y,
+                    "scale_x": grid.resolution_x,
+                    "scale_y": -grid.resolution_y,
+                    "widths": list(_sides(grid.width_px, layout.tile_px)),
+                    "heights": list(_sides(grid.height_px, layout.tile_px)),
+                    "storage": layout.storage,
+                    "about": layout.comment,
+                },
+            )
+    except errors.DuplicateTable as error:
+        raise UsageError(f"{RASTER_SCHEMA}.{layout.table} exists already: drop that table first") from error
 
 
 def _sides(size_px: int, tile_px: int) -> tuple[int, ...]:
@@ -232,18 +169,14 @@ def _sides(size_px: int, tile_px: int) -> tuple[int, ...]:
     return ((tile_px,) if full else ()) + ((rest,) if rest else ())
 
 
-def register_overview(conn: Connection[Any], layout: TableLayout, *, base_table: str, factor: int) -> None:
-    """Register an overview as ``AddOverviewConstraints`` does, after its tiles are in.
+def register_overview(conn: Connection[Any], layout: TableLayout) -> None:
+    """Register an overview as ``AddOverviewConstraints`` does, after its tiles are in."""
+    conn.execute("select lode_api.register_overview(%s, %s)", (layout.base_table, layout.factor))
 
-    The constraint looks its base table up in raster_columns for every row, which takes longer than the row
-    itself: it is added without checking the rows that are there (``not valid``).
-    """
-    conn.execute(
-        sql.SQL(
-            "alter table {} add constraint enforce_overview_rast"
-            " check (_overview_constraint(rast, {}, {}, {}, 'rast')) not valid"
-        ).format(layout.identifier, sql.Literal(factor), sql.Literal(RASTER_SCHEMA), sql.Literal(base_table))
-    )
+
+def analyze_table(conn: Connection[Any], layout: TableLayout) -> None:
+    """Gather a table's statistics, as only its owner may."""
+    conn.execute("select lode_api.analyze_tile_table(%s)", (layout.table,))
 
 
 def set_locally(conn: Connection[Any], name: str, value: str) -> str:
@@ -278,15 +211,12 @@ def attach_partition(
         RetryError: the lock was not to be had within ``wait_s``.
 
     """
-    attach = sql.SQL("alter table {} attach partition {} for values in ({})").format(
-        sql.Identifier(RASTER_SCHEMA, parent), sql.Identifier(RASTER_SCHEMA, table), sql.Literal(owner_id)
-    )
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            with conn.transaction():
+            with _upgraded(), conn.transaction():
                 before = set_locally(conn, "lock_timeout", f"{_ATTACH_ATTEMPT_MS}ms")
-                conn.execute(attach)
+                conn.execute("select lode_api.attach_tile_table(%s, %s, %s)", (parent, owner_id, table))
                 set_locally(conn, "lock_timeout", before)
         except errors.LockNotAvailable as error:
             if time.monotonic() > deadline:

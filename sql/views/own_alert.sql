@@ -22,8 +22,7 @@ select
   a.start_date,
   a.end_date,
   a.geom::geometry(MultiPolygon, 4326) as geom
-from lode_api.own_alert_rows() a
-where a.is_current;
+from lode_api.own_alert_rows() a;
 
 comment on view lode_api.own_alert is
   'Alerts of your mines, with their state. EPSG:4326.';

@@ -4,9 +4,9 @@
 -- Used by: mine owners' logins (`lode role add NAME --as owner`).
 create view lode_api.own_mine with (security_barrier = true) as
 select
-  m.mine_id as ogc_fid,
-  m.code as mine_code,
-  m.name as mine_name,
+  m.ogc_fid,
+  m.mine_code,
+  m.mine_name,
   m.mineral,
   m.mining_method,
   m.boundary::geometry(MultiPolygon, 4326) as boundary,

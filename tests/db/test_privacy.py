@@ -136,6 +136,78 @@ def test_it_reads_no_other_relation_and_executes_no_other_function(owner: Connec
             owner.execute(f"select {call}")
 
 
+def test_the_functions_behind_its_views_show_what_the_views_show(
+    owner: Connection[Any], admin: Connection[Any]
+) -> None:
+    """A function can be called by itself: no column more, no withdrawn alert."""
+    pairs = {
+        "own_mine_rows": "own_mine",
+        "own_damage_rows": "own_damage_by_mine_year",
+        "own_change_rows": "own_change_by_mine_year",
+        "own_alert_rows": "own_alert",
+    }
+    assert {*pairs, "own_mines"} == set(OWN_FUNCTIONS)
+    for function, view in pairs.items():
+        columns = [
+            [(column.name, column.type_code) for column in owner.execute(query).description or ()]
+            for query in (f"select * from lode_api.{function}()", f"select * from lode_api.{view}")
+        ]
+        assert columns[0] == columns[1], function
+    shown = owner.execute("select ogc_fid from lode_api.own_alert order by 1").fetchall()
+    assert shown
+    with admin.transaction(force_rollback=True):
+        admin.execute("alter table lode.alert disable trigger user")
+        admin.execute("alter table lode.alert drop constraint alert_reviewed_check")
+        admin.execute(
+            "update lode.alert set is_current = false, state = 'confirmed' where alert_id = %s", shown[0]
+        )
+        row = admin.execute("select is_current from lode_api.damage_alert where ogc_fid = %s", shown[0])
+        assert row.fetchone() == (False,)
+        admin.execute(f"set local session authorization {OWNER}")
+        left = admin.execute("select ogc_fid from lode_api.own_alert_rows() order by 1").fetchall()
+        assert left == shown[1:]
+
+
+def test_statistics_of_other_mines_are_closed_to_it(owned: str, owner: Connection[Any]) -> None:
+    """PostGIS tells extents and distributions of any table to whoever may call these."""
+    calls = [
+        f"{function}('lode', '{table}', '{column}'{more})"
+        for table, column in (("mine", "boundary"), ("mine_damage", "geom"), ("damage_change", "geom"))
+        for function, more in (("st_estimatedextent", ""), ("st_estimatedextent", ", true"))
+    ]
+    for table in ("mine_damage", "damage_change"):
+        calls += [
+            f"st_estimatedextent('{table}', 'geom')",
+            f"_postgis_stats('lode.{table}', 'geom')",
+            f"_postgis_selectivity('lode.{table}', 'geom', st_makeenvelope(80, 40, 90, 50, 4326))",
+            f"_postgis_join_selectivity('lode.{table}', 'geom', 'lode.mine', 'boundary')",
+            f"_postgis_index_extent('lode.{table}', 'geom')",
+        ]
+    for call in calls:
+        with denied("42501"):
+            owner.execute(f"select {call}")
+    with login(owned, "lode_reader") as reader:  # reads the table itself
+        row = reader.execute("select st_estimatedextent('lode', 'mine_damage', 'geom')").fetchone()
+        assert row is not None
+        assert row[0] is not None
+
+
+def test_it_leaves_no_large_object(owner: Connection[Any]) -> None:
+    for read_only in ("on", "off"):
+        owner.execute(f"set default_transaction_read_only = {read_only}")
+        for call in (
+            "lo_create(0)",
+            "lo_creat(-1)",
+            "lo_from_bytea(0, 'x')",
+            "lo_put(1, 0, 'x')",
+            "lowrite(0, 'x')",
+            "lo_open(1, 131072)",
+            "lo_unlink(1)",
+        ):
+            with denied("42501"):
+                owner.execute(f"select {call}")
+
+
 def test_ids_that_are_not_its_own_are_not_there(owner: Connection[Any], admin: Connection[Any]) -> None:
     for view in OWN_VIEWS:
         own = {key for (key,) in owner.execute(f"select ogc_fid from lode_api.{view}")}

@@ -183,7 +183,7 @@ def test_attaching_waits_for_another_load_and_gives_up_in_time(
     conn: Connection, other: Connection, database_url: str
 ) -> None:
     write_table(conn, PIXELS, nodata=0)  # attached, not committed
-    other.execute("create table lode_raster.scene_9 (like lode_raster.scene_tile)")
+    writer_of(other, owner_id=9, table="scene_9")
     other.execute("set lock_timeout = '7s'")
     with pytest.raises(RetryError, match="locked by others"):
         attach_partition(other, parent="scene_tile", owner_id=9, table="scene_9", wait_s=0.5)
@@ -250,7 +250,7 @@ def test_a_database_without_the_schema(postgis_url: str) -> None:
         writer_of(conn)
     with connect(postgis_url) as conn:
         conn.execute("create schema lode_raster")
-        with pytest.raises(UsageError, match="scene_tile is missing: run `lode db upgrade`"):
+        with pytest.raises(UsageError, match="missing: run `lode db upgrade`"):
             write_table(conn, PIXELS, nodata=0)
 
 

@@ -151,6 +151,16 @@ WAYS: dict[str, Callable[[Any, str], None]] = {
     "field of another kind": lambda log, s: log.info("x", db_password_1=[s], AccessToken={"a": s}),
     "headers": lambda log, s: log.info("x", headers={"Authorization": f"Bearer {s}", "X-Api-Key": s}),
     "pairs": lambda log, s: log.info("x", headers=[("Authorization", s), ("Cookie", s)]),
+    "pairs in lists": lambda log, s: log.info("x", headers=[["x-api-key", s], ["Accept", "*/*"]]),
+    "one pair": lambda log, s: log.info("x", header=["X-Auth-Token", [s]]),
+    "pairs of bytes": lambda log, s: log.info("x", headers=[[b"x-api-key", s.encode()]]),
+    "arguments": lambda log, s: log.info("x", argv=["curl", "-v", "--password", s, "host"]),
+    "arguments of tuples": lambda log, s: log.info("x", argv=("get", "--access-token", s)),
+    "command line": lambda log, s: log.info(f"curl --token {quote(s, safe='')} host"),
+    "quoted command line": lambda log, s: log.info(f"curl --proxy-password {json.dumps(s)} host"),
+    "netrc": lambda log, s: log.info(f"machine h login svc password {quote(s, safe='')} macdef"),
+    "netrc on lines": lambda log, s: log.info(f"login svc\n  password {json.dumps(s)}\n"),
+    "sql": lambda log, s: log.info(f"alter role me password '{escaped(s)}' valid until"),
     "deep": lambda log, s: log.info("x", a=[{"b": ({"client_secret": s},)}]),
     "header line": lambda log, s: log.info(f"sent Authorization: Bearer {quote(s, safe='')}"),
     "bearer": lambda log, s: log.info("x", said=["sent", f"bearer {quote(s, safe='')}"]),
@@ -296,6 +306,7 @@ def test_what_is_no_secret_stays() -> None:
         "https://planetarycomputer.example/stac/v1/collections?limit=10&bbox=84,43,85,44",
         "postgresql://me@host/db: postgresql:///lode?host=/run/x&port=5432",
         "Traceback (most recent call last):\n  File \"a.py\", line 3, in f\n    x = g(y)",
+        "log in with --password; the login was refused - password or name",
         "the signature of the run, token or not, basic settings, digest mismatch",
     ):  # fmt: skip
         assert redactor.text(text) == text
@@ -318,6 +329,10 @@ def test_terminals_are_not_made_to_obey() -> None:
         '"' * 200_000 + "secret=",
         "password='" + "\\'" * 100_000,
         "x=" * 100_000 + "sig",
+        "login a " * 40_000 + "password",
+        "--token " * 60_000,
+        "-" * 200_000 + "token ",
+        "--token '" + "\\'" * 100_000,
     ],
 )
 def test_long_texts_take_no_time(text: str) -> None:

@@ -127,6 +127,9 @@ def test_options_are_those_of_the_command() -> None:
         ({"sensor": {"a": 1}}, "neither text, number"),
         ({"dem": "/vsicurl/http://x/y.tif"}, "no URLs and no /vsi paths"),
         ({"destripe": "yes"}, "does not take a value"),
+        ({"help": []}, "option help: is of the command line"),
+        ({"help": True}, "option help: is of the command line"),
+        ({"help": None, "": []}, "option help: is of the command line"),
     ],
 )
 def test_options_that_the_command_refuses(options: dict[str, Any], reason: str) -> None:
