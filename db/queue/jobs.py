@@ -39,8 +39,8 @@ where status in ('todo', 'doing') and queue_name = any(%s)
 class OwnJobs(JobManager):
     """Ends and puts back jobs of the worker that fetched them; leaves others.
 
-    procrastinate's own functions look at the job alone: a worker that was taken for dead could mark the job of
-    its successor, or put its old one back beside it. What has no effect here is no error: either the
+    procrastinate's own functions look at the job alone: a worker that was taken for dead could mark the job
+    of its successor, or put its old one back beside it. What has no effect here is no error: either the
     statement was said before and the answer was lost, or the job is somebody else's.
     """
 
