@@ -312,9 +312,9 @@ def finish_item(
         run_id, waits = request_run(conn, claim.ingest_source_id, scene_id, source)
     follow_run(conn, claim.ingest_item_id, run_id, waits)
     conn.execute(
-        "update lode.ingest_item set scene_id = %s, sha256 = %s, ingested_at = clock_timestamp()"
-        " where ingest_item_id = %s",
-        (scene_id, sha256, claim.ingest_item_id),
+        "update lode.ingest_item i set scene_id = s.scene_id, sha256 = %s, ingested_at = clock_timestamp(),"
+        " footprint = s.footprint from lode.scene s where s.scene_id = %s and i.ingest_item_id = %s",
+        (sha256, scene_id, claim.ingest_item_id),
     )
     return run_id
 

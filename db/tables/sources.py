@@ -121,7 +121,12 @@ ingest_item = Table(
     ),
     Column("href", Text, nullable=False, comment="Address of the item, or path in the folder"),
     Column("acquired_on", Date, comment="Day of acquisition as the catalogue says (UTC)"),
-    geometry_column("footprint", "MULTIPOLYGON", "Outline as the catalogue says, EPSG:4326", nullable=True),
+    geometry_column(
+        "footprint",
+        "MULTIPOLYGON",
+        "Outline as the catalogue says, then of the scene, EPSG:4326",
+        nullable=True,
+    ),
     Column("cloud_fraction", Double, comment="Share of cloud as the catalogue says, 0..1"),
     Column(
         "status",

@@ -25,7 +25,7 @@ select
   i.ingested_at,
   i.published_at,
   i.reported_at,
-  coalesce(c.footprint, i.footprint)::geometry(MultiPolygon, 4326) as geom
+  i.footprint::geometry(MultiPolygon, 4326) as geom
 from lode.ingest_item i
 join lode.ingest_source s on s.ingest_source_id = i.ingest_source_id
 left join lode.scene c on c.scene_id = i.scene_id

@@ -186,7 +186,7 @@ def upgrade() -> None:
             "footprint",
             Geometry("MULTIPOLYGON", srid=4326, spatial_index=False),
             nullable=True,
-            comment="Outline as the catalogue says, EPSG:4326",
+            comment="Outline as the catalogue says, then of the scene, EPSG:4326",
         ),
         sa.Column(
             "cloud_fraction", sa.Double(), nullable=True, comment="Share of cloud as the catalogue says, 0..1"
