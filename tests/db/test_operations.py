@@ -140,7 +140,8 @@ def test_a_rewritten_table_is_mended(cluster: Cluster, filled: str, tmp_path: Pa
     facts = (
         "select md5(string_agg(rid || st_astext(st_envelope(rast)) || md5(st_asbinary(rast)), ''"
         " order by rid)),"
-        " (select relacl::text || relowner::regrole::text from pg_class where relname = 'drawn_one'),"
+        " (select string_agg(a::text, ' ' order by a::text) || min(relowner::regrole::text)"
+        " from pg_class, unnest(relacl) a where relname = 'drawn_one'),"
         " (select count(*) from lode_raster.scene_tile where scene_id = 1) from lode_raster.drawn_one"
     )
     with copied_database(cluster, filled) as url:
@@ -217,7 +218,7 @@ def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
 
 def test_the_worker_has_time_to_stop() -> None:
     from service.commands import worker
-    from service.worker import RELEASE_S
+    from service.job_runner import RELEASE_S
 
     [unit] = [path.read_text() for path in UNITS if path.name == "lode-worker@.service"]
     found = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.M)
