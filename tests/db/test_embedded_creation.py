@@ -151,7 +151,7 @@ def test_another_users_cluster_is_refused(folder: Path):
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, "LODE_HOME": str(folder)},
+        env={**os.environ, "LODE_HOME": str(folder), "LODE_DATABASE_URL": ""},
     )
     assert done.returncode == 1
     assert "belongs to another user: run lode as that user or as root" in done.stderr
