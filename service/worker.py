@@ -302,9 +302,9 @@ class Worker:
 
     def _reaped(self, conn: Connection[Any]) -> int | None:
         """Reap; not just after this worker was cut off or asleep: others may have been unheard as well."""
-        silent_s = self._options.silent_s
-        seen_at = max(self._cut_off_at, self._overslept_at)
-        if _awake_s() - seen_at < silent_s or self._overslept(math.inf):
+        silent_s, now = self._options.silent_s, _awake_s()
+        is_waking = now - self._awake_at > silent_s
+        if is_waking or now - max(self._cut_off_at, self._overslept_at) < silent_s:
             return 0
         return reap_jobs(conn, silent_s)
 
@@ -323,11 +323,6 @@ class Worker:
             if now - self._awake_at > self._options.silent_s:
                 self._overslept_at = now
             self._awake_at = now
-
-    def _overslept(self, began: float) -> bool:
-        """Whether this process was stopped since a moment for so long that it was taken for dead."""
-        is_fresh = _awake_s() - self._awake_at > self._options.silent_s
-        return is_fresh or self._overslept_at > began
 
     def _note_cut_off(self) -> None:
         self._cut_off_at = _awake_s()
