@@ -1,184 +1,22 @@
-"""Who does what next in a campaign; its actors work in this process, one after the other."""
+"""Who does what next in a campaign."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from threading import Event
 from typing import Any
 
-import psycopg
 import pytest
 
 from db import blocks, campaigns, runs
-from db.campaigns import Target
 from db.checks import run_checks
 from db.connection import connect
-from db.embedded import Cluster
 from db.errors import UsageError
 from inference.interpret import interpret
 from service import campaign as campaign_module
 from service import protocol
-from service.campaign import Campaign, Progress
-from service.campaign_actor import Ended, Hello, Interpreter, Secret, Task
-from service.campaign_runs import Report, RunBook
-from tests.campaign_scenes import PRODUCTS, assert_nothing_is_left, attempts, published, rows, split, stock
-from tests.conftest import copied_database
+from service.campaign_actor import Ended, Task
+from tests.campaign_scenes import PRODUCTS, assert_nothing_is_left, attempts, published, rows
+from tests.db.campaign.trials import Trial
 from tests.db.queue_rows import add_job, add_worker
-
-Before = Callable[[Task], Ended | None]
-
-
-@pytest.fixture(scope="module")
-def stocked(
-    cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    name = "lode_test_campaign"
-    cluster.create_database(name, template=template_database)
-    stock(cluster.url(name), tmp_path_factory.mktemp("campaign"))
-    yield name
-    cluster.drop_database(name)
-
-
-@pytest.fixture
-def make(cluster: Cluster, stocked: str) -> Iterator[Callable[[], str]]:
-    """Makes another copy of that database."""
-    with ExitStack() as stack:
-
-        def copy() -> str:
-            url = stack.enter_context(copied_database(cluster, stocked))
-            split(url)
-            return url
-
-        yield copy
-
-
-@pytest.fixture
-def url(make: Callable[[], str]) -> str:
-    return make()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cluster: Cluster, stocked: str) -> list[Any]:
-    """What `lode infer` publishes."""
-    with copied_database(cluster, stocked) as url:
-        split(url)
-        for product in PRODUCTS:
-            interpret(url, product, "x", device_name="cpu")
-        assert sorted(attempts(url)) == [
-            *((name, block) for name in "ab" for block in range(3)),
-            ("small", 0),
-        ]
-        return published(url)
-
-
-class HandCrew:
-    """Actors in this process: of the tasks at hand one is done at each waiting.
-
-    Args:
-        url: of the database.
-        mark: of the campaign.
-        places: actors.
-        before: is asked before each task, and may say how it ended instead.
-
-    """
-
-    def __init__(self, url: str, mark: int, places: int = 2, before: Before = lambda _task: None) -> None:
-        self.actor = Interpreter("cpu")
-        said = self.actor.hello(Secret(url), mark, _version())
-        assert said.refusal == ""
-        self._places = places
-        self._before = before
-        self._at_hand: list[tuple[int, Task]] = []
-        self.done: list[Task] = []
-        self.is_closed = False
-
-    def idle(self) -> int:
-        return self._places - len(self._at_hand)
-
-    def start(self, task: Task) -> None:
-        self._at_hand.append((len(self.done) + len(self._at_hand), task))
-
-    def wait(self, _seconds: float) -> list[Ended]:
-        if not self._at_hand:
-            return []
-        number, task = self._at_hand.pop(0)
-        self.done.append(task)
-        return [self._before(task) or self.actor.perform(number, task)]
-
-    def stop(self, task: Task, *, is_cancelled: bool) -> None:
-        for number, each in self._at_hand:
-            if each == task:
-                self.actor.stop(number, is_cancelled)
-
-    def shares(self) -> Mapping[Task, float]:
-        return {task: 0.5 for _number, task in self._at_hand}
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("lode")
-
-
-def all_targets(url: str) -> list[Target]:
-    with connect(url) as conn:
-        return campaigns.targets(conn, 1)
-
-
-class Trial:
-    """A campaign of all scenes, and what it said."""
-
-    def __init__(
-        self, url: str, *, before: Before = lambda _task: None, becomes_current: bool = False, places: int = 2
-    ) -> None:
-        self.stop = Event()
-        self.told: list[Report] = []
-        self.shown: list[Progress] = []
-        self.book = RunBook(url, 1, becomes_current=becomes_current)
-        self.book.open()
-        self.campaign = Campaign(
-            self.book, all_targets(url), report=self.told.append, show=self.shown.append, stop=self.stop
-        )
-        self.crew = HandCrew(url, self.book.mark, places, before)
-
-    def run(self) -> dict[str, str]:
-        """What became of each scene."""
-        assert self.campaign.has_work()
-        self.campaign.run(self.crew)
-        assert self.crew.is_closed
-        assert self.told == self.campaign.reports
-        return {report.product: report.outcome for report in self.told}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits seconds for news."""
-    monkeypatch.setattr(campaign_module, "LOOK_EVERY_S", 0.0)
-    monkeypatch.setattr(campaign_module, "BUSY_PAUSE_S", 0.05)
-    monkeypatch.delenv("LODE_DATABASE_URL", raising=False)
-
-
-@pytest.fixture(autouse=True)
-def own_logs() -> Iterator[None]:
-    """Put back what an actor sets up for the logs of its process."""
-    import logging
-    import sys
-    import threading
-
-    import structlog
-
-    root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook)
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    sys.excepthook, threading.excepthook = hooks
-    structlog.reset_defaults()
 
 
 def test_a_campaign_publishes_what_lode_infer_publishes(url: str, undisturbed: list[Any]) -> None:
@@ -407,75 +245,3 @@ def test_a_run_that_was_withdrawn_is_refused_and_the_rest_goes_on(url: str) -> N
     [refused] = [report for report in trial.told if report.product == "b"]
     assert "was withdrawn" in refused.reason
     trial.book.close()
-
-
-def test_targets(url: str) -> None:
-    with connect(url) as conn:
-        assert [target.product for target in campaigns.targets(conn, 1)] == list(PRODUCTS)
-        assert len(campaigns.targets(conn, 1, year=2021)) == 3
-        over_mine = campaigns.targets(conn, 1, year=2021, mine_code="M")
-        assert [target.product for target in over_mine] == list(PRODUCTS)
-        with pytest.raises(UsageError, match="there is no mine 'N'"):
-            campaigns.targets(conn, 1, year=2021, mine_code="N")
-        with pytest.raises(UsageError, match="there is no scene of 2020"):
-            campaigns.targets(conn, 1, year=2020)
-        conn.execute("update lode.mine set boundary = st_translate(boundary, 3, 0)")
-        with pytest.raises(UsageError, match="there is no scene of 2021 that touches mine M"):
-            campaigns.targets(conn, 1, year=2021, mine_code="M")
-        conn.execute("update lode.scene set resolution_m = 30, resolution_y_m = 30 where product = 'a'")
-        conn.execute("update lode.scene set processing_level = 'surface_reflectance' where product = 'b'")
-        assert [target.is_suitable for target in campaigns.targets(conn, 1)] == [False, False, True]
-        same = "select (lode_api.suitable_model(scene_id) = 1) is true from lode.scene order by product"
-        assert [said for (said,) in conn.execute(same)] == [False, False, True]
-        conn.rollback()
-
-
-def test_an_actor_refuses_a_copy_of_the_database(
-    url: str, make: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    book = RunBook(url, 1)
-    book.open()
-    copy = make()
-
-    def said(given: str, version: str = _version(), mark: int = book.mark) -> Hello:
-        monkeypatch.delenv("LODE_DATABASE_URL", raising=False)
-        return Interpreter("cpu").hello(Secret(given), mark, version)
-
-    assert said(url).refusal == ""
-    assert "CPU" in said(url).device
-    assert said(copy).refusal == (
-        "LODE_DATABASE_URL leads to another database here than where the campaign was started"
-    )
-    assert said(url, mark=book.mark ^ 1).refusal.startswith("LODE_DATABASE_URL leads to another database")
-    assert said(url, version="0.0.1").refusal.startswith("Lode 0.1.0 is installed here")
-    monkeypatch.setenv("LODE_DATABASE_URL", url)  # of the machine itself: it goes before what was given
-    assert Interpreter("cpu").hello(Secret(copy), book.mark, _version()).refusal == ""
-    nowhere = said("postgresql://somebody:geheim-9@/x?host=/nowhere")
-    assert nowhere.is_passing
-    assert "no database server answers" in nowhere.refusal
-    assert "geheim" not in repr(nowhere)
-    assert repr(Secret("geheim-9")) == "Secret(***)"
-    book.close()
-    assert said(url).refusal.startswith("LODE_DATABASE_URL leads to another database")
-
-
-def test_an_actor_answers_for_what_broke(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    book = RunBook(url, 1)
-    book.open()
-    actor = HandCrew(url, book.mark).actor
-    assert actor.perform(1, Task(99)).end == protocol.REFUSED
-
-    def breaks(*_arguments: object, **_named: object) -> None:
-        raise ValueError("at postgresql://u:geheim-9@host/x")
-
-    monkeypatch.setattr("inference.tasks.perform_run", breaks)
-    ended = actor.perform(2, Task(1))
-    assert (ended.end, ended.reason) == (protocol.BROKEN, "ValueError: at postgresql://u:***@host/x")
-
-    def lost(*_arguments: object, **_named: object) -> None:
-        raise psycopg.errors.AdminShutdown("terminating connection")
-
-    monkeypatch.setattr("inference.tasks.perform_run", lost)
-    assert actor.perform(3, Task(1)).end == protocol.TRANSIENT
-    assert actor.standing().number is None
-    book.close()
