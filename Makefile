@@ -30,7 +30,7 @@ test: $(BIN)/.for-test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 faults: $(BIN)/.for-test
-	LODE_FAULTS=all $(BIN)/python -m pytest tests/faults -p no:randomly
+	LODE_FAULTS=all $(BIN)/python -m pytest tests/faults -p no:randomly --verbose
 
 lint: $(BIN)/.for-test
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 Every block is computed under a token of its own attempt. What a worker stages is refused when its block was
 given to another one meanwhile, or the run has ended; the run's own token then decides who publishes.
+
+Whoever locks several rows of a run takes them in one order: the run, its blocks, what they staged, its jobs.
 """
 
 from __future__ import annotations
@@ -114,10 +116,27 @@ def claim_block(
     return BlockClaim(run_id, block, *claimed)
 
 
+def begin_staging(conn: Connection[Any], claim: BlockClaim) -> None:
+    """Lock the run, before anything of the block is locked by being staged, and see that it still may be.
+
+    Raises:
+        SupersededError: the block was given to another worker, or the run has ended: roll back.
+
+    """
+    status = _run_status(conn, claim.run_id)
+    row = conn.execute(
+        "select from lode.run_block where run_id = %s and block = %s and token = %s"
+        " and status in ('running', 'staged')",
+        (claim.run_id, claim.block, claim.token),
+    ).fetchone()
+    if status not in PENDING or row is None:
+        raise _may_not_stage(claim, status)
+
+
 def stage_rows(
     conn: Connection[Any], claim: BlockClaim, row_px: int, class_map: bytes, probability: bytes
 ) -> None:
-    """Leave rows of a block for publication, in the transaction that ``finish_block`` ends.
+    """Leave rows of a block for publication, between ``begin_staging`` and ``finish_block``.
 
     Args:
         conn: connection.
@@ -155,11 +174,7 @@ def finish_block(conn: Connection[Any], claim: BlockClaim) -> bool:
             (claim.run_id, claim.block, claim.token),
         ).fetchone()
     if row is None:
-        why = "it was given to another worker" if status in PENDING else f"the run is {status or 'gone'}"
-        raise SupersededError(
-            f"attempt {claim.attempt} of block {claim.block} of run {claim.run_id} may no longer stage: "
-            f"{why}; nothing was stored"
-        )
+        raise _may_not_stage(claim, status)
     last = conn.execute("select lode_api.block_finished(%s)", (claim.run_id,)).fetchone()
     return last is not None and bool(last[0])
 
@@ -231,6 +246,14 @@ def clear_stage(conn: Connection[Any], run_id: int) -> None:
     """Remove what was staged, in the transaction that publishes it."""
     conn.execute("delete from lode.run_stage where run_id = %s", (run_id,))
     conn.execute("update lode.run_block set stage = null where run_id = %s", (run_id,))
+
+
+def _may_not_stage(claim: BlockClaim, status: str | None) -> SupersededError:
+    why = "it was given to another worker" if status in PENDING else f"the run is {status or 'gone'}"
+    return SupersededError(
+        f"attempt {claim.attempt} of block {claim.block} of run {claim.run_id} may no longer stage: "
+        f"{why}; nothing was stored"
+    )
 
 
 def _run_status(conn: Connection[Any], run_id: int) -> str | None:

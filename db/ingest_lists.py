@@ -15,7 +15,8 @@ def source_list(conn: Connection[Any]) -> Report:
         conn,
         "select ogc_fid, name, kind, location, enabled, cron, next_scan_at, last_scan_at, last_error, model,"
         " cloud_limit, from_day, to_day, collections, mine_codes, report_folder, item_count, under_way_count,"
-        " stored_count, published_count, skipped_count, failed_count, fetched_bytes, created_by, created_at"
+        " stored_count, published_count, skipped_count, failed_count, fetched_bytes, created_by, created_at,"
+        " changed_by"
         ' from lode_api.ingest_source_status order by name collate "C"',
     )
 

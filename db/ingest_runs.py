@@ -84,7 +84,7 @@ def request_run(
         # A savepoint: what was stored before must not go with a refusal.
         with conn.transaction():
             row = conn.execute(
-                "select lode_api.ask_run(%s, %s, null, %s, s.changed_by) from lode.ingest_source s"
+                "select lode_api.ask_run(%s, %s, null, %s, s.ingest_source_id) from lode.ingest_source s"
                 " where s.ingest_source_id = %s",
                 (scene_id, source.model_id, source.becomes_current, source_id),
             ).fetchone()

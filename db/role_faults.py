@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Connection, Cursor
 
 from db.role_closed import open_to_all
+from db.role_logins import stale_owners
 from db.role_planted import planted_objects, unusual_objects
 from db.role_rights import makers, missing_grants, open_objects
 from db.roles import READER, READER_SETTINGS, ROLES, foreign_objects, is_box_test_leakproof, missing_roles
@@ -100,12 +101,12 @@ def _faults(cursor: Cursor[Any]) -> Iterator[str]:
     ]
     if opened:
         yield f"everybody has what nobody should: {_some(opened)}"
-    callable_by_all = [signature for signature, _tells in open_to_all(cursor)]
+    callable_by_all = [signature for signature, _kind in open_to_all(cursor)]
     if callable_by_all and not missing:
         yield (
-            "everybody may call what tells of other mines' ground or writes large objects: "
-            f"{_some(callable_by_all)}; let a superuser run `lode db upgrade`, also after an update of"
-            " PostGIS"
+            "everybody may call what tells of other mines' ground, writes in read-only transactions or takes"
+            f" Lode's locks: {_some(callable_by_all)}; let a superuser run `lode db upgrade`, also after an"
+            " update of PostGIS"
         )
     yield from _owners(cursor)
 
@@ -113,7 +114,8 @@ def _faults(cursor: Cursor[Any]) -> Iterator[str]:
 def _unset(cursor: Cursor[Any]) -> Iterator[str]:
     cursor.execute(
         "select split_part(c.setting, '=', 1) from pg_db_role_setting s join pg_roles r on r.oid = s.setrole"
-        " cross join lateral unnest(s.setconfig) as c(setting) where r.rolname = %s",
+        " cross join lateral unnest(s.setconfig) as c(setting) where r.rolname = %s"
+        " and split_part(c.setting, '=', 2) !~ '^(off|false|no|0[a-z]*)$'",  # a login can lift its own
         (READER,),
     )
     found = {name for (name,) in cursor.fetchall()}
@@ -123,13 +125,17 @@ def _unset(cursor: Cursor[Any]) -> Iterator[str]:
 
 
 def _owners(cursor: Cursor[Any]) -> Iterator[str]:
-    cursor.execute(
-        "select distinct o.role_name from lode.mine_owner o"
-        " where not exists (select from pg_roles r where r.rolname = o.role_name) order by 1"
-    )
-    gone = [name for (name,) in cursor.fetchall()]
+    stale = stale_owners(cursor.connection)
+    gone = [name for name, is_there in stale.items() if not is_there]
     if gone:
         yield f"mines belong to logins that are no more: {_some(gone)}; `lode role remove` forgets them"
+    strange = [name for name, is_there in stale.items() if is_there]
+    if strange:
+        yield (
+            f"mines are recorded under the names of roles that were not given them: {_some(strange)}; nobody"
+            " sees them. Same person, after a restore without privileges: `grant execute on function"
+            " lode_api.own_mines() to ...`; another: delete the name's rows of lode.mine_owner"
+        )
     cursor.execute("select exists (select from lode.mine_owner)")
     if (cursor.fetchone() or (False,))[0] and not is_box_test_leakproof(cursor):
         yield (

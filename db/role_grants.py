@@ -72,10 +72,16 @@ EDITED = ("label", "mine", "fault", "pluton", "deposit", "region", "region_layer
 """Tables that people fill; areas follow by triggers."""
 
 PRODUCED = (
-    *("scene", "scene_band", "run", "run_block", "run_stage", "landcover", "observation", "prospect"),
+    *("scene", "scene_band", "run_block", "run_stage", "landcover", "observation", "prospect"),
     *("model", "model_weights", "sample_set", "sample", "worker"),
 )
 """Tables that computation fills; areas follow by triggers."""
+
+RUN_PROGRESS = (
+    *("status", "attempt", "token", "started_at", "finished_at", "device", "versions", "figures", "error"),
+    *("is_current", "priority", "withdrawn_at", "withdrawn_by", "withdrawn_reason"),
+)
+"""What workers write of a run. Who asked, when and for what is written by lode_api.ask_run alone."""
 
 GRANTS: tuple[Grant, ...] = (
     # The owner makes schemas and temporary tables when it upgrades; the others connect by everybody's right.
@@ -134,6 +140,7 @@ GRANTS: tuple[Grant, ...] = (
     Grant(WORKER, "table", "lode", None, SELECT),
     Grant(WORKER, "table", "lode_api", None, SELECT),
     Grant(WORKER, "table", "lode", PRODUCED, WRITE),
+    Grant(WORKER, "table", "lode", ("run",), ("update",), RUN_PROGRESS),
     # keys that are wanted before their row is written
     Grant(WORKER, "sequence", "lode", tuple(f"{table}_{table}_id_seq" for table in PRODUCED), ("usage",)),
     Grant(WORKER, "table", "lode", ("ingest_source",), ("update",)),

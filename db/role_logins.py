@@ -23,6 +23,19 @@ CONNECTIONS = {"reader": 20, "owner": 5}
 
 COMMENT = "Lode: login added by lode role add"
 
+# The role itself was granted what makes the rows of its name its own (lode_api.guard_mine_owner).
+_STALE_OWNERS = """
+select distinct o.role_name, r.oid is not null
+from lode.mine_owner o
+left join pg_roles r on r.rolname = o.role_name
+where not exists (
+  select from pg_proc f
+  cross join lateral aclexplode(f.proacl) as a
+  where f.oid = to_regprocedure('lode_api.own_mines()') and a.grantee = r.oid
+)
+order by 1
+"""
+
 
 @dataclass(frozen=True)
 class Login:
@@ -89,6 +102,11 @@ def add_login(
         raise UsageError("this login may not make roles: run it as a superuser, or with CREATEROLE")
     if row[1] is None:
         raise UsageError(f"the role {KINDS[kind]} is missing: run `lode db upgrade` as a superuser first")
+    if name in (stale := stale_owners(conn)):
+        raise UsageError(
+            f"mines of an earlier login {name} are still recorded: "
+            + ("see docs/roles.md" if stale[name] else f"`lode role remove {name}` forgets them")
+        )
     known = {login.name: login for login in list_logins(conn)}
     if name in known and (kind != "owner" or known[name].kinds != ("owner",)):
         raise UsageError(f"login {name} is there already ({', '.join(known[name].kinds)}): remove it first")
@@ -143,7 +161,19 @@ def list_logins(conn: Connection[Any]) -> list[Login]:
         " where r.rolname <> all(%s) group by r.oid, r.rolname, r.rolcanlogin order by r.rolname",
         (list(KINDS), list(KINDS.values()), [role.name for role in ROLES]),
     ).fetchall()
-    return [Login(name, tuple(kinds), tuple(mines), can_log_in) for name, kinds, mines, can_log_in in rows]
+    stale = stale_owners(conn)
+    return [
+        Login(name, tuple(kinds), () if name in stale else tuple(mines), can_log_in)
+        for name, kinds, mines, can_log_in in rows
+    ]
+
+
+def stale_owners(conn: Connection[Any]) -> dict[str, bool]:
+    """Names in ``lode.mine_owner`` that give nobody a mine, and whether a role of that name is there.
+
+    Their role was dropped or renamed, or privileges were left out of a restore.
+    """
+    return dict(conn.execute(_STALE_OWNERS).fetchall())
 
 
 def remove_login(conn: Connection[Any], name: str) -> None:

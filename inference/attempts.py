@@ -6,6 +6,7 @@ what ends the attempt                            what becomes of the run or the 
 its work was given to another, or is done        nothing: it belongs to somebody else
 cancelled                                        nothing: whoever cancelled it wrote that down
 released (the worker shuts down)                 waits as if it had not been started; costs no attempt
+no room on a disk of this machine                the same; a run that a person began by hand has failed
 bad input: a scene or network that cannot work   failed with the reason; another attempt would fail as well
 anything else, with attempts left                waits for the next attempt, with the reason
 anything else at the last attempt                failed with the reason
@@ -28,6 +29,7 @@ from db import blocks, runs
 from db.blocks import BlockClaim
 from db.connection import connect, describe
 from db.errors import InterruptionError, RetryError, SupersededError, UsageError
+from db.local_disk import is_local_disk_fault
 from inference.beat import patiently
 
 RECORDING_ATTEMPTS = 4
@@ -44,7 +46,13 @@ class Fail(Protocol):
 def run_attempt(url: str, claim: runs.Claim, most_attempts: int | None) -> AbstractContextManager[None]:
     """One attempt at a run; ``most_attempts``: None where nobody tries again."""
     is_last = most_attempts is None or claim.attempt >= most_attempts
-    return attempt(url, partial(_release_run, claim), partial(_fail_run, claim), is_last=is_last)
+    return attempt(
+        url,
+        partial(_release_run, claim),
+        partial(_fail_run, claim),
+        is_last=is_last,
+        is_by_hand=most_attempts is None,
+    )
 
 
 def block_attempt(url: str, claim: BlockClaim, most_attempts: int) -> AbstractContextManager[None]:
@@ -55,7 +63,12 @@ def block_attempt(url: str, claim: BlockClaim, most_attempts: int) -> AbstractCo
 
 @contextmanager
 def attempt(
-    url: str, release: Callable[[Connection[Any]], None], fail: Fail, *, is_last: bool
+    url: str,
+    release: Callable[[Connection[Any]], None],
+    fail: Fail,
+    *,
+    is_last: bool,
+    is_by_hand: bool = False,
 ) -> Iterator[None]:
     """Do as the table above says when the block of the ``with`` does not come to its end.
 
@@ -64,6 +77,7 @@ def attempt(
         release: gives the attempt back.
         fail: records why it failed.
         is_last: there will be no other attempt.
+        is_by_hand: no worker takes up what is given back.
 
     """
     try:
@@ -75,6 +89,9 @@ def attempt(
             _record(url, release, error)
         raise
     except BaseException as error:
+        if is_local_disk_fault(error) and not is_by_hand:
+            _record(url, release, error)
+            raise
         is_bad_input = isinstance(error, UsageError) and not isinstance(error, RetryError)
         _record(url, partial(fail, reason=reason_of(error), is_final=is_last or is_bad_input), error)
         raise

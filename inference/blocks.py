@@ -7,7 +7,9 @@ so it does not matter which worker computes which block, or how often.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ import torch
 from db import blocks, runs
 from db.blocks import Block, BlockClaim
 from db.connection import connect
-from db.errors import UsageError
+from db.errors import RetryError, UsageError
+from db.local_disk import LocalDiskError
 from db.locks import end_when_silent
 from db.points import reached
 from db.scenes import Scene, scene_by_id
@@ -46,8 +49,24 @@ class Work:
     blocks: list[Block]
 
     def maps(self, first_row: int, rows: int) -> Maps:
-        """Room for what the network says of some rows."""
-        return Maps(first_row, rows, self.scene.grid.width_px, len(self.model.class_codes))
+        """Room for what the network says of some rows; for their outline, which is drawn later, room is left.
+
+        Raises:
+            LocalDiskError: there is none now.
+            RetryError: there never is: the disk is smaller.
+
+        """
+        width, classes = self.scene.grid.width_px, len(self.model.class_codes)
+        folder = tempfile.gettempdir()
+        try:
+            maps = Maps(first_row, rows, width, classes)
+        except LocalDiskError as error:
+            if rows * width * (classes + 2) > shutil.disk_usage(folder).total:
+                raise RetryError(str(error)) from None
+            raise
+        if rows * width > shutil.disk_usage(folder).free:
+            raise LocalDiskError(f"{folder} has no room left for an outline: free some space there")
+        return maps
 
     def windows_of(self, block: Block) -> int:
         """Windows over the rows of a block."""
@@ -208,10 +227,13 @@ def _stage(url: str, claim: BlockClaim, block: Block, maps: Maps, beat: Beat) ->
     with connect(url, application_name="lode infer (stage)") as conn:
         with conn.transaction():
             end_when_silent(conn)
+            beat("staging", 0, end - first)
+            blocks.begin_staging(conn, claim)
             for row in range(first, end, STAGED_ROWS):
-                beat("staging", row - first, end - first)
-                class_map, probability = maps.get(row, min(row + STAGED_ROWS, end))
+                behind = min(row + STAGED_ROWS, end)
+                class_map, probability = maps.get(row, behind)
                 blocks.stage_rows(conn, claim, row, class_map.tobytes(), probability.tobytes())
+                beat("staging", behind - first, end - first)
             is_last = blocks.finish_block(conn, claim)
             reached("stage.before_commit")
         reached("stage.after_commit")

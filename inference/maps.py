@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.errors import RetryError
+from db.local_disk import LocalDiskError
 
 Bytes = NDArray[np.uint8]
 
@@ -56,7 +58,8 @@ def mapped_file(shape: tuple[int, ...]) -> Bytes:
     """An array of zeros in a file without a name, so that it goes with its process, however that ends.
 
     Raises:
-        RetryError: there is no room for it.
+        LocalDiskError: there is no room for it now.
+        RetryError: there never is: the disk is smaller.
 
     """
     size = int(np.prod(shape, dtype=np.int64))
@@ -79,7 +82,8 @@ def _free_bytes(descriptor: int) -> int:
 
 
 def _no_room(size: int) -> RetryError:
-    return RetryError(
+    is_for_now = size <= shutil.disk_usage(tempfile.gettempdir()).total
+    return (LocalDiskError if is_for_now else RetryError)(
         f"{tempfile.gettempdir()} has no room for {size / 1e9:.1f} GB of maps: free some space there, "
         "or set TMPDIR to a folder on a larger disk"
     )

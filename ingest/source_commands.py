@@ -29,7 +29,7 @@ from db.settings import Settings
 
 _LISTED = (
     "name", "kind", "enabled", "cron", "next_scan_at", "last_scan_at", "model", "under_way_count",
-    "stored_count", "published_count", "skipped_count", "failed_count", "last_error",
+    "stored_count", "published_count", "skipped_count", "failed_count", "changed_by", "last_error",
 )  # fmt: skip
 _DAY = click.DateTime(["%Y-%m-%d"])
 

@@ -60,6 +60,7 @@ class Engine:
         self._job: dict[str, Any] | None = None
         self._stop: str | None = None
         self._beaten_at = 0.0
+        self._works = False
 
     def run(self) -> None:
         """Work until the worker is gone."""
@@ -71,8 +72,10 @@ class Engine:
                 self._asked.wait_for(lambda: self._job is not None)
                 job, self._job = self._job, None
             if job is not None:
+                self._works = True
                 outcome = self._outcome(str(job["do"]), dict(job["args"]))
                 reached("job.before_done")
+                self._works = False
                 self._send(outcome)
 
     def _outcome(self, task: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -111,6 +114,8 @@ class Engine:
     def _pulse(self) -> None:
         while True:
             time.sleep(PULSE_S)
+            if not self._works:
+                continue  # the worker reads while it waits for a job: what is said before piles up
             try:
                 self._send({"pulse": True, **_gpu_memory()})
             except OSError:

@@ -43,12 +43,13 @@ class JobRunner:
         metrics: counts windows, memory and engines.
 
     Attributes:
-        ailing: why the engine did not start, the last time it should have; None: it did.
+        ailing: why no job can be done now: the engine does not start, or a disk has no room; None: they can,
+            as far as it knows.
 
     """
 
     def __init__(self, device: str | None, *, interprets: bool, aside: Aside, metrics: WorkerMetrics) -> None:
-        self.ailing: EngineDiedError | None = None
+        self.ailing: str | None = None
         self._aside = aside
         self._metrics = metrics
         self._releasing = False
@@ -80,7 +81,14 @@ class JobRunner:
         """
         self.ailing = None
         if not self._engine.is_running:
+            await self._start_engine()
+
+    async def _start_engine(self) -> None:
+        try:
             await self._engine.start()
+        except EngineDiedError as error:
+            self.ailing = f"the engine does not start: {error}"
+            raise
 
     async def end(self) -> None:
         """End the engine, whatever it does."""
@@ -114,10 +122,9 @@ class JobRunner:
             if not self._engine.is_running:
                 self._metrics.engine_restarted()
                 try:
-                    await self._engine.start()
+                    await self._start_engine()
                 except EngineDiedError as error:
-                    self.ailing = error  # the job is not to blame
-                    return Outcome(protocol.RELEASED, str(error))
+                    return Outcome(protocol.UNWELL, str(error))  # the job is not to blame
             outcome = await self._engine.execute(task, args, self._pass_on(note))
         except EngineDiedError as error:
             return await self._after_death(note, str(error))
@@ -132,6 +139,11 @@ class JobRunner:
         if outcome.end == protocol.BROKEN:
             # A device that once failed fails every job that follows, until its process has ended.
             await self._engine.kill()
+        if outcome.end == protocol.UNWELL:
+            self.ailing = outcome.reason
+            if note.run_id is not None:
+                run_id, reason = note.run_id, outcome.reason
+                await self._aside.do(lambda conn: note_death(conn, run_id, reason))
         return outcome
 
     async def _after_death(self, note: _Attempt, reason: str, *, gives_back: bool = False) -> Outcome:

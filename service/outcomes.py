@@ -8,6 +8,7 @@ from typing import Any
 
 from db.connection import describe, is_transient, redact
 from db.errors import InterruptionError, RetryError, SupersededError, UsageError
+from db.local_disk import is_local_disk_fault
 from service import logs, protocol
 
 
@@ -29,10 +30,12 @@ def carry_out(work: Callable[[], Mapping[str, Any]]) -> Outcome:
     except SupersededError as error:
         return Outcome(protocol.SUPERSEDED, str(error))
     except RetryError as error:
-        return Outcome(protocol.TRANSIENT, str(error))
+        return Outcome(protocol.UNWELL if is_local_disk_fault(error) else protocol.TRANSIENT, str(error))
     except UsageError as error:
         return Outcome(protocol.REFUSED, str(error))
     except Exception as error:
+        if is_local_disk_fault(error):
+            return Outcome(protocol.UNWELL, describe(error))
         if is_transient(error):
             return Outcome(protocol.TRANSIENT, describe(error))
         logs.logger(__name__).exception("a job broke")

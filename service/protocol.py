@@ -1,9 +1,10 @@
 """What a worker and its engine say to each other: JSON, a line a message, over a pair of sockets.
 
 To the engine: ``{"do": TASK, "args": {...}}`` and ``{"stop": "cancel" | "release"}``.
-From it: ``{"hello": {"device", "versions"}}`` once, ``{"pulse": true}`` every few seconds whatever it does
-(with ``"gpu_bytes": [USED, TOTAL]`` where it uses one),
-``{"beat": [STAGE, DONE, TOTAL]}`` while it works, and at the end of a job ``{"end": OUTCOME, ...}``.
+From it: ``{"hello": {"device", "versions"}}`` once, during a job ``{"pulse": true}`` every few seconds,
+whatever it does (with ``"gpu_bytes": [USED, TOTAL]`` where it uses a GPU),
+``{"beat": [STAGE, DONE, TOTAL]}`` as it gets on, and at the end of it ``{"end": OUTCOME, ...}``. Without a
+job it says nothing: nobody reads then.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ BROKEN: Final = "broken"
 """A bug, or the engine died."""
 RELEASED: Final = "released"
 """The job was given back."""
+UNWELL: Final = "unwell"
+"""A disk of this machine was in the way; the job was given back."""
 CANCELLED: Final = "cancelled"
 
 

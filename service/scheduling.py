@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from croniter import (  # type: ignore[import-untyped]
-    CroniterBadCronError,
-    CroniterBadDateError,
-    croniter,
-)
+from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
 from db.connection import connect
 from db.errors import UsageError

@@ -39,7 +39,6 @@ from service.job_runner import JobRunner
 from service.metrics import WorkerMetrics
 from service.retries import JobFailedError, RetryPolicy
 
-QUEUES = ("inference", "ingest", "report")
 NAME = "lode worker"
 
 HEARTBEAT_S = 10.0
@@ -50,12 +49,13 @@ SCHEDULE_EVERY_S = 15.0
 POLL_S = 5.0
 VERSION_CHECK_S = 10
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+_FIRST_PAUSE_S, _UNWELL_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 4.0, 60.0
 
 _COUNTED = {
     protocol.DONE: "done",
     protocol.SUPERSEDED: "superseded",
     protocol.RELEASED: "released",
+    protocol.UNWELL: "released",
     protocol.CANCELLED: "cancelled",
 }
 """What a job's end is called in the metrics; everything else has failed."""
@@ -80,7 +80,7 @@ class WorkerOptions:
     """
 
     url: str
-    queues: tuple[str, ...] = QUEUES
+    queues: tuple[str, ...]
     device: str | None = None
     grace_s: float = 30.0
     silent_s: float = SILENT_S
@@ -111,6 +111,7 @@ class Worker:
         self._connector: PatientConnector | None = None
         self._stopping = asyncio.Event()
         self._unfit: UsageError | None = None
+        self._has_done = False
         self._awake_at = _awake_s()
         self._overslept_at = -math.inf
         self._cut_off_at = -math.inf
@@ -132,7 +133,7 @@ class Worker:
         pause_s = _FIRST_PAUSE_S
         try:
             while not self._stopping.is_set():
-                begun = time.monotonic()
+                begun, self._has_done = time.monotonic(), False
                 is_well = await self._work_and_tell()
                 if self._stopping.is_set():
                     break
@@ -142,8 +143,9 @@ class Worker:
                         break
                     await self._sleep(left)
                     continue
-                if time.monotonic() - begun > 10 * _LONGEST_PAUSE_S:
+                if self._has_done or time.monotonic() - begun > 10 * _LONGEST_PAUSE_S:
                     pause_s = _FIRST_PAUSE_S
+                pause_s = max(pause_s, _UNWELL_PAUSE_S if self._runner.ailing else 0)
                 await self._sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:
@@ -156,8 +158,8 @@ class Worker:
         """Work until told to stop or something is in the way, which is logged; whether nothing was."""
         try:
             await self._work()
-        except EngineDiedError as error:
-            self._runner.ailing = error
+        except EngineDiedError:
+            pass  # the runner knows
         except RetryError as error:
             self._log.warning("the database cannot be reached", reason=str(error))
             return False
@@ -169,7 +171,7 @@ class Worker:
                 self._log.warning("the queue cannot be worked on", reason=describe(cause))
             return False
         if self._runner.ailing is not None:
-            self._log.error("the engine does not start", reason=str(self._runner.ailing))
+            self._log.error("this worker can do nothing now", reason=self._runner.ailing)
         return self._runner.ailing is None
 
     async def _left_to_do(self) -> float | None:
@@ -346,6 +348,7 @@ class Worker:
                     task, args, lambda: context.abort_reason() == AbortReason.USER_REQUEST
                 )
                 end = outcome.end
+                self._has_done |= end == protocol.DONE
                 if self._runner.ailing is not None and self._queue_worker is not None:
                     self._queue_worker.stop()  # a pause, and another try
             finally:

@@ -54,6 +54,18 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.update({name: "1" for name in THREADS if name not in os.environ})
 
 
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """A test that leaves a variable of Lode's or libpq's behind leads the tests after it elsewhere."""
+    before = _environment()
+    yield
+    assert _environment() == before
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(("LODE", "PG"))}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Start with the long tests where workers share them out, so that none of them ends alone."""

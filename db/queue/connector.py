@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterable
 from typing import Any, LiteralString
@@ -76,16 +77,51 @@ class PatientConnector(PsycopgConnector):
                 return
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
-        """Listen; polling does its work while the database cannot be reached."""
+        """Listen; polling does its work while the database cannot be reached.
+
+        Every login of the database may notify whom it likes. What is told is no more than a hint to look.
+        """
+
+        async def look(*, channel: str, payload: str) -> None:
+            await on_notification(channel=channel, payload=await self._believed(payload))
+
         named = list(channels)
         while True:
             try:
-                await super().listen_notify(on_notification, named)
+                await super().listen_notify(look, named)
             except exceptions.ConnectorException as error:
                 if not _is_lost(error):
                     raise
                 logger.warning("not listening to the database: %s", describe(error.__cause__ or error))
                 await asyncio.sleep(_LONGEST_PAUSE_S / 3)
+
+    async def _believed(self, payload: str) -> str:
+        """The same where the database says so too; else that a job may be there."""
+        job = _job_to_abort(payload)
+        if job is not None:
+            try:
+                found = await self.execute_query_all_async(
+                    "select id from procrastinate_jobs where id = %(job)s and abort_requested", job=job
+                )
+            except exceptions.ConnectorException as error:
+                reason = describe(error.__cause__ or error)
+                logger.warning("whether a job was cancelled is seen later: %s", reason)
+            else:
+                if found:
+                    return json.dumps({"type": "abort_job_requested", "job_id": job})
+        return json.dumps({"type": "job_inserted", "job_id": 0})
+
+
+def _job_to_abort(payload: str) -> int | None:
+    """The job that somebody is said to have cancelled, if it is one that can be."""
+    try:
+        told = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict) or told.get("type") != "abort_job_requested":
+        return None
+    job = told.get("job_id")
+    return job if type(job) is int and 0 < job < 2**63 else None
 
 
 def _is_lost(error: exceptions.ConnectorException) -> bool:

@@ -57,6 +57,12 @@ def install_queue(cursor: Cursor[Any]) -> None:
         "create index lode_queueing_lock_idx on lode_queue.procrastinate_jobs (queueing_lock)"
         " where status in ('todo', 'doing')"
     )
+    # A run that lost its job gets the priority of the last one. An index of its own: where one had them all,
+    # a database without statistics would not take it for those that wait.
+    cursor.execute(
+        "create index lode_ended_idx on lode_queue.procrastinate_jobs (queueing_lock)"
+        " where status in ('succeeded', 'failed', 'cancelled', 'aborted')"
+    )
     # Whoever looks at the queue sees what comes next first, without sorting all that wait.
     cursor.execute(
         "create index lode_pending_idx on lode_queue.procrastinate_jobs (priority desc, id)"

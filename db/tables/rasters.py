@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from geoalchemy2 import Raster
-from sqlalchemy import Column, Integer, Table
+from sqlalchemy import Column, Integer, Table, Text
 
-from db.tables.base import RASTER_SCHEMA, metadata
+from db.tables.base import RASTER_SCHEMA, SCHEMA, metadata
 
 scene_tile = Table(
     "scene_tile",
@@ -31,4 +31,14 @@ probability = Table(
     schema=RASTER_SCHEMA,
     comment="Class probabilities of published runs; one partition a run",
     postgresql_partition_by="LIST (run_id)",
+)
+
+tile_table = Table(
+    "tile_table",
+    metadata,
+    Column("table_name", Text, primary_key=True, comment="Its name in lode_raster"),
+    Column("parent", Text, nullable=False, comment="scene_tile or probability"),
+    Column("owner_id", Integer, nullable=False, comment="The scene or run"),
+    schema=SCHEMA,
+    comment="Tables of tiles that a worker's transaction makes; empty when it ends",
 )

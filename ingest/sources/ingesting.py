@@ -26,6 +26,7 @@ from db.ingest_items import (
     storing_name,
 )
 from db.ingest_sources import IngestSource, source_by_id
+from db.local_disk import is_local_disk_fault
 from db.points import reached
 from ingest.product_scene import ingest_product
 from ingest.scene import ingest_scene
@@ -86,6 +87,7 @@ def ingest_item(
     Raises:
         UsageError: the item is refused, or failed three times; its row says why.
         RetryError: something outside was in the way; another attempt may follow.
+        OSError, RetryError: a disk of this machine has no room; the attempt was given back.
         SupersededError: the item was given to another worker; nothing was stored.
         InterruptionError: stopped by ``beat``; the attempt was given back, what was fetched stays.
 
@@ -102,21 +104,26 @@ def ingest_item(
         if isinstance(stop, InterruptionError) and stop.is_cancelled:
             retrying(lambda: _with(url, lambda conn: end_attempt(conn, claim, "cancelled", is_final=True)))
         else:
-            retrying(lambda: _with(url, lambda conn: release_item(conn, claim)))
+            _give_back(url, claim)
         raise
-    except UsageError as error:
-        if not isinstance(error, RetryError):
+    except Exception as error:
+        if is_local_disk_fault(error):  # another machine may have room
+            _give_back(url, claim)
+            raise
+        if isinstance(error, UsageError) and not isinstance(error, RetryError):
             told = str(error)
             retrying(lambda: _with(url, lambda conn: end_attempt(conn, claim, told, is_final=True)))
             raise
-        raise _failed(url, claim, error) from error
-    except Exception as error:
-        if is_transient(error):
+        if isinstance(error, UsageError) or is_transient(error):
             raise _failed(url, claim, error) from error
         told = f"{type(error).__name__}: {describe(error)}"
         with suppress(psycopg.Error, UsageError):
             _with(url, lambda conn: end_attempt(conn, claim, told, is_final=claim.is_last))
         raise
+
+
+def _give_back(url: str, claim: Claim) -> None:
+    retrying(lambda: _with(url, lambda conn: release_item(conn, claim)))
 
 
 def _failed(url: str, claim: Claim, error: Exception) -> UsageError:

@@ -21,7 +21,7 @@ select
 from lode_api.observation_by_mine_year o
 left join lode.mine_year my on my.mine_year_id = o.mine_year_id
 left join (
-  select a.mine_year_id, sum(a.area_m2) as area_m2
+  select a.mine_year_id, sum(a.area_m2 order by a.area_m2) as area_m2
   from lode.mine_area a
   join lode.land_class c on c.land_class_code = a.land_class_code
   where c.damage_kind in ('excavated', 'occupied', 'subsided')

@@ -16,7 +16,7 @@ with known as (
   left join lode.mine_year my on my.mine_year_id = o.mine_year_id
 ),
 active as (
-  select a.mine_year_id, sum(a.exclusive_area_m2) as area_m2
+  select a.mine_year_id, sum(a.exclusive_area_m2 order by a.exclusive_area_m2) as area_m2
   from lode.mine_area a
   join lode.land_class c on c.land_class_code = a.land_class_code
   where c.damage_kind in ('excavated', 'occupied', 'subsided')
@@ -25,14 +25,17 @@ active as (
 select
   k.year as ogc_fid,
   k.year,
-  sum(d.area_m2) as active_area_m2,
-  sum(k.exclusive_newly_area_m2) filter (where d.mine_year_id is not null) as newly_area_m2,
-  sum(k.exclusive_cumulative_area_m2) as cumulative_area_m2,
+  sum(d.area_m2 order by d.area_m2) as active_area_m2,
+  sum(k.exclusive_newly_area_m2 order by k.exclusive_newly_area_m2)
+    filter (where d.mine_year_id is not null) as newly_area_m2,
+  sum(k.exclusive_cumulative_area_m2 order by k.exclusive_cumulative_area_m2) as cumulative_area_m2,
   count(k.mine_year_id)::integer as observed_mine_count,
   count(*)::integer as mine_count,
-  least(coalesce(sum(k.exclusive_observed_area_m2) / max(g.area_m2), 0), 1) as observed_fraction
+  least(coalesce(
+    sum(k.exclusive_observed_area_m2 order by k.exclusive_observed_area_m2) / max(g.area_m2), 0
+  ), 1) as observed_fraction
 from known k
-cross join (select sum(z.area_m2) as area_m2 from lode.mine_zone z where z.is_exclusive) g
+cross join (select sum(z.area_m2 order by z.area_m2) as area_m2 from lode.mine_zone z where z.is_exclusive) g
 left join active d on d.mine_year_id = k.mine_year_id
 group by k.year;
 

@@ -55,19 +55,19 @@ fault as (
   group by d.assessment
 ),
 overall as (
-  select c.assessment, sum(c.p) as accuracy, sqrt(sum(c.v)) as accuracy_se
+  select c.assessment, sum(c.p order by c.p) as accuracy, sqrt(sum(c.v order by c.v)) as accuracy_se
   from cell c
   where c.map_class = c.reference_class
   group by c.assessment
 ),
 class as (
   select c.assessment, c.reference_class, c.reference_class_name_zh,
-    sum(c.p) as p, sum(c.v) as v,
-    coalesce(sum(c.p) filter (where c.map_class = c.reference_class), 0) as own_p,
-    coalesce(sum(c.v) filter (where c.map_class = c.reference_class), 0) as own_v,
-    coalesce(sum(c.v) filter (where c.map_class <> c.reference_class), 0) as other_v,
-    sum(c.share) filter (where c.map_class = c.reference_class) as users,
-    sqrt(sum(c.share_v) filter (where c.map_class = c.reference_class)) as users_se
+    sum(c.p order by c.p) as p, sum(c.v order by c.v) as v,
+    coalesce(sum(c.p order by c.p) filter (where c.map_class = c.reference_class), 0) as own_p,
+    coalesce(sum(c.v order by c.v) filter (where c.map_class = c.reference_class), 0) as own_v,
+    coalesce(sum(c.v order by c.v) filter (where c.map_class <> c.reference_class), 0) as other_v,
+    sum(c.share order by c.share) filter (where c.map_class = c.reference_class) as users,
+    sqrt(sum(c.share_v order by c.share_v) filter (where c.map_class = c.reference_class)) as users_se
   from cell c
   group by c.assessment, c.reference_class, c.reference_class_name_zh
 ),
@@ -78,35 +78,38 @@ producer as (
   cross join lateral (select c.own_p / nullif(c.p, 0) as accuracy) x
 ),
 class_now as materialized ( -- by class first: joined to the names row by row it takes ten times as long
-  select null::integer as assessment_id, y.year, r.land_class_code, sum(r.exclusive_area_m2) as area_m2
+  select null::integer as assessment_id, y.year, r.land_class_code,
+    sum(r.exclusive_area_m2 order by r.exclusive_area_m2) as area_m2
   from lode.mine_area r
   join lode.mine_year y on y.mine_year_id = r.mine_year_id
   where y.year in (select a.year from lode.assessment a where a.mine_codes is null)
   group by y.year, r.land_class_code
   union all
   -- The rules of lode_api.assessed_ground, which asks for rights to tables that readers of this view lack.
-  select a.assessment_id, a.year, q.land_class_code, sum(
-    case
-      when o.geom is null then q.area_m2
-      else st_area(st_collectionextract(st_difference(coalesce(q.geom, l.geom), o.geom), 3)::geography)
-    end
-  )
+  select a.assessment_id, a.year, q.land_class_code, sum(x.area_m2 order by x.area_m2)
   from lode.assessment a
   join lode.mine m on m.code = any(a.mine_codes)
   join lode.mine_zone z on z.mine_id = m.mine_id
   join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = a.year
   left join lode.landcover l on l.landcover_id = q.landcover_id and q.geom is null
   left join lateral (
-    select st_union(n.boundary) as geom
+    select st_union(n.boundary order by n.code collate "C") as geom
     from lode.mine n
     where n.code = any(a.mine_codes)
       and n.code collate "C" < m.code collate "C"
       and n.boundary && z.geom
   ) o on not z.is_exclusive
+  cross join lateral (
+    select case
+      when o.geom is null then q.area_m2
+      else st_area(st_collectionextract(st_difference(coalesce(q.geom, l.geom), o.geom), 3)::geography)
+    end as area_m2
+    offset 0 -- measured once
+  ) x
   group by a.assessment_id, a.year, q.land_class_code
 ),
 map_now as (
-  select a.assessment_id, k.class_key, sum(n.area_m2) as area_m2
+  select a.assessment_id, k.class_key, sum(n.area_m2 order by n.area_m2) as area_m2
   from lode.assessment a
   join class_now n on n.year = a.year
     and n.assessment_id is not distinct from case when a.mine_codes is not null then a.assessment_id end

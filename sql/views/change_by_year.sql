@@ -26,7 +26,7 @@ from (
     q.from_year,
     q.to_year,
     count(*)::integer as mine_count,
-    sum(q.exclusive_observed_area_m2) as observed_area_m2
+    sum(q.exclusive_observed_area_m2 order by q.exclusive_observed_area_m2) as observed_area_m2
   from lode.mine_pair q
   group by q.from_year, q.to_year
   having bool_or(q.is_consecutive) or exists (
@@ -34,14 +34,14 @@ from (
   )
 ) p
 cross join (values (0, 'any'), (1, 'excavated'), (2, 'occupied'), (3, 'subsided')) as k(number, kind)
-cross join (select sum(z.area_m2) as area_m2 from lode.mine_zone z where z.is_exclusive) g
+cross join (select sum(z.area_m2 order by z.area_m2) as area_m2 from lode.mine_zone z where z.is_exclusive) g
 left join (
   select
     d.from_year,
     d.to_year,
     d.damage_kind,
-    sum(d.exclusive_new_area_m2) as new_area_m2,
-    sum(d.exclusive_treated_area_m2) as treated_area_m2
+    sum(d.exclusive_new_area_m2 order by d.exclusive_new_area_m2) as new_area_m2,
+    sum(d.exclusive_treated_area_m2 order by d.exclusive_treated_area_m2) as treated_area_m2
   from lode.mine_change d
   group by d.from_year, d.to_year, d.damage_kind
 ) c on c.from_year = p.from_year and c.to_year = p.to_year and c.damage_kind = k.kind
@@ -49,8 +49,8 @@ left join (
   select
     d.from_year,
     d.to_year,
-    sum(d.exclusive_new_area_m2) as new_area_m2,
-    sum(d.exclusive_treated_area_m2) as treated_area_m2
+    sum(d.exclusive_new_area_m2 order by d.exclusive_new_area_m2) as new_area_m2,
+    sum(d.exclusive_treated_area_m2 order by d.exclusive_treated_area_m2) as treated_area_m2
   from lode.mine_change d
   where d.damage_kind = 'any'
   group by d.from_year, d.to_year

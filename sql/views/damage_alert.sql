@@ -52,7 +52,7 @@ left join (
 left join (
   select b.alert_id, row_number() over (
     partition by b.to_year
-    order by lode_api.alert_level_rank(b.level) desc, b.area_m2 * b.confidence desc, b.alert_id
+    order by lode_api.alert_level_rank(b.level) desc, b.area_m2 * b.confidence desc, b.mine_id, b.kind
   )::integer as rank
   from lode.alert b
   left join (

@@ -21,21 +21,22 @@ join lode.land_class c on c.damage_kind in ('excavated', 'occupied', 'subsided')
 cross join (
   select
     count(distinct z.mine_id)::integer as mine_count,
-    sum(z.area_m2) filter (where z.is_exclusive) as area_m2
+    sum(z.area_m2 order by z.area_m2) filter (where z.is_exclusive) as area_m2
   from lode.mine_zone z
 ) g
 left join (
   select
     my.year,
     a.land_class_code,
-    sum(a.exclusive_area_m2) as area_m2,
+    sum(a.exclusive_area_m2 order by a.exclusive_area_m2) as area_m2,
     count(*)::integer as observed_mine_count
   from lode.mine_year my
   join lode.mine_area a on a.mine_year_id = my.mine_year_id
   group by my.year, a.land_class_code
 ) f on f.year = y.year and f.land_class_code = c.land_class_code
 left join (
-  select my.year, sum(my.exclusive_observed_area_m2) as observed_area_m2
+  select my.year,
+    sum(my.exclusive_observed_area_m2 order by my.exclusive_observed_area_m2) as observed_area_m2
   from lode.mine_year my
   group by my.year
 ) o on o.year = y.year

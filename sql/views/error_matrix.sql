@@ -13,7 +13,10 @@ with name as (
 ),
 stratum as (
   select a.assessment_id, a.name as assessment, a.year, a.stratified_by, s.area_m2,
-    s.area_m2 / sum(s.area_m2) over (partition by a.assessment_id) as weight,
+    s.area_m2 / sum(s.area_m2) over (
+      partition by a.assessment_id order by s.area_m2
+      rows between unbounded preceding and unbounded following
+    ) as weight,
     n.class_number, n.class_key, n.class_name_zh
   from lode.assessment a
   join lode.assessment_stratum s on s.assessment_id = a.assessment_id

@@ -16,7 +16,7 @@ select
   f.name as label_source,
   f.sha256 as label_source_sha256,
   count(distinct q.label_id)::integer as label_count,
-  sum(q.area_m2) as area_m2
+  sum(q.area_m2 order by q.area_m2) as area_m2
 from lode.mine m
 join lode.mine_zone z on z.mine_id = m.mine_id
 join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id

@@ -30,7 +30,7 @@ select
     where z.mine_id = y.mine_id and q.year = y.year and q.run_id = r.run_id
   ) as polygon_count,
   (
-    select sum(q.area_m2)
+    select sum(q.area_m2 order by q.area_m2)
     from lode.mine_zone z
     join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id
     where z.mine_id = y.mine_id and q.year = y.year and q.run_id = r.run_id

@@ -28,6 +28,7 @@ select
   coalesce(i.fetched_bytes, 0)::bigint as fetched_bytes,
   s.created_by,
   s.created_at,
+  s.changed_by,
   s.area::geometry(MultiPolygon, 4326) as geom
 from lode.ingest_source s
 left join lode.model m on m.model_id = s.model_id
@@ -73,4 +74,6 @@ comment on column lode_api.ingest_source_status.failed_count is 'Those that fail
 comment on column lode_api.ingest_source_status.fetched_bytes is 'Bytes that were fetched or read for them';
 comment on column lode_api.ingest_source_status.created_by is 'Who added it';
 comment on column lode_api.ingest_source_status.created_at is 'When it was added';
+comment on column lode_api.ingest_source_status.changed_by is
+  'Who last changed what work it makes; its runs count against the quota of this login';
 comment on column lode_api.ingest_source_status.geom is 'Its area, EPSG:4326; null: where the mines are';

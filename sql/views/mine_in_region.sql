@@ -20,7 +20,7 @@ join lode.region r on r.region_id = x.region_id
 join lode.region_layer l on l.region_layer_id = r.region_layer_id
 join lode.mine m on m.mine_id = x.mine_id
 cross join lateral (
-  select sum(z.area_m2) as area_m2 from lode.mine_zone z where z.mine_id = x.mine_id
+  select sum(z.area_m2 order by z.area_m2) as area_m2 from lode.mine_zone z where z.mine_id = x.mine_id
 ) b
 cross join lateral (
   select case when x.is_whole then b.area_m2 else st_area(x.geom::geography) end as area_m2

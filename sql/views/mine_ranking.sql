@@ -29,7 +29,10 @@ from (
     h.new_area_m2,
     p.observed_area_m2 / nullif(p.observed_area_m2 + p.unobserved_area_m2, 0) as observed_fraction,
     rank() over (partition by h.from_year, h.to_year order by round(h.new_area_m2) desc)::integer as rank,
-    sum(h.exclusive_new_area_m2) over (partition by h.from_year, h.to_year) as all_new_area_m2
+    sum(h.exclusive_new_area_m2) over (
+      partition by h.from_year, h.to_year order by h.exclusive_new_area_m2
+      rows between unbounded preceding and unbounded following
+    ) as all_new_area_m2
   from lode.mine_change h
   join lode.mine_pair p on p.mine_pair_id = h.mine_pair_id and (p.is_consecutive or p.is_bridging)
   where h.damage_kind = 'any'
@@ -37,8 +40,9 @@ from (
 join lode.mine m on m.mine_id = c.mine_id
 left join lode.mine_year y on y.mine_id = c.mine_id and y.year = c.to_year
 left join (
-  select a.mine_year_id, sum(a.area_m2) as area_m2,
-    sum(a.area_m2 * a.mean_probability) / nullif(sum(a.area_m2), 0) as mean_probability
+  select a.mine_year_id, sum(a.area_m2 order by a.area_m2) as area_m2,
+    sum(a.area_m2 * a.mean_probability order by a.area_m2 * a.mean_probability)
+      / nullif(sum(a.area_m2 order by a.area_m2), 0) as mean_probability
   from lode.mine_area a
   join lode.land_class k on k.land_class_code = a.land_class_code
   where k.damage_kind in ('excavated', 'occupied', 'subsided')

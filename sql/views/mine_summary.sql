@@ -29,7 +29,7 @@ select
   n.severe_alert_count
 from lode.mine m
 cross join lateral (
-  select sum(z.area_m2) as area_m2 from lode.mine_zone z where z.mine_id = m.mine_id
+  select sum(z.area_m2 order by z.area_m2) as area_m2 from lode.mine_zone z where z.mine_id = m.mine_id
 ) b
 left join lateral (
   select my.mine_year_id, my.year, least(my.observed_area_m2 / my.boundary_area_m2, 1) as observed_fraction
@@ -43,7 +43,8 @@ left join lateral (
   limit 1
 ) y on true
 cross join lateral (
-  select sum(a.area_m2) as area_m2, sum(a.unlicensed_area_m2) as unlicensed_area_m2
+  select sum(a.area_m2 order by a.area_m2) as area_m2,
+    sum(a.unlicensed_area_m2 order by a.unlicensed_area_m2) as unlicensed_area_m2
   from lode.mine_area a
   join lode.land_class c on c.land_class_code = a.land_class_code
   where a.mine_year_id = y.mine_year_id and c.damage_kind in ('excavated', 'occupied', 'subsided')

@@ -27,7 +27,8 @@ cross join lode_api.report_year y
 left join lode.mine_year my on my.mine_id = m.mine_id and my.year = y.year
 cross join lateral (
   select coalesce(
-    my.boundary_area_m2, (select sum(z.area_m2) from lode.mine_zone z where z.mine_id = m.mine_id)
+    my.boundary_area_m2,
+    (select sum(z.area_m2 order by z.area_m2) from lode.mine_zone z where z.mine_id = m.mine_id)
   ) as boundary_area_m2
   offset 0 -- worked out once by mine and year, and not at all where nobody reads it; so below
 ) b

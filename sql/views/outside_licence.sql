@@ -29,7 +29,7 @@ join lode.land_class c on c.damage_kind in ('excavated', 'occupied', 'subsided')
 left join lode.mine_area a
   on a.mine_year_id = o.mine_year_id and a.land_class_code = c.land_class_code
 left join (
-  select b.mine_year_id, sum(b.area_m2) as area_m2
+  select b.mine_year_id, sum(b.area_m2 order by b.area_m2) as area_m2
   from lode.mine_area b
   join lode.land_class e on e.land_class_code = b.land_class_code
   where e.damage_kind in ('excavated', 'occupied', 'subsided')

@@ -35,7 +35,8 @@ cross join (
   where c.is_mapped and c.damage_kind in ('excavated', 'occupied', 'subsided')
 ) g
 left join (
-  select a.mine_year_id, sum(a.area_m2) as area_m2, sum(a.unlicensed_area_m2) as unlicensed_area_m2,
+  select a.mine_year_id, sum(a.area_m2 order by a.area_m2) as area_m2,
+    sum(a.unlicensed_area_m2 order by a.unlicensed_area_m2) as unlicensed_area_m2,
     count(*) filter (where c.is_mapped) as mapped_count,
     min(a.judged_area_m2) filter (where c.is_mapped) as judged_area_m2
   from lode.mine_area a

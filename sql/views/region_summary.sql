@@ -11,7 +11,9 @@ select
   r.code as region_code,
   r.name as region_name,
   r.name_zh as region_name_zh,
-  (select sum(p.area_m2) from lode.region_part p where p.region_id = r.region_id) as area_m2,
+  (
+    select sum(p.area_m2 order by p.area_m2) from lode.region_part p where p.region_id = r.region_id
+  ) as area_m2,
   (select count(*)::integer from lode.region_mine x where x.region_id = r.region_id) as mine_count
 from lode.region r
 join lode.region_layer l on l.region_layer_id = r.region_layer_id;

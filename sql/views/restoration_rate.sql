@@ -35,8 +35,9 @@ left join lode.mine_year my on my.mine_year_id = o.mine_year_id
 left join (
   select
     a.mine_year_id,
-    sum(a.area_m2) filter (where c.damage_kind in ('excavated', 'occupied', 'subsided')) as damaged_area_m2,
-    coalesce(sum(a.area_m2) filter (where c.damage_kind = 'treated'), 0) as treated_area_m2
+    sum(a.area_m2 order by a.area_m2)
+      filter (where c.damage_kind in ('excavated', 'occupied', 'subsided')) as damaged_area_m2,
+    coalesce(sum(a.area_m2 order by a.area_m2) filter (where c.damage_kind = 'treated'), 0) as treated_area_m2
   from lode.mine_area a
   join lode.land_class c on c.land_class_code = a.land_class_code
   group by a.mine_year_id

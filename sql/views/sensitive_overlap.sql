@@ -18,7 +18,7 @@ select
   c.damage_kind as kind,
   a.area_m2,
   ( -- for the rows that are asked for only
-    select least(a.area_m2 / nullif(sum(b.area_m2), 0), 1)
+    select least(a.area_m2 / nullif(sum(b.area_m2 order by b.area_m2), 0), 1)
     from lode.mine_year y
     join lode.mine_area b on b.mine_year_id = y.mine_year_id
     join lode.land_class k on k.land_class_code = b.land_class_code

@@ -6,18 +6,25 @@ ensemble_copy          URL of a copy of it for one test
 labelled_database      name of a database with a small labelled scene; nobody changes it
 trial                  trainings on a copy of that, and an empty folder
 untouched              the same on the database itself, for what is refused, which writes nothing
+owned                  URL of a database with three mines, of which a login owns one; made for each file
+owner                  connection of that login, made writable
+admin                  connection of the administrator to that database
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg import Connection
 
+from db.connection import connect
 from db.embedded import Cluster
 from tests.conftest import copied_database
+from tests.db.owned_mines import OWNER, owned_database
+from tests.role_logins import login
 
 if TYPE_CHECKING:  # torch takes seconds to load, and few files here need it
     from tests.db.ensembles import Prepared
@@ -76,6 +83,25 @@ def untouched(
     url = cluster.url(labelled_database)
     monkeypatch.setenv("LODE_DATABASE_URL", url)
     return Trial(url, _empty(tmp_path), capsys)
+
+
+@pytest.fixture(scope="module")
+def owned(cluster: Cluster, template_database: str) -> Iterator[str]:
+    with owned_database(cluster, template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def owner(owned: str) -> Iterator[Connection[Any]]:
+    with login(owned, OWNER) as conn:
+        conn.execute("set default_transaction_read_only = off")
+        yield conn
+
+
+@pytest.fixture
+def admin(owned: str) -> Iterator[Connection[Any]]:
+    with connect(owned, autocommit=True) as conn:
+        yield conn
 
 
 def _empty(folder: Path) -> Path:

@@ -223,7 +223,9 @@ def test_what_somebody_changed_is_told_and_mended(database_url: str) -> None:
         conn.execute("alter function lode_api.damage_tile owner to lode_admin")
         conn.execute("alter function geometry_overlaps(geometry, geometry) not leakproof")
         mine = add_mine(conn, "M1", cells("x", "x"))
+        conn.execute("create role gone")
         conn.execute("insert into lode.mine_owner (role_name, mine_id) values ('gone', %s)", (mine,))
+        conn.execute("drop owned by gone; drop role gone")
         conn.commit()
         told = role_faults(conn)
         assert len(told) == 6, told
@@ -252,11 +254,14 @@ def test_a_role_with_too_much_power_is_told(conn: Connection[Any]) -> None:
     conn.execute("alter role lode_owner login")
     conn.execute("grant pg_read_server_files to lode_reader")
     conn.execute("alter role lode_reader reset statement_timeout")
+    conn.execute("alter role lode_reader set default_transaction_read_only = off")  # as it may itself
+    conn.execute("alter role lode_reader set idle_in_transaction_session_timeout = '0ms'")
     told = role_faults(conn)
     conn.rollback()
     assert told == [
         "the role lode_worker may make roles",
         "the role lode_owner can log in",
         *[f"the role {name} is a member of pg_read_server_files" for name in ("lode_analyst", "lode_reader")],
-        "the role lode_reader has no statement_timeout: `alter role lode_reader set ...` (docs/roles.md)",
+        "the role lode_reader has no default_transaction_read_only, statement_timeout,"
+        " idle_in_transaction_session_timeout: `alter role lode_reader set ...` (docs/roles.md)",
     ]

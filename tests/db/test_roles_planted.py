@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
+from typing import Any
 
 import pytest
+from psycopg import Connection
 
 from db.connection import connect
 from db.errors import UsageError
@@ -12,6 +15,8 @@ from db.role_logins import add_login, list_logins, remove_login
 from db.role_planted import refuse_planted
 from db.roles import role_faults
 from db.upgrade import upgrade
+from tests.catalogue_rows import add_scene
+from tests.grids import cells
 from tests.rasters import noise, write_table
 from tests.role_logins import denied, login, url_of
 
@@ -133,16 +138,16 @@ def test_a_worker_attaches_only_what_was_made_for_a_row_that_is_known(planted: s
                 worker, noise("uint8", 1, 70, 70), nodata=7, parent="probability", table="probability_1"
             )
         worker.rollback()
-        worker.execute("select nextval('lode.scene_scene_id_seq')")
-        write_table(worker, noise("uint8", 1, 70, 70), nodata=7)
+        scene = add_scene(worker, "one", date(2021, 6, 1), cells("x", "x"))
+        write_table(worker, noise("uint8", 1, 70, 70), nodata=7, owner_id=scene, table="drawn_one")
         worker.commit()
         for statement in (
-            "insert into lode_raster.scene_1 (rid, scene_id, rast)"
-            " select 99, 1, rast from lode_raster.scene_1",
-            "insert into lode_raster.o_2_scene_1 select 99, rast from lode_raster.o_2_scene_1",
-            "delete from lode_raster.scene_1",
-            "drop table lode_raster.scene_1",
-            "create trigger t before insert on lode_raster.scene_1 for each row execute function"
+            "insert into lode_raster.drawn_one (rid, scene_id, rast)"
+            " select 99, 1, rast from lode_raster.drawn_one",
+            "insert into lode_raster.o_2_drawn_one select 99, rast from lode_raster.o_2_drawn_one",
+            "delete from lode_raster.drawn_one",
+            "drop table lode_raster.drawn_one",
+            "create trigger t before insert on lode_raster.drawn_one for each row execute function"
             " suppress_redundant_updates_trigger()",
         ):
             with denied("42501"):
@@ -152,6 +157,60 @@ def test_a_worker_attaches_only_what_was_made_for_a_row_that_is_known(planted: s
     with connect(planted) as conn, pytest.raises(Exception, match="no raster table that was made for"):
         conn.execute("create table lode_raster.scene_9 (like lode_raster.scene_tile)")
         conn.execute("select lode_api.attach_tile_table('scene_tile', 9, 'scene_9')")
+
+
+LEFT_OVER = {
+    "of a scene that never came": "",
+    "of a scene that has another": "update lode.scene set tile_table = 'another'",
+    "of a scene that went again": "delete from lode.scene",
+}
+
+
+@pytest.mark.parametrize("what", LEFT_OVER)
+def test_a_worker_leaves_no_table_of_nobody(planted: str, what: str) -> None:
+    with login(planted, PLANTER, autocommit=False) as worker:
+        scene = 1
+        if LEFT_OVER[what]:
+            scene = add_scene(worker, "one", date(2021, 6, 1), cells("x", "x"))
+        else:
+            worker.execute("select nextval('lode.scene_scene_id_seq')")
+        write_table(worker, noise("uint8", 1, 70, 70), nodata=7, owner_id=scene, table="drawn_one")
+        worker.execute(LEFT_OVER[what].encode())
+        with denied("23514"):
+            worker.commit()
+    with connect(planted) as conn:
+        row = conn.execute("select to_regclass('lode_raster.drawn_one'), count(*) from lode.tile_table")
+        assert row.fetchone() == (None, 0)
+
+
+def test_a_table_that_is_only_made_is_not_kept(planted: str) -> None:
+    """Neither a hundred of one scene, nor overviews of another transaction's table."""
+    with login(planted, PLANTER, autocommit=False) as worker:
+        assert add_scene(worker, "one", date(2021, 6, 1), cells("x", "x")) == 1
+        make(worker, "drawn_one")
+        with denied("23514"):  # its scene is there, but nobody attached it
+            worker.commit()
+        scene = add_scene(worker, "one", date(2021, 6, 1), cells("x", "x"))
+        write_table(worker, noise("uint8", 1, 70, 70), nodata=7, owner_id=scene, table="drawn_one")
+        worker.commit()
+        for table in ("drawn_one", "more"):
+            with pytest.raises(Exception, match="is no raster table of this transaction"):
+                make(worker, table, factor=4)
+            worker.rollback()
+        with pytest.raises(Exception, match="there is no run_id 1"):
+            make(worker, "probability_1", parent="probability")
+        worker.rollback()
+        make(worker, "more")
+        with denied("23514"):
+            worker.commit()
+
+
+def make(conn: Connection[Any], table: str, *, factor: int = 1, parent: str = "scene_tile") -> None:
+    conn.execute(
+        "select lode_api.create_tile_table(%s, %s, %s, 1, st_addband(r, '8BUI'), r, 0, 0, 9, 9, 1, -1,"
+        " '{16}', '{16}', 'external', '') from st_makeemptyraster(1, 1, 0, 0, 1, -1, 0, 0, 32645) r",
+        (table, factor, parent),
+    )
 
 
 def test_words_in_arguments_stay_words(planted: str) -> None:

@@ -92,10 +92,16 @@ def test_what_a_superuser_ingests_is_beside_the_workers(
         assert row == (2,)
 
 
-def test_probabilities_are_written_too(province: str) -> None:
+@pytest.mark.parametrize("status", ["running", "published"])
+def test_probabilities_are_written_too(province: str, status: str) -> None:
     with login(province, "lode_worker", autocommit=False) as worker:
         scene = add_scene(worker, "one", date(2021, 6, 1), cells("xx", "x"))
-        run = publish_drawing(worker, scene, add_model(worker, "net"), 2021, "pd")
+        model = add_model(worker, "net")
+        if status == "published":
+            run = publish_drawing(worker, scene, model, 2021, "pd")
+        else:  # as while it is published
+            run = runs.request_interpretation(worker, scene, model).run_id
+            runs.claim_run(worker, run, device="drawn", versions={})
         grid = Grid(32645, 500000.0, 4860000.0, 10.0, 10.0, 40, 30)
         writer = RasterWriter(
             worker,

@@ -58,7 +58,10 @@ def test_what_is_said_is_stored(
     assert stored["area_size"] == pytest.approx(ground().area)
     listed = json.loads(run_lode("source", "list", "--format", "json").stdout)
     assert (listed[0]["name"], listed[0]["model"], listed[0]["cron"]) == ("inbox", "net", "0 3 * * *")
-    assert "inbox" in run_lode("source", "list").stdout
+    shown = run_lode("source", "list").stdout
+    assert "inbox" in shown
+    assert "changed by" in shown
+    assert listed[0]["changed_by"] == "lode_admin"
     assert run_lode("source", "pause", "inbox").stdout == "source inbox is paused\n"
     assert not row(conn)["enabled"]
     assert run_lode("source", "resume", "inbox").stdout == "source inbox is at work\n"

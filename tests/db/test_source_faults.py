@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from pathlib import Path
@@ -54,6 +55,27 @@ def test_a_release_gives_the_attempt_back_and_keeps_what_came(sources: Sources, 
             conn.commit()
         assert sources.ingest(item_id).is_new
         assert len(server.of("one/B02.tif")) == 1
+
+
+def test_a_full_disk_of_this_machine_costs_the_item_no_attempt(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described_tiff(tmp_path / "inbox" / "one.tif", 1)
+    source = sources.add("folder", str(tmp_path / "inbox"))
+    sources.scan(source)
+    with connect(sources.url) as conn:
+        item_id = item_id_of(conn, "one.toml")
+
+    def no_room(*_arguments: object, **_named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ingest.sources.ingesting._attempt", no_room)
+        for _ in range(4):
+            with pytest.raises(OSError, match="No space left"):
+                ingest_item(sources.url, item_id, quiet, settings=sources.settings)
+            assert [(row["status"], row["attempt"]) for row in sources.items()] == [("found", 0)]
+    assert sources.ingest(item_id).is_new
 
 
 def test_what_was_cancelled_stays_so_until_it_is_asked_for(sources: Sources, tmp_path: Path) -> None:

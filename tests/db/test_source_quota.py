@@ -152,7 +152,7 @@ def test_what_somebody_asked_for_already_costs_nothing(sources: Sources, tmp_pat
     assert asked(sources) == before
     with connect(sources.url) as conn:
         for _ in range(2):  # idempotent, with and without an order
-            run_id = conn.execute("select lode_api.ask_run(1, 1, null, false, 'lode_analyst')").fetchone()
+            run_id = conn.execute("select lode_api.ask_run(1, 1, null, false, %s)", (second,)).fetchone()
             assert run_id == conn.execute("select lode_api.ask_run(1, 1)").fetchone()
             assert run_id == (runs.request_interpretation(conn, 1, 1).run_id,)
     assert asked(sources) == before
@@ -167,7 +167,34 @@ def test_a_login_that_is_gone_counts_as_anybody(sources: Sources) -> None:
     with login(sources.url, "lode_analyst") as analyst, denied("42501"):
         analyst.execute("select lode_api.check_quota(1, 'lode_admin')")
     with login(sources.url, "lode_analyst") as analyst, denied("42501"):
-        analyst.execute("select lode_api.ask_run(1, 1, null, false, 'lode_admin')")
+        analyst.execute("select lode_api.ask_run(1, 1)")
+
+
+def test_a_worker_says_who_asked_by_the_source_alone(sources: Sources, tmp_path: Path) -> None:
+    """Neither in words, nor by a row of its own, nor afterwards."""
+    source = add_as(sources, "lode_analyst", tmp_path / "inbox")
+    worker_of(sources).scan(source)
+    worker_of(sources).ingest_all(source)
+    forged = (
+        "select lode_api.ask_run(2, 1, null, false, 'lode_admin'::text)",
+        "update lode.run set requested_by = 'lode_admin'",
+        "update lode.run set requested_at = now() - interval '2 days'",
+        "update lode.run set queued_at = null",
+        "update lode.run set scene_id = 2, model_id = 1, parameters = '{}', parameters_digest = 'x'",
+        "insert into lode.run (scene_id, model_id, parameters, parameters_digest, requested_by)"
+        " values (2, 1, '{}', 'x', 'lode_admin')",
+        "delete from lode.run",
+        "truncate lode.run",
+    )
+    with login(sources.url, "lode_worker") as conn:
+        for statement in forged:
+            with denied("42883" if "::text" in statement else "42501"):
+                conn.execute(statement.encode())
+        with denied("P0002"):
+            conn.execute("select lode_api.ask_run(2, 1, null, false, 99)")
+        conn.execute("update lode.run set status = 'running', token = gen_random_uuid(), error = 'x'")
+        conn.execute("select lode_api.ask_run(2, 1)")
+    assert {row[:2] for row in asked(sources)} == {("lode_analyst", "d0"), ("lode_worker", "d1")}
 
 
 def test_a_source_that_lost_its_network_waits_no_more(sources: Sources, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Fixtures of the tests that kill, stop and cut.
 
+cluster      a cluster of these tests' own, as safe as in service: they crash it, fill its disk and take all
+             its connections, which the cluster that other tests share would not survive whole
 ground       a copy of a district of twelve small scenes, each split into two blocks, for faults
 
-``pytest tests/faults`` tries some of the faults; with ``LODE_FAULTS=all`` (``make faults``) all of them.
+``pytest tests/faults`` tries some of the faults; with ``LODE_FAULTS=all`` (``make faults``) all of them, and
+a table at the end says what was tried.
 """
 
 from __future__ import annotations
@@ -13,18 +16,24 @@ from pathlib import Path
 
 import pytest
 
+from db.connection import connect
 from db.embedded import Cluster
+from db.upgrade import upgrade
+from tests.faults import tried
 from tests.faults.ground import FaultyWorker, Ground
 from tests.service.district import fill_district, products, published, split_district
 from tests.service.workers import all_are, request, running, wait_for
+from tests.support import reaped_home
 
 SCENES, SIDE_PX, BLOCK_ROWS_PX = 12, 64, 24
 HERE = Path(__file__).parent
+ALL = os.environ.get("LODE_FAULTS") == "all"
+SAFE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only ``make faults`` tries."""
-    if os.environ.get("LODE_FAULTS") == "all":
+    if ALL:
         return
     left_out = [item for item in items if HERE in item.path.parents and item.get_closest_marker("long")]
     if left_out:
@@ -40,6 +49,30 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.CallI
     ground = getattr(item, "funcargs", {}).get("ground")
     if report.failed and isinstance(ground, Ground):
         report.sections.append(("the workers", ground.logs()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was tried."""
+    if ALL:
+        tried.show(terminalreporter, HERE)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with reaped_home() as home:
+        made = Cluster(home, memory_bytes=1024**3)
+        made.ensure_running()
+        with connect(made.url("postgres")) as conn:
+            query = "select name, setting from pg_settings where name = any(%s)"
+            assert dict(conn.execute(query, (list(SAFE),))) == SAFE
+        yield made
+
+
+@pytest.fixture(scope="session")
+def template_database(cluster: Cluster) -> str:
+    cluster.create_database("lode_test_template")
+    upgrade(cluster.url("lode_test_template"), lambda _line: None)
+    return "lode_test_template"
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from psycopg import Connection
 
 from db.connection import connect
 from tests.service.district import NOTHING, left_behind, products, published
+from tests.service.namespaces import Machine, worker_url
 from tests.service.workers import WorkerProcess, held, request, wait_for
 
 SILENT_S = 4.0
@@ -33,12 +35,13 @@ class FaultyWorker(WorkerProcess):
         *arguments: str,
         hold_at: str | None = None,
         environment: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder / f"held-{time.monotonic_ns()}"
         self.folder.mkdir()
         self.point = (hold_at or "").partition("@")[0]
         hold = {"LODE_HOLD_AT": hold_at, "LODE_HOLD_FOLDER": str(self.folder)} if hold_at else {}
-        super().__init__(url, folder, *arguments, environment={**hold, **(environment or {})})
+        super().__init__(url, folder, *arguments, environment={**hold, **(environment or {})}, prefix=prefix)
 
     def is_alive(self) -> bool:
         return self.process.poll() is None
@@ -75,6 +78,40 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What faults left in a database.
+
+    Attributes:
+        scenes: that were asked for.
+        published: runs that are published.
+        published_twice: scenes with more than one published run.
+        probability_tables: tables of probabilities, one for each published run.
+        compared: kinds of content that were compared with an undisturbed database's, byte for byte.
+        different: those that differ.
+        left_behind: rows and tables that nobody needs any more.
+        deadlocks: since the beginning.
+
+    """
+
+    scenes: int
+    published: int
+    published_twice: int
+    probability_tables: int
+    compared: int
+    different: dict[str, str]
+    left_behind: dict[str, int]
+    deadlocks: int
+
+    def check(self) -> None:
+        """See that all is as if nothing had happened."""
+        assert self.different == {}
+        assert self.left_behind == NOTHING
+        assert (self.published, self.published_twice) == (self.scenes, 0)
+        assert self.probability_tables == self.scenes
+        assert self.deadlocks == 0
+
+
 class Ground:
     """A copy of the district.
 
@@ -90,9 +127,8 @@ class Ground:
         self.workers: list[FaultyWorker] = []
         self._folder = folder
         self._undisturbed = undisturbed
-        self._deadlocks = self.value(
-            "select deadlocks from pg_stat_database where datname = current_database()"
-        )
+        self._far_url: str | None = None
+        self._deadlocks = self._deadlocks_so_far()
 
     def worker(
         self,
@@ -101,12 +137,21 @@ class Ground:
         silent_s: float = SILENT_S,
         queues: str = "inference",
         environment: dict[str, str] | None = None,
+        machine: Machine | None = None,
     ) -> FaultyWorker:
-        """Start a worker."""
+        """Start a worker, here or on another machine, which reaches the database over its network."""
         words = ("--queues", queues, "--silent", str(silent_s), *arguments)
-        started = FaultyWorker(self.url, self._folder, *words, hold_at=hold_at, environment=environment)
+        url, prefix = (self.url, ()) if machine is None else (self._from_far(), machine.prefix)
+        started = FaultyWorker(
+            url, self._folder, *words, hold_at=hold_at, environment=environment, prefix=prefix
+        )
         self.workers.append(started)
         return started
+
+    def _from_far(self) -> str:
+        if self._far_url is None:  # a second password would lock out who has the first
+            self._far_url = worker_url(self.url)
+        return self._far_url
 
     def request(self, count: int, first: int = 0) -> list[int]:
         """Ask for scenes; the numbers of the runs."""
@@ -142,15 +187,36 @@ class Ground:
         published_now = "select count(*) from lode.run where status = 'published'"
         wait_for(lambda: self.value(published_now) == scenes, f"{scenes} scenes published", timeout_s)
         self.expect_nothing_left()
+        self.findings(scenes).check()
+
+    def findings(self, scenes: int) -> Findings:
+        """What is in the database, beside what so many scenes come to without a fault."""
         found, wanted = published(self.url), self._undisturbed(scenes)
-        assert {key: found.get(key) for key in wanted if found.get(key) != wanted[key]} == {}
-        assert found.keys() == wanted.keys()
-        once = "select count(distinct scene_id) = count(*), count(*) from lode.run where status = 'published'"
-        assert self.rows(once) == [(True, scenes)]
+        with connect(self.url) as conn:
+            left = left_behind(conn)
         tables = "select count(*) from pg_class where relname ~ '^probability_[0-9]+$' and relkind = 'r'"
-        assert self.value(tables) == scenes
-        deadlocks = self.value("select deadlocks from pg_stat_database where datname = current_database()")
-        assert deadlocks == self._deadlocks
+        twice = (
+            "select count(*) from (select from lode.run where status = 'published'"
+            " group by scene_id having count(*) > 1) scene"
+        )
+        return Findings(
+            scenes=scenes,
+            published=self.value("select count(*) from lode.run where status = 'published'"),
+            published_twice=self.value(twice),
+            probability_tables=self.value(tables),
+            compared=len(wanted),
+            different={
+                key: f"{found.get(key)} instead of {wanted.get(key)}"
+                for key in sorted(found.keys() | wanted.keys())
+                if found.get(key) != wanted.get(key)
+            },
+            left_behind=left,
+            deadlocks=self._deadlocks_so_far() - self._deadlocks,
+        )
+
+    def _deadlocks_so_far(self) -> int:
+        counted = "select deadlocks from pg_stat_database where datname = current_database()"
+        return int(self.value(counted))
 
     def expect_nothing_left(self, timeout_s: float = 60.0) -> None:
         """Jobs of the dead are gone, and whatever was staged."""

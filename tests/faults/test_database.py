@@ -26,7 +26,6 @@ def restarted(ground: Ground, cluster: Cluster, point: str, mode: str) -> None:
     assert [ground.attempts(run) for run in runs] == [(1, [1, 1])] * SCENES
 
 
-@pytest.mark.long  # on a cluster that is not safe at a crash, other tests' databases go with it
 def test_a_crash_of_the_server_while_it_is_published(ground: Ground, cluster: Cluster) -> None:
     restarted(ground, cluster, "publish.writing", "immediate")
 

@@ -14,6 +14,8 @@ from tests.service.workers import wait_for
 SCENES = 3
 RELEASE_S = 10.0
 MARGIN_S = 5.0
+HEARD_S = 2.0
+"""Within which a worker hears that a run was cancelled, and tells its engine: it looks itself later."""
 
 
 def test_cancelled_in_the_middle_then_stopped_in_the_middle(ground: Ground) -> None:
@@ -21,7 +23,7 @@ def test_cancelled_in_the_middle_then_stopped_in_the_middle(ground: Ground) -> N
     worker = ground.worker("--grace", "1", hold_at="infer.windows")
     worker.held()
     ground.change("select lode_api.cancel_run(%s, 'not needed')", first)
-    time.sleep(0.5)
+    time.sleep(HEARD_S)
     begun = time.monotonic()
     worker.let_go()
     wait_for(lambda: len(worker.ended_jobs()) == 1, "it stops", 8)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
-from tests.faults.ground import FaultyWorker, Ground, is_running
-from tests.service.workers import wait_for
+from tests.faults.ground import Ground
+from tests.faults.strikes import strike
 
 SCENES = 3
 
@@ -23,26 +20,6 @@ POINTS = (
 )
 COMMITTED = ("stage.after_commit", "publish.after_commit", "job.before_done")
 """Points at which the work is done already, and is not done again."""
-
-
-def strike(worker: FaultyWorker, victim: str) -> None:
-    """Kill what is held at its point, and see what that leads to."""
-    engine = worker.held()
-    if victim == "group":
-        worker.signal(signal.SIGKILL)
-        worker.wait()
-    elif victim == "parent":
-        worker.signal(signal.SIGKILL, group=False)
-        worker.wait()
-        wait_for(lambda: not is_running(engine), "the engine ends with its worker", 5)
-    else:
-        os.kill(engine, signal.SIGSTOP)  # that it dies where it is held, not further on
-        worker.let_go()
-        os.kill(engine, signal.SIGKILL)
-        wait_for(lambda: any(job["end"] == "broken" for job in worker.ended_jobs()), "the worker says so", 10)
-        (said,) = (job["reason"] for job in worker.ended_jobs() if job["end"] == "broken")
-        assert said == "the engine was ended by SIGKILL (the system does that when memory is short)"
-        assert worker.is_alive()
 
 
 def test_three_workers_are_killed_at_three_points(ground: Ground) -> None:

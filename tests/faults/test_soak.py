@@ -17,18 +17,26 @@ from tests.support import REPOSITORY
 MANY, SIDE_PX, BLOCK_ROWS_PX, WORKERS = 200, 64, 24, 4
 
 
-def test_twelve_scenes_under_random_kills(ground: Ground) -> None:
+def test_twelve_scenes_under_random_kills(ground: Ground, tmp_path: Path) -> None:
     soak = Soak(ground, 2, seed=11)
-    soak.run(SCENES, between_s=(1.5, 3), timeout_s=150)
-    ground.expect(SCENES)
+    soak.run(SCENES, between_s=(1.5, 3), timeout_s=240)
+    report = soak.report(SCENES, tmp_path)
+    ground.findings(SCENES).check()
+    assert report["publications_announced_by_run"] == {"1": SCENES}
     assert soak.record.faults.total() >= 4
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_two_hundred_scenes_under_random_kills(
-    cluster: Cluster, template_database: str, tmp_path: Path
+    cluster: Cluster, template_database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def tell(line: str) -> None:
+        with capsys.disabled():
+            print(f"    {line}", flush=True)
+
+    (REPOSITORY / "build" / "faults.json").unlink(missing_ok=True)
+    tell("")
     template = "lode_test_soak"
     cluster.create_database(template, template=template_database)
     fill_district(cluster.url(template), tmp_path, scenes=MANY, side_px=SIDE_PX)
@@ -40,15 +48,16 @@ def test_two_hundred_scenes_under_random_kills(
         undisturbed = published(url)
     with split_district(cluster, template, BLOCK_ROWS_PX, SIDE_PX) as url:
         ground = Ground(url, tmp_path, {MANY: undisturbed}.__getitem__)
-        soak = Soak(ground, WORKERS, seed=12)
+        soak = Soak(ground, WORKERS, seed=12, tell=tell)
         try:
             soak.run(MANY, between_s=(2, 5), timeout_s=800)
-            ground.expect(MANY)
             report = soak.report(MANY, REPOSITORY / "build")
+            ground.findings(MANY).check()
         except BaseException:
             print(ground.logs())
             raise
         finally:
             ground.end()
+    assert report["publications_announced_by_run"] == {"1": MANY}
     assert report["faults_in_all"] >= 30
     assert all(report["faults"].values())

@@ -1,9 +1,7 @@
 """Many small scenes of two years over mines, a network trained in seconds, and what was published of them.
 
 ``published`` is what two databases are compared by: everything that a fault must not change, byte for byte,
-without keys that the database counts up (a transaction that is rolled back uses some of them). Sums over many
-polygons are compared to a square millimetre: the server adds rows in the order they lie in, and a transaction
-that is rolled back leaves room between them.
+without keys that the database counts up (a transaction that is rolled back uses some of them).
 """
 
 from __future__ import annotations
@@ -186,16 +184,5 @@ NOTHING = {"staged rows": 0, "tables of no published run": 0, "polygons of no pu
 
 
 def _digest(conn: Connection[Any], query: str) -> str:
-    rows = _to_square_millimetres(conn.execute(query.encode()).fetchall(), inside=False)
+    rows = conn.execute(query.encode()).fetchall()
     return f"{len(rows)} rows, {hashlib.sha256(repr(rows).encode()).hexdigest()}"
-
-
-def _to_square_millimetres(value: Any, *, inside: bool) -> Any:
-    """Round the numbers within JSON; columns that are not JSON stay as they are."""
-    if isinstance(value, float) and inside:
-        return round(value, 6)
-    if isinstance(value, dict):
-        return {key: _to_square_millimetres(each, inside=True) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_square_millimetres(each, inside=inside) for each in value]
-    return value

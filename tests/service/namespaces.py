@@ -33,6 +33,10 @@ PREFIX = "lode-test"
 SUBNET = ipaddress.ip_network("198.18.0.0/24")
 SERVER = str(SUBNET[1])
 _BRIDGE, _UPLINK = "bridge", "uplink"
+_NOWHERE = "nowhere"
+"""A bridge that is down: its ports are dead, and do not know it."""
+_BRIDGE_MAC = "02:00:c6:12:00:01"
+"""Its own, lest the bridge take another when a port leaves, and the others look for the old one."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Network:
         """Make the namespaces and connect them."""
         _ip("netns", "add", self.hub)
         _ip("-n", self.hub, "link", "set", "lo", "up")
-        _ip("-n", self.hub, "link", "add", _BRIDGE, "type", "bridge")
+        _ip("-n", self.hub, "link", "add", _BRIDGE, "address", _BRIDGE_MAC, "type", "bridge")
+        _ip("-n", self.hub, "link", "add", _NOWHERE, "type", "bridge")
         _ip("-n", self.hub, "address", "add", f"{SERVER}/{SUBNET.prefixlen}", "dev", _BRIDGE)
         _ip("-n", self.hub, "link", "set", _BRIDGE, "up")
         for machine in self.machines:
@@ -107,7 +112,8 @@ class Network:
 
     def cut(self, machine: Machine) -> None:
         """Lose every packet to and from a machine without a word, as a cable pulled behind a switch does."""
-        _ip("-n", self.hub, "link", "set", machine.port, "nomaster")
+        # A port without a bridge would be a card of the server's own, which hears whatever is sent to it.
+        _ip("-n", self.hub, "link", "set", machine.port, "master", _NOWHERE)
 
     def join(self, machine: Machine) -> None:
         """Connect a machine again."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from db.connection import connect
 from db.embedded import Cluster
 from tests.service import namespaces
 from tests.service.district import (
-    CONTENT,
     NOTHING,
     fill_district,
     left_behind,
@@ -30,8 +28,6 @@ from tests.support import REPOSITORY, reaped_home, throwaway_cluster
 SCENES, SIDE_PX, BLOCK_ROWS = 6, 96, 24
 POINT = "infer.windows"
 SILENT_S = "3"
-SUMMED = ("damage", "change")
-"""Views of ``CONTENT`` that sum over scenes."""
 
 
 @pytest.fixture(scope="module")
@@ -64,46 +60,15 @@ def far_district(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> s
     return "district"
 
 
-@dataclass(frozen=True)
-class Content:
-    """What was published: digests of what is the same to the byte, and rows of derived areas.
-
-    Sums of areas may differ in their last bit by the order in which the scenes were published.
-    """
-
-    digests: dict[str, str]
-    areas: list[dict[str, Any]]
-
-    @classmethod
-    def of(cls, url: str) -> Content:
-        """Read it from a database."""
-        digests = {kind: digest for kind, digest in published(url).items() if kind not in SUMMED}
-        areas = [{"kind": kind, **row} for kind in SUMMED for (row,) in rows(url, CONTENT[kind])]
-        return cls(digests, sorted(areas, key=_identity))
-
-    def assert_same(self, other: Content) -> None:
-        """Compare it with another database's."""
-        assert self.digests == other.digests
-        assert [_identity(row) for row in self.areas] == [_identity(row) for row in other.areas]
-        for row, expected in zip(self.areas, other.areas, strict=True):
-            figures = {name: value for name, value in row.items() if isinstance(value, float)}
-            assert figures == pytest.approx({name: expected[name] for name in figures}, rel=1e-9, abs=1e-6)
-
-
-def _identity(row: dict[str, Any]) -> str:
-    """Everything of a row that is no measure."""
-    return repr(sorted((name, value) for name, value in row.items() if not isinstance(value, float)))
-
-
 @pytest.fixture(scope="module")
-def undisturbed(server: Cluster, far_district: str) -> Content:
+def undisturbed(server: Cluster, far_district: str) -> dict[str, str]:
     """What one process publishes by itself."""
     from inference.interpret import interpret
 
     with split_district(server, far_district, BLOCK_ROWS, SIDE_PX) as url:
         for product in products(SCENES):
             interpret(url, product, "net", device_name="cpu")
-        return Content.of(url)
+        return published(url)
 
 
 def far_worker(url: str, folder: Path, machine: Machine, **environment: str) -> WorkerProcess:
@@ -125,7 +90,7 @@ def ended(worker: WorkerProcess) -> list[str]:
 
 
 def test_three_machines_share_scenes_and_one_is_cut_off_in_the_middle(
-    server: Cluster, network: Network, far_district: str, undisturbed: Content, tmp_path: Path
+    server: Cluster, network: Network, far_district: str, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     cut_off, *others = network.machines
     with split_district(server, far_district, BLOCK_ROWS, SIDE_PX) as url:
@@ -181,7 +146,7 @@ def test_three_machines_share_scenes_and_one_is_cut_off_in_the_middle(
         times = rows(url, "select scene_id, count(*) from lode.run where status = 'published' group by 1")
         assert len(times) == SCENES
         assert {count for _, count in times} == {1}
-        Content.of(url).assert_same(undisturbed)
+        assert published(url) == undisturbed
         with connect(url) as conn:
             assert left_behind(conn) == NOTHING
 

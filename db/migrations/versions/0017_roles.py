@@ -1,4 +1,4 @@
-"""Mine owners, and the indexes in which a mine's outlines are found by mine and place.
+"""Mine owners, tables of tiles under way, and the indexes in which a mine's outlines are found.
 
 Revision ID: 0017
 Revises: 0016
@@ -43,6 +43,15 @@ def upgrade() -> None:
         comment="Mines that a login sees in the views lode_api.own_*; it sees no others",
     )
     op.create_index("mine_owner_mine_id_idx", "mine_owner", ["mine_id"], schema="lode")
+    op.create_table(
+        "tile_table",
+        sa.Column("table_name", sa.Text(), nullable=False, comment="Its name in lode_raster"),
+        sa.Column("parent", sa.Text(), nullable=False, comment="scene_tile or probability"),
+        sa.Column("owner_id", sa.Integer(), nullable=False, comment="The scene or run"),
+        sa.PrimaryKeyConstraint("table_name", name=op.f("tile_table_pkey")),
+        schema="lode",
+        comment="Tables of tiles that a worker's transaction makes; empty when it ends",
+    )
     for table in ("mine_damage", "damage_change"):
         op.create_index(
             f"{table}_own_gist",

@@ -17,8 +17,8 @@ begin
     unobserved_damage_area_m2, exclusive_newly_area_m2, exclusive_cumulative_area_m2
   )
   with observed as (
-    select z.mine_id, y.year, sum(y.area_m2) as area_m2,
-      coalesce(sum(y.area_m2) filter (where z.is_exclusive), 0) as exclusive_area_m2
+    select z.mine_id, y.year, sum(y.area_m2 order by y.area_m2) as area_m2,
+      coalesce(sum(y.area_m2 order by y.area_m2) filter (where z.is_exclusive), 0) as exclusive_area_m2
     from lode.mine_zone z
     join lode.zone_year y on y.mine_zone_id = z.mine_zone_id and y.year = any(years)
     where z.mine_id = any(mine_ids)
@@ -26,7 +26,8 @@ begin
   ),
   origin as (
     select z.mine_id, q.year,
-      coalesce(sum(q.area_m2) filter (where q.label_id is not null), 0) as interpreted_area_m2,
+      coalesce(sum(q.area_m2 order by q.area_m2) filter (where q.label_id is not null), 0)
+        as interpreted_area_m2,
       array_agg(distinct q.run_id) filter (where q.run_id is not null) as run_ids,
       min(coalesce(s.acquired_on, l.valid_on)) as first_on,
       max(coalesce(s.acquired_on, l.valid_on)) as last_on
@@ -39,7 +40,7 @@ begin
     group by z.mine_id, q.year
   )
   select o.mine_id, o.year,
-    (select sum(z.area_m2) from lode.mine_zone z where z.mine_id = o.mine_id),
+    (select sum(z.area_m2 order by z.area_m2) from lode.mine_zone z where z.mine_id = o.mine_id),
     o.area_m2, o.exclusive_area_m2, coalesce(g.interpreted_area_m2, 0), coalesce(g.run_ids, '{}'),
     g.first_on, g.last_on, 0, 0, 0, 0, 0
   from observed o
@@ -51,27 +52,32 @@ begin
     unlicensed_area_m2, mean_probability
   )
   with found as (
-    select z.mine_id, q.year, q.land_class_code, sum(q.area_m2) as area_m2,
-      coalesce(sum(q.area_m2) filter (where z.is_exclusive), 0) as exclusive_area_m2,
-      coalesce(sum(q.area_m2) filter (where q.label_id is not null), 0) as interpreted_area_m2,
-      sum(q.unlicensed_area_m2) as unlicensed_area_m2,
-      sum(q.area_m2 * case when q.label_id is not null then 1 else coalesce(l.mean_probability, 0.5) end)
-        / nullif(sum(q.area_m2), 0) as mean_probability
+    select z.mine_id, q.year, q.land_class_code, sum(q.area_m2 order by q.area_m2) as area_m2,
+      coalesce(sum(q.area_m2 order by q.area_m2) filter (where z.is_exclusive), 0) as exclusive_area_m2,
+      coalesce(sum(q.area_m2 order by q.area_m2) filter (where q.label_id is not null), 0)
+        as interpreted_area_m2,
+      sum(q.unlicensed_area_m2 order by q.unlicensed_area_m2) as unlicensed_area_m2,
+      sum(w.probable_m2 order by w.probable_m2)
+        / nullif(sum(q.area_m2 order by q.area_m2), 0) as mean_probability
     from lode.mine_zone z
     join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = any(years)
     left join lode.landcover l on l.landcover_id = q.landcover_id
+    cross join lateral (
+      select q.area_m2
+        * case when q.label_id is not null then 1 else coalesce(l.mean_probability, 0.5) end as probable_m2
+    ) w
     where z.mine_id = any(mine_ids)
     group by z.mine_id, q.year, q.land_class_code
   ),
   by_run as (
-    select z.mine_id, q.year, q.run_id, sum(q.area_m2) as area_m2
+    select z.mine_id, q.year, q.run_id, sum(q.area_m2 order by q.area_m2) as area_m2
     from lode.mine_zone z
     join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = any(years)
     where z.mine_id = any(mine_ids) and q.run_id is not null
     group by z.mine_id, q.year, q.run_id
   ),
   looked_for as (
-    select u.mine_id, u.year, code.land_class_code, sum(u.area_m2) as area_m2
+    select u.mine_id, u.year, code.land_class_code, sum(u.area_m2 order by u.area_m2) as area_m2
     from by_run u
     join lode.run r on r.run_id = u.run_id
     join lode.model d on d.model_id = r.model_id

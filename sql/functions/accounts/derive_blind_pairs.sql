@@ -18,14 +18,15 @@ begin
   ),
   crossing as materialized (
     select p.mine_pair_id, b.land_class_code as from_class_code, g.land_class_code as to_class_code,
-      g.is_exclusive, g.geom
+      g.is_exclusive, g.geom, st_area(g.geom::geography) as area_m2
     from pair p
     join blind b on b.mine_id = p.mine_id and b.year = p.to_year
     cross join lateral lode_api.blind_ground(
       p.mine_id, p.from_year, b.land_class_code, p.to_year, b.run_id
     ) g
     union all
-    select p.mine_pair_id, g.land_class_code, b.land_class_code, g.is_exclusive, g.geom
+    select p.mine_pair_id, g.land_class_code, b.land_class_code, g.is_exclusive, g.geom,
+      st_area(g.geom::geography)
     from pair p
     join blind b on b.mine_id = p.mine_id and b.year = p.from_year and b.is_mapped
     cross join lateral lode_api.blind_ground(
@@ -33,8 +34,9 @@ begin
     ) g
   ),
   cell as (
-    select c.mine_pair_id, c.from_class_code, c.to_class_code, sum(st_area(c.geom::geography)) as area_m2,
-      coalesce(sum(st_area(c.geom::geography)) filter (where c.is_exclusive), 0) as exclusive_area_m2
+    select c.mine_pair_id, c.from_class_code, c.to_class_code,
+      sum(c.area_m2 order by c.area_m2) as area_m2,
+      coalesce(sum(c.area_m2 order by c.area_m2) filter (where c.is_exclusive), 0) as exclusive_area_m2
     from crossing c
     group by c.mine_pair_id, c.from_class_code, c.to_class_code
   ),
@@ -48,7 +50,9 @@ begin
   )
   update lode.mine_pair p set blind_geom = b.geom
   from (
-    select c.mine_pair_id, st_multi(st_union(c.geom)) as geom from crossing c group by c.mine_pair_id
+    select c.mine_pair_id, st_multi(st_union(c.geom order by c.geom)) as geom
+    from crossing c
+    group by c.mine_pair_id
   ) b
   where p.mine_pair_id = b.mine_pair_id;
 

@@ -11,7 +11,7 @@ begin
     select * from lode_api.blind_classes(mine_ids)
   ),
   found as materialized (
-    select b.mine_id, b.year, st_multi(st_union(g.geom)) as geom
+    select b.mine_id, b.year, st_multi(st_union(g.geom order by g.geom)) as geom
     from blind b
     join lode.mine_year e on e.mine_id = b.mine_id and e.year < b.year
     cross join lateral lode_api.blind_ground(b.mine_id, e.year, b.land_class_code, b.year, b.run_id) g

@@ -42,13 +42,14 @@ begin
   perform lode_api.derive_blind_pairs(made);
 
   with total as (
-    select t.mine_pair_id, sum(t.area_m2) as area_m2, sum(t.exclusive_area_m2) as exclusive_area_m2
+    select t.mine_pair_id, sum(t.area_m2 order by t.area_m2) as area_m2,
+      sum(t.exclusive_area_m2 order by t.exclusive_area_m2) as exclusive_area_m2
     from lode.mine_transition t
     where t.mine_pair_id = any(made)
     group by t.mine_pair_id
   ),
   boundary as (
-    select z.mine_id, sum(z.area_m2) as area_m2
+    select z.mine_id, sum(z.area_m2 order by z.area_m2) as area_m2
     from lode.mine_zone z
     where z.mine_id = any(mine_ids)
     group by z.mine_id
@@ -101,16 +102,23 @@ begin
     where p.mine_pair_id = any(made)
   )
   select k.mine_pair_id, k.mine_id, k.from_year, k.to_year, k.damage_kind,
-    coalesce(sum(m.area_m2) filter (where m.was is null and m.is_now is not null and c.has_now), 0),
-    coalesce(sum(m.area_m2) filter (where m.was is not null and m.is_now is null and c.had), 0),
-    coalesce(sum(m.area_m2) filter (where c.had and c.has_now), 0),
-    coalesce(sum(m.area_m2) filter (where m.was is not null and c.has_now and not c.had), 0),
-    coalesce(sum(m.area_m2) filter (where m.is_now is not null and c.had and not c.has_now), 0),
-    coalesce(sum(m.area_m2) filter (where m.is_now is null and c.had and m.is_drawn_treated), 0),
+    coalesce(sum(m.area_m2 order by m.area_m2)
+      filter (where m.was is null and m.is_now is not null and c.has_now), 0),
+    coalesce(sum(m.area_m2 order by m.area_m2)
+      filter (where m.was is not null and m.is_now is null and c.had), 0),
+    coalesce(sum(m.area_m2 order by m.area_m2) filter (where c.had and c.has_now), 0),
+    coalesce(sum(m.area_m2 order by m.area_m2)
+      filter (where m.was is not null and c.has_now and not c.had), 0),
+    coalesce(sum(m.area_m2 order by m.area_m2)
+      filter (where m.is_now is not null and c.had and not c.has_now), 0),
+    coalesce(sum(m.area_m2 order by m.area_m2)
+      filter (where m.is_now is null and c.had and m.is_drawn_treated), 0),
     k.unobserved_area_m2,
-    coalesce(sum(m.exclusive_area_m2) filter (where m.was is null and m.is_now is not null and c.has_now), 0),
-    coalesce(sum(m.exclusive_area_m2) filter (where m.was is not null and m.is_now is null and c.had), 0),
-    coalesce(sum(m.exclusive_area_m2) filter (where c.had and c.has_now), 0)
+    coalesce(sum(m.exclusive_area_m2 order by m.exclusive_area_m2)
+      filter (where m.was is null and m.is_now is not null and c.has_now), 0),
+    coalesce(sum(m.exclusive_area_m2 order by m.exclusive_area_m2)
+      filter (where m.was is not null and m.is_now is null and c.had), 0),
+    coalesce(sum(m.exclusive_area_m2 order by m.exclusive_area_m2) filter (where c.had and c.has_now), 0)
   from kind k
   left join moved m on m.mine_pair_id = k.mine_pair_id
   cross join lateral (

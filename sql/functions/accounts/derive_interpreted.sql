@@ -31,7 +31,7 @@ begin
       end as geom
     from counting t
     cross join lateral (
-      select st_union(l.geom) as geom
+      select st_union(l.geom order by l.valid_on, l.label_id) as geom
       from lode.label l
       join lode.land_class k on k.land_class_code = l.land_class_code
       where l.geom && t.geom

@@ -33,7 +33,7 @@ begin
     )) as geom
     from contender t
     cross join lateral (
-      select st_union(b.geom) as geom
+      select st_union(b.geom order by b.place) as geom
       from contender b
       where b.place > t.place and b.geom && t.geom and lode_api.meets(b.geom, t.geom)
     ) as better

@@ -20,7 +20,7 @@ begin
     area_m2, start_date, end_date, geom
   )
   with damage as materialized (
-    select d.mine_id, d.year, st_union(d.geom) as geom
+    select d.mine_id, d.year, st_union(d.geom order by d.damage_kind) as geom
     from lode.mine_damage d
     where d.mine_id = any(mine_ids)
     group by d.mine_id, d.year
@@ -102,7 +102,7 @@ begin
     where p.mine_id = any(mine_ids) and p.is_consecutive and p.blind_geom is null
   ),
   told as (
-    select d.damage_patch_id, d.to_year, sum(d.area_m2) as area_m2
+    select d.damage_patch_id, d.to_year, sum(d.area_m2 order by d.area_m2) as area_m2
     from lode.damage_change d
     where d.mine_id = any(mine_ids) and d.change <> 'treated'
     group by d.damage_patch_id, d.to_year
@@ -112,10 +112,14 @@ begin
       case
         when f.mine_id is not null then coalesce(c.area_m2, 0)
         else (
-          select coalesce(sum(st_area(lode_api.safe_intersection(
-            t.geom, lode_api.near_part(d.geom, t.geom)
-          )::geography)), 0)
+          select coalesce(sum(n.area_m2 order by n.area_m2), 0)
           from lode.mine_damage d
+          cross join lateral (
+            select st_area(
+              lode_api.safe_intersection(t.geom, lode_api.near_part(d.geom, t.geom))::geography
+            ) as area_m2
+            offset 0 -- measured once
+          ) n
           where d.mine_id = t.mine_id and d.year = y.year and d.geom && t.geom
         )
       end as area_m2,
@@ -166,21 +170,25 @@ begin
     having not bool_and(z.is_exclusive)
   ),
   first_seen as (
-    select t.mine_id, t.first_year, sum(t.area_m2) as area_m2,
-      sum(case
+    select t.mine_id, t.first_year, sum(t.area_m2 order by t.area_m2) as area_m2,
+      sum(x.area_m2 order by x.area_m2) as exclusive_area_m2
+    from lode.damage_patch t
+    left join exclusive e on e.mine_id = t.mine_id
+    cross join lateral (
+      select case
         when e.mine_id is null then t.area_m2
         when e.geom is null then 0
         when lode_api.covers(e.geom, t.geom) then t.area_m2
         else st_area(lode_api.safe_intersection(t.geom, e.geom)::geography)
-      end) as exclusive_area_m2
-    from lode.damage_patch t
-    left join exclusive e on e.mine_id = t.mine_id
+      end as area_m2
+      offset 0 -- measured once
+    ) x
     where t.mine_id = any(mine_ids)
     group by t.mine_id, t.first_year
   ),
   unseen as (
     select y.mine_year_id,
-      sum(t.area_m2 - st_area(g.geom::geography)) as area_m2
+      sum(x.area_m2 order by x.area_m2) as area_m2
     from lode.mine_year y
     join lode.damage_patch t on t.mine_id = y.mine_id and t.first_year <= y.year
     cross join lateral (
@@ -193,15 +201,18 @@ begin
       end as geom
       offset 0
     ) g
+    cross join lateral (select t.area_m2 - st_area(g.geom::geography) as area_m2 offset 0) x
     where y.mine_id = any(mine_ids)
       and (y.observed_area_m2 < y.boundary_area_m2 * (1 - 1e-9) or y.blind_geom is not null)
     group by y.mine_year_id
   ),
   series as (
-    select y.mine_year_id, coalesce(sum(f.area_m2) filter (where f.first_year = y.year), 0) as newly,
-      coalesce(sum(f.area_m2), 0) as cumulative,
-      coalesce(sum(f.exclusive_area_m2) filter (where f.first_year = y.year), 0) as exclusive_newly,
-      coalesce(sum(f.exclusive_area_m2), 0) as exclusive_cumulative
+    select y.mine_year_id,
+      coalesce(sum(f.area_m2 order by f.area_m2) filter (where f.first_year = y.year), 0) as newly,
+      coalesce(sum(f.area_m2 order by f.area_m2), 0) as cumulative,
+      coalesce(sum(f.exclusive_area_m2 order by f.exclusive_area_m2) filter (where f.first_year = y.year), 0)
+        as exclusive_newly,
+      coalesce(sum(f.exclusive_area_m2 order by f.exclusive_area_m2), 0) as exclusive_cumulative
     from lode.mine_year y
     left join first_seen f on f.mine_id = y.mine_id and f.first_year <= y.year
     where y.mine_id = any(mine_ids)

@@ -39,7 +39,7 @@ begin
       select c.damage_kind, min(c.min_patch_m2) as area_m2 from lode.land_class c group by c.damage_kind
     ),
     earlier as materialized ( -- few large shapes: much cheaper than the many patches they make up
-      select e.mine_id, lode_api.sound(st_union(e.geom)) as geom
+      select e.mine_id, lode_api.sound(st_union(e.geom order by e.year, e.damage_kind)) as geom
       from lode.mine_damage e
       where e.mine_id = any(mine_ids) and e.year < of_year
       group by e.mine_id
@@ -57,14 +57,14 @@ begin
       select c.mine_id, c.damage_kind, c.geom, c.area_m2,
         case when c.area_m2 >= k.area_m2 then row_number() over (
           partition by c.mine_id, c.damage_kind
-          order by c.area_m2 desc, st_xmin(c.geom), st_ymin(c.geom)
+          order by c.area_m2 desc, st_xmin(c.geom), st_ymin(c.geom), c.geom
         ) else 0 end as number
       from component c
       join least_patch k on k.damage_kind = c.damage_kind
     ),
     patch as materialized (
-      select n.mine_id, n.damage_kind, n.number, st_multi(st_collect(n.geom)) as geom,
-        sum(n.area_m2) as area_m2
+      select n.mine_id, n.damage_kind, n.number, st_multi(st_collect(n.geom order by n.geom)) as geom,
+        sum(n.area_m2 order by n.area_m2) as area_m2
       from numbered n
       group by n.mine_id, n.damage_kind, n.number
     )

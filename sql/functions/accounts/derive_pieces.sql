@@ -98,7 +98,7 @@ begin
       offset 0
     ) c
     cross join lateral (
-      select st_union(g.geom) as geom
+      select st_union(g.geom order by g.label_id) as geom
       from lode.interpreted_ground g
       where p.has_labels and g.year = p.year and g.geom && c.geom and lode_api.meets(g.geom, c.geom)
     ) i
@@ -121,7 +121,7 @@ begin
     where f.is_polygon
     union all
     select f.mine_zone_id, f.year, f.run_id, f.landcover_id, f.land_class_code, null, false,
-      case when count(*) > 1 then st_union(array_agg(f.geom)) else (array_agg(f.geom))[1] end,
+      case when count(*) > 1 then st_union(array_agg(f.geom order by f.geom)) else (array_agg(f.geom))[1] end,
       (array_agg(f.licence))[1], null
     from found f
     where not f.is_polygon
@@ -153,7 +153,7 @@ begin
   ),
   seen as (
     select s.mine_zone_id, s.year, bool_or(s.is_whole) as is_whole,
-      case when not bool_or(s.is_whole) then st_union(s.geom) end as geom
+      case when not bool_or(s.is_whole) then st_union(s.geom order by s.geom) end as geom
     from (
       select p.mine_zone_id, p.year, p.is_whole, case when not p.is_whole then p.geom end as geom
       from part p

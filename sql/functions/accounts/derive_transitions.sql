@@ -42,14 +42,15 @@ begin
     where not st_isempty(x.geom)
   ),
   margin as materialized (
-    select p.mine_pair_id, p.mine_zone_id, p.is_before, p.land_class_code, sum(p.area_m2) as area_m2
+    select p.mine_pair_id, p.mine_zone_id, p.is_before, p.land_class_code,
+      sum(p.area_m2 order by p.area_m2) as area_m2
     from piece p
     group by p.mine_pair_id, p.mine_zone_id, p.is_before, p.land_class_code
   ),
   largest as materialized (
     select distinct on (m.mine_pair_id, m.mine_zone_id) m.mine_pair_id, m.mine_zone_id, m.land_class_code
     from (
-      select n.mine_pair_id, n.mine_zone_id, n.land_class_code, sum(n.area_m2) as area_m2
+      select n.mine_pair_id, n.mine_zone_id, n.land_class_code, sum(n.area_m2 order by n.area_m2) as area_m2
       from margin n
       group by n.mine_pair_id, n.mine_zone_id, n.land_class_code
     ) m
@@ -69,22 +70,26 @@ begin
   ),
   crossed as materialized (
     select s.mine_pair_id, s.mine_zone_id, b.code as from_class_code, a.code as to_class_code,
-      sum(st_area(lode_api.safe_intersection(
-        lode_api.near_part(b.geom, a.geom), lode_api.near_part(a.geom, b.geom)
-      )::geography)) as area_m2
+      sum(x.area_m2 order by x.area_m2) as area_m2
     from side s
     cross join lateral unnest(s.from_codes, s.from_geoms) as b(code, geom)
     cross join lateral unnest(s.to_codes, s.to_geoms) as a(code, geom)
+    cross join lateral ( -- measured before rows are sorted: what is sorted is then a number, no ground
+      select st_area(lode_api.safe_intersection(
+        lode_api.near_part(b.geom, a.geom), lode_api.near_part(a.geom, b.geom)
+      )::geography) as area_m2
+      offset 0
+    ) x
     where a.geom && b.geom
     group by s.mine_pair_id, s.mine_zone_id, b.code, a.code
   ),
   gone as materialized (
     select c.mine_pair_id, c.mine_zone_id, c.from_class_code as land_class_code, true as is_before,
-      sum(c.area_m2) as area_m2
+      sum(c.area_m2 order by c.area_m2) as area_m2
     from crossed c
     group by c.mine_pair_id, c.mine_zone_id, c.from_class_code
     union all
-    select c.mine_pair_id, c.mine_zone_id, c.to_class_code, false, sum(c.area_m2)
+    select c.mine_pair_id, c.mine_zone_id, c.to_class_code, false, sum(c.area_m2 order by c.area_m2)
     from crossed c
     group by c.mine_pair_id, c.mine_zone_id, c.to_class_code
   ),
@@ -109,20 +114,23 @@ begin
     from largest g
     join (
       select n.mine_pair_id, n.mine_zone_id, l.land_class_code,
-        sum(case when n.is_before = (n.land_class_code = l.land_class_code) then n.area_m2 else 0 end
-          * case when n.is_before then 1 else -1 end) as area_m2
+        sum(s.area_m2 order by s.area_m2) as area_m2
       from largest l
       join margin n on n.mine_pair_id = l.mine_pair_id and n.mine_zone_id = l.mine_zone_id
+      cross join lateral (
+        select case when n.is_before = (n.land_class_code = l.land_class_code) then n.area_m2 else 0 end
+          * case when n.is_before then 1 else -1 end as area_m2
+      ) s
       group by n.mine_pair_id, n.mine_zone_id, l.land_class_code
     ) m on m.mine_pair_id = g.mine_pair_id and m.mine_zone_id = g.mine_zone_id
     left join (
-      select c.mine_pair_id, c.mine_zone_id, sum(c.area_m2) as area_m2
+      select c.mine_pair_id, c.mine_zone_id, sum(c.area_m2 order by c.area_m2) as area_m2
       from crossed c
       group by c.mine_pair_id, c.mine_zone_id
     ) o on o.mine_pair_id = g.mine_pair_id and o.mine_zone_id = g.mine_zone_id
   )
-  select x.mine_pair_id, x.from_class_code, x.to_class_code, sum(x.area_m2),
-    coalesce(sum(x.area_m2) filter (where z.is_exclusive), 0)
+  select x.mine_pair_id, x.from_class_code, x.to_class_code, sum(x.area_m2 order by x.area_m2),
+    coalesce(sum(x.area_m2 order by x.area_m2) filter (where z.is_exclusive), 0)
   from matrix x
   join lode.mine_zone z on z.mine_zone_id = x.mine_zone_id
   where x.area_m2 > 1e-3 -- less is rounding

@@ -11,7 +11,7 @@ begin
 
   insert into lode.mine_zone (mine_id, is_exclusive, geom, area_m2, mine_sha256)
   with lower_mine as materialized (
-    select m.mine_id, st_union(n.boundary) as geom
+    select m.mine_id, st_union(n.boundary order by n.code collate "C") as geom
     from lode.mine m
     join lode.mine n
       on n.code collate "C" < m.code collate "C" and lode_api.meets(n.boundary, m.boundary)

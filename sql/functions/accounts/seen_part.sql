@@ -14,7 +14,7 @@ begin
   ) then
     return shape; -- every zone was seen whole
   end if;
-  select st_union(coalesce(y.geom, z.geom)) into seen
+  select st_union(coalesce(y.geom, z.geom) order by z.is_exclusive) into seen
   from lode.mine_zone z
   join lode.zone_year y on y.mine_zone_id = z.mine_zone_id and y.year = of_year
   where z.mine_id = of_mine;

@@ -67,9 +67,10 @@ begin atomic
     where not st_isempty(x.geom)
   ),
   own as (
-    select p.alert_id, sum(p.weight) as weight,
-      coalesce(sum(p.weight) filter (where p.run_id is not null), 0) as run_weight,
-      sum(p.weight * (1 - p.probability)) filter (where p.run_id is not null) as run_doubt,
+    select p.alert_id, sum(p.weight order by p.weight) as weight,
+      coalesce(sum(p.weight order by p.weight) filter (where p.run_id is not null), 0) as run_weight,
+      sum(p.weight * (1 - p.probability) order by p.weight * (1 - p.probability))
+        filter (where p.run_id is not null) as run_doubt,
       coalesce(array_agg(distinct p.run_id order by p.run_id) filter (where p.run_id is not null), '{}') as run_ids
     from piece p
     where p.is_own
@@ -86,10 +87,12 @@ begin atomic
     join lode.scene c on c.scene_id = r.scene_id and c.superseded_by is null
   ),
   seen_again as ( -- by those, on the ground that they do not own
-    select w.alert_id, w.run_id, sum(x.weight) as weight,
-      coalesce(sum(x.weight) filter (where s.kind is not null), 0) as sign_weight,
-      sum(x.weight * coalesce(l.mean_probability, 0.5)) filter (where s.kind is not null) as sign_sum,
-      sum(x.weight * coalesce(l.mean_probability, 0.5)) filter (where s.kind is null) as other_sum
+    select w.alert_id, w.run_id, sum(x.weight order by x.weight) as weight,
+      coalesce(sum(x.weight order by x.weight) filter (where s.kind is not null), 0) as sign_weight,
+      sum(x.weight * coalesce(l.mean_probability, 0.5) order by x.weight * coalesce(l.mean_probability, 0.5))
+        filter (where s.kind is not null) as sign_sum,
+      sum(x.weight * coalesce(l.mean_probability, 0.5) order by x.weight * coalesce(l.mean_probability, 0.5))
+        filter (where s.kind is null) as other_sum
     from witness w
     join piece p on p.alert_id = w.alert_id and p.is_own and p.run_id <> w.run_id
     cross join lateral (
@@ -110,7 +113,8 @@ begin atomic
     group by w.alert_id, w.run_id
   ),
   seen_next as (
-    select p.alert_id, sum(p.weight) as weight, sum(p.weight * p.probability) as sign_sum
+    select p.alert_id, sum(p.weight order by p.weight) as weight,
+      sum(p.weight * p.probability order by p.weight * p.probability) as sign_sum
     from piece p
     where not p.is_own
     group by p.alert_id
@@ -132,9 +136,12 @@ begin atomic
   ),
   counted as ( -- products by way of logarithms, whose argument must not be 0
     select o.alert_id, count(*) filter (where o.agrees) as agreeing,
-      coalesce(exp(sum(ln(greatest(1 - o.probability, 1e-12))) filter (where o.agrees)), 1) as doubt,
-      coalesce(exp(sum(ln(1 - o.probability / 2)) filter (where not o.agrees)), 1) as trust
+      coalesce(exp(sum(x.doubt order by x.doubt) filter (where o.agrees)), 1) as doubt,
+      coalesce(exp(sum(x.trust order by x.trust) filter (where not o.agrees)), 1) as trust
     from opinion o
+    cross join lateral (
+      select ln(greatest(1 - o.probability, 1e-12)) as doubt, ln(1 - o.probability / 2) as trust
+    ) x
     group by o.alert_id
   ),
   judged as (

@@ -23,7 +23,9 @@ begin atomic
     join lode.mine_pair q on q.mine_pair_id = p.mine_pair_id
     join lode.mine_change c on c.mine_pair_id = p.mine_pair_id and c.damage_kind = 'any'
     cross join lateral (
-      select sum(d.area_m2) as area_m2 from lode.mine_damage d where d.mine_id = p.mine_id and d.year = p.to_year
+      select sum(d.area_m2 order by d.area_m2) as area_m2
+      from lode.mine_damage d
+      where d.mine_id = p.mine_id and d.year = p.to_year
     ) t
     where t.area_m2 * (1 + 1e-6) - c.persisting_area_m2 >= least_m2
   ),
@@ -68,7 +70,7 @@ begin atomic
   ),
   total as (
     select p.mine_id, p.from_year, p.to_year, sum(p.area_m2 order by p.damage_kind) as area_m2,
-      sum(p.unseen_m2) as unseen_m2, bool_or(p.is_blind) as is_blind,
+      sum(p.unseen_m2 order by p.damage_kind) as unseen_m2, bool_or(p.is_blind) as is_blind,
       string_agg(
         p.damage_kind || ' ' || to_char(p.area_m2, 'FM999,999,999,990') || ' m2', ', ' order by p.damage_kind
       ) as kinds,
@@ -79,7 +81,7 @@ begin atomic
       st_multi(st_normalize(st_union(p.geom order by p.damage_kind))) as geom
     from part p
     group by p.mine_id, p.from_year, p.to_year
-    having sum(p.area_m2) >= least_m2
+    having sum(p.area_m2 order by p.damage_kind) >= least_m2
   )
   select t.mine_id, t.from_year, t.to_year, t.area_m2, n.share, null::text,
     format('New damage of %s m2 from %s to %s, %s %% of the mine: %s%s', n.area, t.from_year, t.to_year,

@@ -21,7 +21,7 @@ begin atomic
     where c.damage_kind in ('excavated', 'occupied', 'subsided')
   ),
   beyond as materialized (
-    select y.mine_id, y.year, sum(a.area_m2) as damage_m2,
+    select y.mine_id, y.year, sum(a.area_m2 order by a.area_m2) as damage_m2,
       (array_agg(d.name order by a.unlicensed_area_m2 desc, d.land_class_code))[1] as class_name,
       (array_agg(d.name_zh order by a.unlicensed_area_m2 desc, d.land_class_code))[1] as class_name_zh
     from lode_api.derive_alert_since(mine_ids, years) t
@@ -29,16 +29,12 @@ begin atomic
     join lode.mine_area a on a.mine_year_id = y.mine_year_id
     join damage d on d.land_class_code = a.land_class_code
     group by y.mine_id, y.year
-    having sum(a.unlicensed_area_m2) > 0 and sum(a.unlicensed_area_m2) >= least_m2 * (1 - 1e-9)
+    having sum(a.unlicensed_area_m2 order by a.unlicensed_area_m2) > 0
+      and sum(a.unlicensed_area_m2 order by a.unlicensed_area_m2) >= least_m2 * (1 - 1e-9)
   ),
   ground as (
     select b.mine_id, b.year,
-      st_union(
-        case
-          when q.unlicensed_area_m2 < q.area_m2 then lode_api.safe_difference(g.geom, m.licence_boundary)
-          else g.geom
-        end order by z.is_exclusive, q.landcover_id, q.label_id
-      ) as geom
+      st_union(x.geom order by x.geom) as geom
     from beyond b
     join lode.mine m on m.mine_id = b.mine_id
     join lode.mine_zone z on z.mine_id = b.mine_id
@@ -47,6 +43,13 @@ begin atomic
     join damage d on d.land_class_code = q.land_class_code
     left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
     cross join lateral (select coalesce(q.geom, l.geom) as geom) g
+    cross join lateral (
+      select case
+        when q.unlicensed_area_m2 < q.area_m2 then lode_api.safe_difference(g.geom, m.licence_boundary)
+        else g.geom
+      end as geom
+      offset 0 -- cut once
+    ) x
     group by b.mine_id, b.year
   ),
   measured as (

@@ -23,8 +23,8 @@ begin atomic
   ),
   moved as (
     select x.mine_pair_id,
-      sum(x.area_m2) filter (where x.from_class_code = pond.land_class_code) as before_m2,
-      sum(x.area_m2) filter (where x.from_class_code <> pond.land_class_code) as became_m2,
+      sum(x.area_m2 order by x.area_m2) filter (where x.from_class_code = pond.land_class_code) as before_m2,
+      sum(x.area_m2 order by x.area_m2) filter (where x.from_class_code <> pond.land_class_code) as became_m2,
       bool_or(c.key = 'water') as had_water
     from lode_api.alert_pairs(mine_ids, years) p
     cross join pond
@@ -50,7 +50,7 @@ begin atomic
   ),
   shape as materialized ( -- the pond in each zone and year
     select g.mine_pair_id, z.mine_zone_id, q.year = g.to_year as is_after,
-      st_union(coalesce(q.geom, l.geom) order by q.landcover_id, q.label_id) as geom
+      st_union(o.geom order by o.geom) as geom
     from pair g
     cross join pond
     join lode.mine_zone z on z.mine_id = g.mine_id
@@ -58,6 +58,7 @@ begin atomic
       on q.mine_zone_id = z.mine_zone_id and q.year in (g.from_year, g.to_year)
       and q.land_class_code = pond.land_class_code
     left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
+    cross join lateral (select coalesce(q.geom, l.geom) as geom) o
     group by g.mine_pair_id, g.to_year, z.mine_zone_id, q.year
   ),
   grown as materialized ( -- pond that was none before, of what the earlier year observed
@@ -84,11 +85,12 @@ begin atomic
     from grown g
     join pair p on p.mine_pair_id = g.mine_pair_id
     cross join lateral (
-      select st_union(coalesce(q.geom, l.geom) order by q.landcover_id) as geom
+      select st_union(o.geom order by o.geom) as geom
       from lode.mine_piece q
       left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
+      cross join lateral (select coalesce(q.geom, l.geom) as geom) o
       where p.blind_run_ids is not null and q.mine_zone_id = g.mine_zone_id and q.year = p.from_year
-        and q.run_id = any(p.blind_run_ids) and coalesce(q.geom, l.geom) && g.geom
+        and q.run_id = any(p.blind_run_ids) and o.geom && g.geom
     ) blind
     cross join lateral (
       select true as is_looked_for,
@@ -105,8 +107,8 @@ begin atomic
   ),
   water as (
     select m.mine_pair_id,
-      sum(st_area(lode_api.safe_intersection(m.geom, w.geom)::geography)) as water_m2,
-      sum(st_area(lode_api.safe_intersection(m.geom, w.geom)::geography)) filter (where exists (
+      sum(x.area_m2 order by x.area_m2) as water_m2,
+      sum(x.area_m2 order by x.area_m2) filter (where exists (
         select from shape b
         where b.mine_pair_id = m.mine_pair_id and not b.is_after
           and st_dwithin(b.geom, w.geom, 1e-8) -- 1 mm: they were cut from one map
@@ -116,16 +118,20 @@ begin atomic
     cross join lateral (
       select d.geom
       from (
-        select st_union(coalesce(q.geom, l.geom) order by q.landcover_id, q.label_id) as geom
+        select st_union(o.geom order by o.geom) as geom
         from lode.mine_zone z
         join lode.mine_piece q on q.mine_zone_id = z.mine_zone_id and q.year = p.from_year
         join lode.land_class c on c.land_class_code = q.land_class_code and c.key = 'water'
         left join lode.landcover l on q.geom is null and l.landcover_id = q.landcover_id
-        where z.mine_id = p.mine_id and coalesce(q.geom, l.geom) && m.geom
+        cross join lateral (select coalesce(q.geom, l.geom) as geom) o
+        where z.mine_id = p.mine_id and o.geom && m.geom
       ) u
       cross join lateral st_dump(u.geom) d
       where d.geom && m.geom
     ) w
+    cross join lateral (
+      select st_area(lode_api.safe_intersection(m.geom, w.geom)::geography) as area_m2 offset 0
+    ) x
     where m.is_looked_for
     group by m.mine_pair_id
   ),

@@ -7,7 +7,7 @@ create function lode_api.seen_bare_before(of_mine integer, of_year integer, shap
 language sql stable
 begin atomic
   with blind as (
-    select b.year, st_union(g.geom) as geom
+    select b.year, st_union(g.geom order by g.geom) as geom
     from lode_api.blind_classes(array[of_mine]) b
     cross join lateral lode_api.blind_ground(of_mine, of_year, b.land_class_code, b.year, b.run_id) g
     where b.is_mapped and b.year < of_year
@@ -17,14 +17,16 @@ begin atomic
     select st_union(case
       when b.geom is null then coalesce(y.geom, z.geom)
       else lode_api.safe_difference(coalesce(y.geom, z.geom), b.geom)
-    end) as geom
+    end order by y.year, z.is_exclusive) as geom
     from lode.mine_zone z
     join lode.zone_year y on y.mine_zone_id = z.mine_zone_id and y.year < of_year
     left join blind b on b.year = y.year
     where z.mine_id = of_mine
   ),
   damage as (
-    select st_union(d.geom) as geom from lode.mine_damage d where d.mine_id = of_mine and d.year < of_year
+    select st_union(d.geom order by d.year, d.damage_kind) as geom
+    from lode.mine_damage d
+    where d.mine_id = of_mine and d.year < of_year
   )
   select case
     when s.geom is null then st_setsrid('multipolygon empty'::geometry, 4326)

@@ -1,7 +1,7 @@
 -- Purpose: alerts of the login's mines.
 -- Rules: as in lode_api.own_mines. A function with its owner's rights, not a view over all mines: in such a view's
---   plan EXPLAIN ANALYZE counts the rows of other mines that meet a condition of the reader's. It can be called by itself, so it has the view's
---   columns and rows and no others.
+--   plan EXPLAIN ANALYZE counts the rows of other mines that meet a condition of the reader's. It can be called by
+--   itself, so it has the view's columns and rows and no others.
 -- Used by: the view lode_api.own_alert.
 create function lode_api.own_alert_rows()
 returns table (

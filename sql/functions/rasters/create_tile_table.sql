@@ -2,7 +2,9 @@
 -- Rules: with its owner's rights, so that whoever brings scenes in owns nothing and may create nowhere. All of the
 --   table is written here from typed arguments: nobody hands in an expression, a default or a trigger. The constraints
 --   are those of AddRasterConstraints under their own names, on the empty table. Numbers are written with all their
---   digits. Workers may insert until the table is attached.
+--   digits. Workers may insert until the table is attached. For a worker a table is made only for a scene whose key was
+--   drawn or a run that is computed or published, an overview only of such a table in the same transaction, and
+--   lode_api.settle_tile_table refuses at its end what has not become that scene's or run's tiles.
 -- Arguments: factor 1 is the table itself, else an overview of it. sample is a tile of one pixel with the bands' types
 --   and nodata, alignment an empty raster on the table's grid; bounds and scales in units of the SRID; widths and
 --   heights are the sides that tiles have, px, the usual one first.
@@ -42,6 +44,24 @@ begin
     or num_nulls(min_x, min_y, max_x, max_y, scale_x, scale_y) > 0
   then
     raise invalid_parameter_value using message = 'a raster table needs bounds, scales, and sides of 1 to 4096 px';
+  end if;
+  if not pg_has_role(session_user, current_user, 'member') then
+    if factor = 1 then
+      if not (case parent
+        when 'scene_tile' then
+          owner_id between 1 and coalesce(pg_sequence_last_value('lode.scene_scene_id_seq'::regclass), 0)
+        else exists (select from lode.run r where r.run_id = owner_id and r.status in ('running', 'published'))
+      end) then
+        raise invalid_parameter_value using message = format('there is no %s %s', owner_key, owner_id);
+      end if;
+      insert into lode.tile_table (table_name, parent, owner_id) values (table_name, parent, owner_id);
+    elsif not exists (
+      select from lode.tile_table t
+      where t.table_name = create_tile_table.table_name and t.parent = create_tile_table.parent
+        and t.owner_id = create_tile_table.owner_id
+    ) then
+      raise invalid_parameter_value using message = format('%L is no raster table of this transaction', table_name);
+    end if;
   end if;
 
   execute format(

@@ -16,7 +16,7 @@ begin
       end as geom
     from lode.outside_piece q
     cross join lateral (
-      select st_collect(b.geom) as geom, count(*) as piece_count
+      select st_collect(b.geom order by b.geom) as geom, count(*) as piece_count
       from lode.outside_piece b
       where b.geom && q.geom and b.year < q.year and lode_api.meets(b.geom, q.geom)
     ) e

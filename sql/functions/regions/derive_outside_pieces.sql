@@ -45,7 +45,7 @@ begin
       case when w.is_whole then d.area_m2 else st_area(w.geom::geography) end as area_m2, w.geom
     from owned d
     cross join lateral (
-      select st_union(t.geom) as geom
+      select st_union(t.geom order by t.geom) as geom
       from (
         select m.boundary as geom
         from lode.mine m

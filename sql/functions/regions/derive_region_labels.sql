@@ -40,16 +40,17 @@ begin
       offset 0
     ) a
     cross join lateral (
-      select st_union(o.owned) as geom, bool_or(lode_api.covers(o.owned, m.geom)) as is_whole
+      select st_union(o.owned order by o.owned) as geom, bool_or(lode_api.covers(o.owned, m.geom)) as is_whole
       from lode.observation o
       where o.year = m.year and o.geom && m.geom and lode_api.meets(o.owned, m.geom)
     ) s
     where not st_isempty(m.geom)
   )
-  select d.region_id, d.year, d.label_id, sum(d.unseen_area_m2), sum(d.area_m2)
+  select d.region_id, d.year, d.label_id, sum(d.unseen_area_m2 order by d.unseen_area_m2),
+    sum(d.area_m2 order by d.area_m2)
   from measured d
   group by d.region_id, d.year, d.label_id
-  having sum(d.area_m2) > 1e-3 -- less is rounding
+  having sum(d.area_m2 order by d.area_m2) > 1e-3 -- less is rounding
   order by d.region_id, d.year, d.label_id;
 end
 $$;

@@ -12,7 +12,7 @@ as $$
 begin
   with meeting as materialized ( -- a mine that spans parts is covered by them together, or cut
     select p.region_id, m.mine_id, m.boundary, bool_or(c.is_whole) as is_whole,
-      case when not bool_or(c.is_whole) then st_union(p.geom) end as parts
+      case when not bool_or(c.is_whole) then st_union(p.geom order by p.geom) end as parts
     from lode.mine m
     join lode.region_part p on p.geom && m.boundary and lode_api.meets(p.geom, m.boundary)
     cross join lateral (select lode_api.covers(p.geom, m.boundary) as is_whole offset 0) c
@@ -77,12 +77,12 @@ begin
     where (mine_ids is null or x.mine_id = any(mine_ids))
       and (region_ids is null or x.region_id = any(region_ids))
   )
-  select h.region_mine_id, h.year, h.land_class_code, sum(h.area_m2),
-    coalesce(sum(h.area_m2) filter (where h.is_exclusive), 0),
-    coalesce(sum(h.area_m2) filter (where h.is_exclusive and h.label_id is not null), 0)
+  select h.region_mine_id, h.year, h.land_class_code, sum(h.area_m2 order by h.area_m2),
+    coalesce(sum(h.area_m2 order by h.area_m2) filter (where h.is_exclusive), 0),
+    coalesce(sum(h.area_m2 order by h.area_m2) filter (where h.is_exclusive and h.label_id is not null), 0)
   from held h
   group by h.region_mine_id, h.year, h.land_class_code
-  having sum(h.area_m2) > 1e-3 -- less is rounding
+  having sum(h.area_m2 order by h.area_m2) > 1e-3 -- less is rounding
   order by h.region_mine_id, h.year, h.land_class_code;
 
   delete from lode.region_mine_year y
@@ -121,10 +121,10 @@ begin
     join lode.damage_patch t on t.mine_id = g.mine_id
     where g.geom && t.geom and lode_api.meets(g.geom, t.geom)
   )
-  select c.region_mine_id, c.year, sum(c.area_m2)
+  select c.region_mine_id, c.year, sum(c.area_m2 order by c.area_m2)
   from counted c
   group by c.region_mine_id, c.year
-  having sum(c.area_m2) > 1e-3 -- less is rounding
+  having sum(c.area_m2 order by c.area_m2) > 1e-3 -- less is rounding
   order by c.region_mine_id, c.year;
 end
 $$;

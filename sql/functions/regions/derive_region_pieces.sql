@@ -37,11 +37,12 @@ begin
     where (piece_ids is null or q.outside_piece_id = any(piece_ids))
       and (region_ids is null or r.region_id = any(region_ids))
   )
-  select m.region_id, m.outside_piece_id, m.year, m.land_class_code, sum(m.area_m2), sum(m.newly_area_m2),
-    case when m.label_id is null then 0 else sum(m.area_m2) end
+  select m.region_id, m.outside_piece_id, m.year, m.land_class_code, sum(m.area_m2 order by m.area_m2),
+    sum(m.newly_area_m2 order by m.newly_area_m2),
+    case when m.label_id is null then 0 else sum(m.area_m2 order by m.area_m2) end
   from met m
   group by m.region_id, m.outside_piece_id, m.year, m.land_class_code, m.label_id
-  having sum(m.area_m2) > 1e-3 -- less is rounding
+  having sum(m.area_m2 order by m.area_m2) > 1e-3 -- less is rounding
   order by m.region_id, m.outside_piece_id;
 end
 $$;

@@ -38,10 +38,10 @@ begin
     join lode.region_part p on p.geom && t.geom and lode_api.meets(p.geom, t.geom)
     where region_ids is null or p.region_id = any(region_ids)
   )
-  select m.region_id, m.year, m.run_id, sum(m.area_m2), 0
+  select m.region_id, m.year, m.run_id, sum(m.area_m2 order by m.area_m2), 0
   from met m
   group by m.region_id, m.year, m.run_id
-  having sum(m.area_m2) > 1e-3 -- less is rounding
+  having sum(m.area_m2 order by m.area_m2) > 1e-3 -- less is rounding
   order by m.region_id, m.year, m.run_id;
 end
 $$;

@@ -27,15 +27,18 @@ begin
     where g.region_id = any(region_ids) and g.year >= since
   ),
   part as (
-    select x.region_id, a.year, a.land_class_code, sum(a.exclusive_area_m2) as in_mine_area_m2,
-      0::double precision as outside_mine_area_m2, sum(a.interpreted_area_m2) as interpreted_area_m2,
+    select x.region_id, a.year, a.land_class_code,
+      sum(a.exclusive_area_m2 order by a.exclusive_area_m2) as in_mine_area_m2,
+      0::double precision as outside_mine_area_m2,
+      sum(a.interpreted_area_m2 order by a.interpreted_area_m2) as interpreted_area_m2,
       count(*) as mine_count
     from lode.region_mine x
     join lode.region_mine_area a on a.region_mine_id = x.region_mine_id and a.year >= since
     where x.region_id = any(region_ids)
     group by x.region_id, a.year, a.land_class_code
     union all
-    select e.region_id, e.year, e.land_class_code, 0, sum(e.area_m2), sum(e.interpreted_area_m2), 0
+    select e.region_id, e.year, e.land_class_code, 0, sum(e.area_m2 order by e.area_m2),
+      sum(e.interpreted_area_m2 order by e.interpreted_area_m2), 0
     from lode.region_piece e
     where e.region_id = any(region_ids) and e.year >= since
     group by e.region_id, e.year, e.land_class_code
@@ -43,8 +46,9 @@ begin
     select l.region_id, l.year, l.land_class_code, 0, 0, 0, 0
     from looked_for l
   )
-  select p.region_id, p.year, p.land_class_code, sum(p.in_mine_area_m2), sum(p.outside_mine_area_m2),
-    sum(p.interpreted_area_m2), sum(p.mine_count)
+  select p.region_id, p.year, p.land_class_code, sum(p.in_mine_area_m2 order by p.in_mine_area_m2),
+    sum(p.outside_mine_area_m2 order by p.outside_mine_area_m2),
+    sum(p.interpreted_area_m2 order by p.interpreted_area_m2), sum(p.mine_count)
   from part p
   group by p.region_id, p.year, p.land_class_code
   order by p.region_id, p.year, p.land_class_code;
@@ -54,7 +58,7 @@ begin
     cumulative_area_m2, mine_count, run_count
   )
   with whole as (
-    select p.region_id, sum(p.area_m2) as area_m2
+    select p.region_id, sum(p.area_m2 order by p.area_m2) as area_m2
     from lode.region_part p
     where p.region_id = any(region_ids)
     group by p.region_id
@@ -66,20 +70,23 @@ begin
     group by x.region_id
   ),
   seen as (
-    select g.region_id, g.year, sum(g.observed_area_m2) as observed_area_m2,
-      sum(g.interpreted_area_m2) as interpreted_area_m2, count(g.run_id) as run_count
+    select g.region_id, g.year, sum(g.observed_area_m2 order by g.observed_area_m2) as observed_area_m2,
+      sum(g.interpreted_area_m2 order by g.interpreted_area_m2) as interpreted_area_m2,
+      count(g.run_id) as run_count
     from lode.region_ground g
     where g.region_id = any(region_ids) and g.year >= since
     group by g.region_id, g.year
   ),
   damage as (
-    select a.region_id, a.year, sum(a.in_mine_area_m2 + a.outside_mine_area_m2) as area_m2
+    select a.region_id, a.year,
+      sum(t.area_m2 order by t.area_m2) as area_m2
     from lode.region_area a
+    cross join lateral (select a.in_mine_area_m2 + a.outside_mine_area_m2 as area_m2) t
     where a.region_id = any(region_ids) and a.year >= since
     group by a.region_id, a.year
   ),
   newly as (
-    select n.region_id, n.year, sum(n.area_m2) as area_m2
+    select n.region_id, n.year, sum(n.area_m2 order by n.area_m2) as area_m2
     from (
       select x.region_id, y.year, y.newly_area_m2 as area_m2
       from lode.region_mine x
@@ -91,18 +98,30 @@ begin
       where e.region_id = any(region_ids) and e.year >= since
     ) n
     group by n.region_id, n.year
+  ),
+  carried as ( -- added first: a running sum from `since` is then that from the first year to the last bit
+    select distinct on (y.region_id) y.region_id, y.cumulative_area_m2
+    from lode.region_year y
+    where y.region_id = any(region_ids) and y.year < since
+    order by y.region_id, y.year desc
+  ),
+  added as (
+    select s.region_id, s.year,
+      coalesce(n.area_m2, 0) + case
+        when s.year = min(s.year) over (partition by s.region_id) then coalesce(c.cumulative_area_m2, 0)
+        else 0
+      end as area_m2
+    from seen s
+    left join newly n on n.region_id = s.region_id and n.year = s.year
+    left join carried c on c.region_id = s.region_id
   )
   select s.region_id, s.year, w.area_m2, least(s.observed_area_m2, w.area_m2),
     least(s.interpreted_area_m2, w.area_m2), d.area_m2,
     case when d.area_m2 is not null then coalesce(n.area_m2, 0) end,
-    coalesce((
-      select y.cumulative_area_m2 from lode.region_year y
-      where y.region_id = s.region_id and y.year < since
-      order by y.year desc
-      limit 1
-    ), 0) + sum(coalesce(n.area_m2, 0)) over (partition by s.region_id order by s.year),
+    sum(a.area_m2) over (partition by s.region_id order by s.year),
     coalesce(h.mine_count, 0), s.run_count
   from seen s
+  join added a on a.region_id = s.region_id and a.year = s.year
   join whole w on w.region_id = s.region_id
   left join held h on h.region_id = s.region_id
   left join damage d on d.region_id = s.region_id and d.year = s.year

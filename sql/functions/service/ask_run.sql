@@ -1,15 +1,16 @@
 -- Purpose: the run of a scene, a network and settings; made with its blocks when nobody asked for it before.
 -- Units: pixels. Rules: blocks are strips of whole strides of windows, of block_px at least, the last one up to twice
 --   as large; what is smaller has one. A run that failed or was cancelled begins anew, with all its attempts. One that
---   was withdrawn stays so. Nothing is put into the queue here. Who ordered it, where that is not who is logged in, is
---   written down as who asked, and pays from their quota for what nobody asked for before.
+--   was withdrawn stays so. Nothing is put into the queue here. Of what a source orders, whoever last
+--   changed that source is written down as who asked, and pays from their quota for what nobody asked for before: a
+--   worker names the source, never a person.
 -- Used by: lode_api.put_in_queue, `lode infer`, sources.
 create function lode_api.ask_run(
   scene_id integer,
   model_id integer,
   overlap_px integer default null,
   becomes_current boolean default false,
-  ordered_by text default null
+  source_id integer default null
 )
 returns integer
 language plpgsql security definer
@@ -26,7 +27,14 @@ declare
   stride_px integer;
   block_rows_px integer;
   blocks integer;
+  ordered_by text;
 begin
+  if source_id is not null then
+    select s.changed_by into ordered_by from lode.ingest_source s where s.ingest_source_id = source_id;
+    if ordered_by is null then
+      raise exception 'there is no source %', source_id using errcode = 'no_data_found';
+    end if;
+  end if;
   select m.* into model from lode.model m where m.model_id = ask_run.model_id;
   if model.model_id is null then
     raise exception 'there is no model %', model_id
@@ -110,5 +118,5 @@ begin
 end
 $$;
 
-comment on function lode_api.ask_run(integer, integer, integer, boolean, text) is
+comment on function lode_api.ask_run(integer, integer, integer, boolean, integer) is
   'The run of a scene, a network and settings, made when nobody asked for it before; it is not put into the queue.';

@@ -1,8 +1,9 @@
 -- Purpose: put the jobs of a run into the queue: one for each block that is not staged, or the one that publishes.
 -- Rules: a run with one block has one job, which computes and publishes. Nothing happens to a run that is neither
 --   requested nor running, that `lode infer` is computing (it holds an advisory lock), or whose jobs wait or run.
+--   Where no priority is said, the run's newest job says it, ended or not.
 -- Used by: lode_api.request_inference, request_mine, finish_block, reap_jobs, sources.
-create function lode_api.put_in_queue(run_id integer, priority integer default 0) returns integer
+create function lode_api.put_in_queue(run_id integer, priority integer default null) returns integer
 language plpgsql security definer
 set search_path = lode, lode_queue, pg_catalog, pg_temp
 as $$
@@ -12,6 +13,7 @@ declare
   jobs integer := 0;
   block integer;
   key text;
+  keys text[];
 begin
   perform from lode.run r
   where r.run_id = put_in_queue.run_id and r.status in ('requested', 'running')
@@ -23,6 +25,28 @@ begin
   update lode.run r set queued_at = clock_timestamp()
   where r.run_id = put_in_queue.run_id and r.queued_at is null;
   select count(*) into blocks from lode.run_block b where b.run_id = put_in_queue.run_id;
+  if priority is null then
+    keys := array(
+      select format('run %s', run_id)
+      union all
+      select format('block %s of run %s', b.block, b.run_id) from lode.run_block b where b.run_id = put_in_queue.run_id
+    );
+    -- No `limit`: without statistics the jobs would be gone through by their number.
+    select (array_agg(
+      j.priority - case when blocks > 1 and j.task_name = 'interpret_run' then 1 else 0 end order by j.id desc
+    ))[1]
+    into priority
+    from (
+      select o.id, o.priority, o.task_name
+      from procrastinate_jobs o
+      where o.status in ('todo', 'doing') and o.queueing_lock = any (keys)
+      union all
+      select o.id, o.priority, o.task_name
+      from procrastinate_jobs o
+      where o.status in ('succeeded', 'failed', 'cancelled', 'aborted') and o.queueing_lock = any (keys)
+    ) as j;
+    priority := coalesce(priority, 0);
+  end if;
   if blocks > 1 then
     for block in
       select b.block from lode.run_block b

@@ -111,12 +111,23 @@ begin
       where r.run_id = lost;
     end if;
   end loop;
+  -- Whoever asks anew, or cancels, holds the run and these rows, and may wait for a run that is held here.
   delete from lode.run_stage s
-  using lode.run r
-  where r.run_id = s.run_id and r.status not in ('requested', 'running');
+  where (s.run_id, s.block, s.row_px) in (
+    select o.run_id, o.block, o.row_px
+    from lode.run_stage o
+    join lode.run r on r.run_id = o.run_id
+    where r.status not in ('requested', 'running')
+    for update of o skip locked
+  );
   update lode.run_block b set status = 'waiting'
-  from lode.run r
-  where r.run_id = b.run_id and r.status in ('failed', 'cancelled') and b.status = 'staged';
+  where (b.run_id, b.block) in (
+    select o.run_id, o.block
+    from lode.run_block o
+    join lode.run r on r.run_id = o.run_id
+    where r.status in ('failed', 'cancelled') and o.status = 'staged'
+    for update of o skip locked
+  );
   delete from procrastinate_jobs j
   where j.id in (
     select o.id

@@ -59,33 +59,38 @@ begin
       floor((st_xmin(l.geom) + st_xmax(l.geom)) / 2 / cell_width)::integer as col,
       floor((st_ymin(l.geom) + st_ymax(l.geom)) / 2 / p.cell_height)::integer as line,
       greatest(ceil(ln(p.whole_m2 / l.area_m2) / ln(4)), 0)::integer as level, -- as general_zoom, but faster
-      sum(l.area_m2) as area_m2,
-      sum(l.area_m2) filter (where l.mean_probability is not null) as known_m2,
-      sum(l.area_m2 * l.mean_probability) as probable_m2
+      sum(l.area_m2 order by l.area_m2) as area_m2,
+      sum(l.area_m2 order by l.area_m2) filter (where l.mean_probability is not null) as known_m2,
+      sum(l.area_m2 * l.mean_probability order by l.area_m2 * l.mean_probability) as probable_m2
     from place p
     join lode.landcover l on l.run_id = p.run_id
     group by 1, 2, 3, 4, 5
   ),
   cell as (
     select t.run_id, z.zoom, t.col >> (top - z.zoom) as col, t.line >> (top - z.zoom) as line, t.land_class_code,
-      sum(t.area_m2) as area_m2, sum(t.known_m2) as known_m2, sum(t.probable_m2) as probable_m2
+      sum(t.area_m2 order by t.area_m2) as area_m2, sum(t.known_m2 order by t.known_m2) as known_m2,
+      sum(t.probable_m2 order by t.probable_m2) as probable_m2
     from patch t
     join generate_series(0, top) as z(zoom) on z.zoom < t.level
     group by 1, 2, 3, 4, 5
   ),
   ranked as (
     select c.*,
-      sum(c.area_m2) over (partition by c.run_id, c.zoom, c.col, c.line) as filled_m2,
-      row_number() over (
-        partition by c.run_id, c.zoom, c.col, c.line order by c.area_m2 desc, c.land_class_code
-      ) as place_in_cell,
+      sum(c.area_m2) over (
+        in_cell rows between unbounded preceding and unbounded following
+      ) as filled_m2,
+      row_number() over in_cell as place_in_cell,
       row_number() over (
         partition by c.run_id, c.zoom order by c.area_m2 desc, c.land_class_code, c.col, c.line
       ) as place_in_run
     from cell c
+    window in_cell as (
+      partition by c.run_id, c.zoom, c.col, c.line order by c.area_m2 desc, c.land_class_code
+    )
   )
   insert into lode.landcover_general (run_id, zoom, land_class_code, area_m2, mean_probability, geom)
-  select r.run_id, r.zoom, r.land_class_code, sum(r.area_m2), sum(r.probable_m2) / sum(r.known_m2),
+  select r.run_id, r.zoom, r.land_class_code, sum(r.area_m2 order by r.area_m2),
+    sum(r.probable_m2 order by r.probable_m2) / sum(r.known_m2 order by r.known_m2),
     st_multi(st_collectionextract(st_intersection(
       st_union(lode_api.pixel_cell(r.zoom - 2, p.latitude, r.col, r.line) order by r.col, r.line),
       st_expand(st_envelope(o.geom), lode_api.pixel_degrees(r.zoom) / 2)

@@ -1,0 +1,131 @@
+"""A disk of a worker's machine without room: its own ailment, no fault of its jobs or of the server."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import time
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import psycopg
+import pytest
+
+from db.connection import connect
+from db.embedded import Cluster
+from db.errors import RetryError, UsageError
+from db.local_disk import LocalDiskError
+from inference.blocks import Work
+from service import protocol
+from service.outcomes import carry_out
+from service.retries import JobFailedError, RetryPolicy
+from tests.service.conftest import SIDE_PX
+from tests.service.district import split_district
+from tests.service.test_engine import job as a_job
+from tests.service.worker_here import spoil
+from tests.service.workers import WorkerProcess, all_are, request, running, statuses, wait_for
+
+
+def test_a_worker_without_room_for_its_maps_fails_no_run(
+    cluster: Cluster, district: str, tmp_path: Path
+) -> None:
+    full = "f = os.fstatvfs; full = type('Full', (), {'f_bavail': 0, 'f_frsize': 1})"
+    deed = f"{full}; os.fstatvfs = lambda fd: full if os.path.exists({str(tmp_path / 'flag')!r}) else f(fd)"
+    place, flag = spoil(tmp_path, "True", deed)
+    with split_district(cluster, district, None, SIDE_PX) as url:
+        runs = request(url, "s000", "s001")
+        worker = WorkerProcess(url, tmp_path, "--drain", environment={"PYTHONPATH": str(place)})
+
+        def events(name: str) -> list[dict[str, Any]]:
+            return [event for event in worker.events() if event["event"] == name]
+
+        with running(worker):
+            wait_for(lambda: len(events("this worker can do nothing now")) == 2, "it says so")
+            said = events("this worker can do nothing now")
+            assert {event["level"] for event in said} == {"error"}
+            assert all("has no room for" in event["reason"] for event in said)
+            assert statuses(url) == {"requested": len(runs)}
+            with connect(url) as conn:
+                kept = conn.execute("select max(attempt), max(error) from lode.run").fetchone()
+            assert kept is not None
+            assert kept[0] == 0
+            assert "has no room for" in kept[1]
+            assert len(events("job ended")) == 2
+            assert {event["end"] for event in events("job ended")} == {"unwell"}
+            flag.unlink()
+            wait_for(all_are(url, len(runs), "published"), "there is room again", 120)
+            assert worker.wait() == 0
+        at = [datetime.fromisoformat(event["timestamp"]) for event in said]
+        assert [(later - earlier).total_seconds() > 1.9 for earlier, later in itertools.pairwise(at)] == [
+            True
+        ]
+
+
+@pytest.mark.parametrize(
+    ("needed", "free", "total", "error"),
+    [
+        ("1 kB", 1 << 30, 1 << 30, None),
+        ("1 PB", 1 << 30, 1 << 60, LocalDiskError),
+        ("1 PB", 1 << 30, 1 << 40, RetryError),  # it never fits: another attempt would not either
+        ("1 kB", 99, 1 << 30, LocalDiskError),
+    ],
+)
+def test_a_disk_that_is_full_now_is_told_from_one_that_is_too_small(
+    monkeypatch: pytest.MonkeyPatch, needed: str, free: int, total: int, error: type[RetryError] | None
+) -> None:
+    width = 10 if needed == "1 kB" else 1 << 44
+    scene = SimpleNamespace(grid=SimpleNamespace(width_px=width))
+    model = SimpleNamespace(class_codes=tuple(range(8)))
+    work = Work(plan=cast(Any, None), scene=cast(Any, scene), model=cast(Any, model), blocks=[])
+    usage = SimpleNamespace(free=free, total=total)
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: usage)
+    if error is None:
+        assert work.maps(5, 10).class_map.shape == (10, 10)
+        return
+    with pytest.raises(error) as caught:
+        work.maps(5, 10)
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), protocol.UNWELL),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), protocol.UNWELL),
+        (OSError(errno.EROFS, "Read-only file system"), protocol.UNWELL),
+        (LocalDiskError("no room for maps"), protocol.UNWELL),
+        (OSError(errno.EACCES, "Permission denied"), protocol.BROKEN),
+        (psycopg.errors.DiskFull("could not extend file"), protocol.TRANSIENT),
+        (RetryError("later"), protocol.TRANSIENT),
+        (UsageError("refused"), protocol.REFUSED),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [None, RetryError, UsageError])
+def test_a_full_disk_of_this_machine_is_told_from_one_of_the_server(
+    error: Exception, end: str, wrapped: type[UsageError] | None
+) -> None:
+    def work() -> dict[str, Any]:
+        if wrapped is None:
+            raise error
+        raise wrapped("x") from error
+
+    found = carry_out(work).end
+    if wrapped is UsageError:  # what was refused is refused: a folder named for one source may be full
+        assert found == protocol.REFUSED
+    elif wrapped is RetryError:
+        assert found == (protocol.UNWELL if end == protocol.UNWELL else protocol.TRANSIENT)
+    else:
+        assert found == end
+
+
+@pytest.mark.parametrize("attempts", [0, 3, 100])
+def test_a_job_whose_worker_was_unwell_is_never_given_up(attempts: int) -> None:
+    before = time.time()
+    decision = RetryPolicy().get_retry_decision(
+        exception=JobFailedError(protocol.UNWELL, "full"), job=a_job(attempts)
+    )
+    assert decision is not None
+    assert decision.retry_at is not None
+    assert 4 <= decision.retry_at.timestamp() - before <= 61
