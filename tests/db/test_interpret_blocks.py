@@ -84,7 +84,7 @@ def test_the_same_rows_byte_for_byte_whoever_computes_the_blocks(
     assert published(url)[:2] == [[], []]
     assert jobs(url) == []
     assert compute_block(url, run_id, order[2], models, most_attempts=MOST).is_last
-    assert jobs(url) == [("interpret_run", {"run_id": run_id})]
+    assert jobs(url) == [("interpret_run", {"run_id": run_id, "scene": "a"})]
     outcome = perform_run(url, run_id, models, most_attempts=MOST)
     assert outcome.figures["predict_s"] < 5
     assert published(url) == at_once

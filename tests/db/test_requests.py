@@ -48,7 +48,7 @@ def request(conn: Connection[Any], scene: str) -> int:
 def test_a_request_makes_one_run_and_one_job(catalogue: Connection[Any]) -> None:
     run_id = request(catalogue, "a")
     assert request(catalogue, "a") == run_id
-    assert catalogue.execute(JOBS).fetchall() == [("interpret_run", {"run_id": run_id}, "todo")]
+    assert catalogue.execute(JOBS).fetchall() == [("interpret_run", {"run_id": run_id, "scene": "a"}, "todo")]
     row = catalogue.execute(
         "select status, product, model, requested_by = session_user, blocks, blocks_staged"
         " from lode_api.queue"
@@ -220,7 +220,7 @@ def test_a_large_scene_is_split_and_its_last_block_enqueues_the_publication(
         blocks.stage_rows(catalogue, claim, each.first_row_px, b"\0" * 9, b"\1" * 9)
         assert blocks.finish_block(catalogue, claim) == (each.block == 9)
     last = catalogue.execute(JOBS).fetchall()[-1]
-    assert last == ("interpret_run", {"run_id": run_id}, "todo")
+    assert last == ("interpret_run", {"run_id": run_id, "scene": "a"}, "todo")
     assert runs.run_by_id(catalogue, run_id).status == "running"
     staged = list(blocks.staged_rows(catalogue, run_id, 3))
     assert [(part.row_px, bytes(part.probability)) for part in staged] == [(144, b"\1" * 9)]

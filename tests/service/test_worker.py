@@ -32,7 +32,9 @@ def test_scenes_asked_for_by_sql_are_published_whole_or_in_blocks(
         whole = published(url)
         assert left_behind(listener) == NOTHING
         ended = [event for event in worker.events() if event["event"] == "job ended"]
-        assert [(event["run_id"], event["end"]) for event in ended] == [(run, "done") for run in asked]
+        assert [(event["run_id"], event["scene"], event["end"]) for event in ended] == [
+            (run, product, "done") for run, product in zip(asked, products(2), strict=True)
+        ]
         assert listener.execute("select count(*) from lode.worker").fetchone() == (0,)
     with split_district(cluster, district, 24, SIDE_PX) as url:
         request(url, *products(2))

@@ -1,7 +1,7 @@
 -- Purpose: put the jobs of a run into the queue: one for each block that is not staged, or the one that publishes.
 -- Rules: a run with one block has one job, which computes and publishes. Nothing happens to a run that is neither
 --   requested nor running, that `lode infer` is computing (it holds an advisory lock), or whose jobs wait or run.
---   Where no priority is said, the run's newest job says it, ended or not.
+--   Where no priority is said, the run's newest job says it, ended or not. The scene's name is for the logs.
 -- Used by: lode_api.request_inference, request_mine, finish_block, reap_jobs, sources.
 create function lode_api.put_in_queue(run_id integer, priority integer default null) returns integer
 language plpgsql security definer
@@ -14,6 +14,7 @@ declare
   block integer;
   key text;
   keys text[];
+  work jsonb;
 begin
   perform from lode.run r
   where r.run_id = put_in_queue.run_id and r.status in ('requested', 'running')
@@ -24,6 +25,10 @@ begin
   perform pg_advisory_unlock(x'10DE0002'::integer, run_id); -- only to see that nobody holds it
   update lode.run r set queued_at = clock_timestamp()
   where r.run_id = put_in_queue.run_id and r.queued_at is null;
+  select jsonb_build_object('run_id', r.run_id, 'scene', s.product) into work
+  from lode.run r
+  join lode.scene s on s.scene_id = r.scene_id
+  where r.run_id = put_in_queue.run_id;
   select count(*) into blocks from lode.run_block b where b.run_id = put_in_queue.run_id;
   if priority is null then
     keys := array(
@@ -58,7 +63,7 @@ begin
         select from procrastinate_jobs j where j.queueing_lock = key and j.status in ('todo', 'doing') and not j.abort_requested
       );
       if lode_api.enqueue(
-        'inference', 'interpret_block', jsonb_build_object('run_id', run_id, 'block', block), key, priority
+        'inference', 'interpret_block', work || jsonb_build_object('block', block), key, priority
       ) is not null then
         jobs := jobs + 1;
       end if;
@@ -74,7 +79,7 @@ begin
   if not exists (
     select from procrastinate_jobs j where j.queueing_lock = key and j.status in ('todo', 'doing') and not j.abort_requested
   ) and lode_api.enqueue(
-    'inference', 'interpret_run', jsonb_build_object('run_id', run_id), key,
+    'inference', 'interpret_run', work, key,
     priority + case when blocks > 1 then 1 else 0 end
   ) is not null then
     jobs := jobs + 1;
