@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from psycopg import Connection, Cursor
+from psycopg.sql import Identifier
 
 from db.role_closed import open_to_all
-from db.role_logins import stale_owners
+from db.role_logins import former_owners, stale_owners
 from db.role_planted import planted_objects, unusual_objects
 from db.role_rights import makers, missing_grants, open_objects
 from db.roles import READER, READER_SETTINGS, ROLES, foreign_objects, is_box_test_leakproof, missing_roles
@@ -131,10 +132,17 @@ def _owners(cursor: Cursor[Any]) -> Iterator[str]:
         yield f"mines belong to logins that are no more: {_some(gone)}; `lode role remove` forgets them"
     strange = [name for name, is_there in stale.items() if is_there]
     if strange:
+        names = ", ".join(Identifier(name).as_string(cursor) for name in strange)
         yield (
             f"mines are recorded under the names of roles that were not given them: {_some(strange)}; nobody"
-            " sees them. Same person, after a restore without privileges: `grant execute on function"
-            " lode_api.own_mines() to ...`; another: delete the name's rows of lode.mine_owner"
+            " sees them. Same persons, after a restore that left grants out: `grant execute on function"
+            f" lode_api.own_mines() to {names}`; another: delete the name's rows of lode.mine_owner"
+        )
+    empty = former_owners(cursor.connection)
+    if empty:
+        yield (
+            f"roles that own no mine may still ask for theirs: {_some(empty)}; `revoke execute on function"
+            " lode_api.own_mines() from ...`"
         )
     cursor.execute("select exists (select from lode.mine_owner)")
     if (cursor.fetchone() or (False,))[0] and not is_box_test_leakproof(cursor):

@@ -37,6 +37,17 @@ order by 1
 """
 
 
+_FORMER_OWNERS = """
+select r.rolname::text
+from pg_proc f
+cross join lateral aclexplode(f.proacl) as a
+join pg_roles r on r.oid = a.grantee
+where f.oid = to_regprocedure('lode_api.own_mines()') and r.rolname <> all(%s) and r.oid <> f.proowner
+  and not exists (select from lode.mine_owner o where o.role_name = r.rolname)
+order by 1
+"""
+
+
 @dataclass(frozen=True)
 class Login:
     """A login with rights in the database.
@@ -176,6 +187,11 @@ def stale_owners(conn: Connection[Any]) -> dict[str, bool]:
     return dict(conn.execute(_STALE_OWNERS).fetchall())
 
 
+def former_owners(conn: Connection[Any]) -> list[str]:
+    """Roles with an owner's grant and no mine: they were renamed before their rows were deleted."""
+    return [name for (name,) in conn.execute(_FORMER_OWNERS, ([role.name for role in ROLES],))]
+
+
 def remove_login(conn: Connection[Any], name: str) -> None:
     """Drop a login and forget its mines; what it wrote stays, with its name. The caller commits.
 
@@ -195,10 +211,12 @@ def remove_login(conn: Connection[Any], name: str) -> None:
     try:
         conn.execute(SQL("drop role {}").format(Identifier(name)))
     except errors.DependentObjectsStillExist as error:
+        where = (error.diag.message_detail or "").splitlines()[0]
+        forget = SQL("delete from lode.mine_owner where role_name = {}").format(Literal(name))
         raise UsageError(
-            f"login {name} owns something or was granted something, here or in another database "
-            f"({(error.diag.message_detail or '').splitlines()[0]}): let a superuser run `reassign owned` "
-            "and `drop owned` there first"
+            f"login {name} owns something or was granted something, here or in another database ({where})."
+            f" Where that is a copy of this one, its mines: `{forget.as_string(conn)}` there; else let a"
+            " superuser run `reassign owned` and `drop owned` there first"
         ) from error
     except errors.InsufficientPrivilege as error:
         raise UsageError(f"this login may not drop roles ({error}): run it as a superuser") from error

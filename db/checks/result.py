@@ -23,6 +23,7 @@ class Limits:
         recent_s: failures of so long ago are told, seconds.
         transaction_s: age of a transaction, seconds.
         idle_s: idleness within a transaction, seconds.
+        notifications_share: of the server's room for notifications.
         dead_share: share of a table's rows that is dead.
         dead_bytes: room that the dead rows take, bytes: small tables are not told.
         transaction_ids: age of a database in transactions; the server stops at two thousand million.
@@ -37,6 +38,7 @@ class Limits:
     recent_s: float = DAY_S
     transaction_s: tuple[float, float] = (3600.0, DAY_S)
     idle_s: float = 900.0
+    notifications_share: float = 0.5
     dead_share: float = 0.4
     dead_bytes: int = 64 * 1024**2
     transaction_ids: tuple[int, int] = (500_000_000, 1_200_000_000)

@@ -75,6 +75,12 @@ def _transactions(conn: Connection[Any], limits: Limits) -> Found:
     for gid, age_s in conn.execute(_PREPARED):
         if age_s >= least_s:
             found.faults.append(f"prepared transaction {gid} was left open {seconds_in_words(age_s)} ago")
+    row = conn.execute("select pg_notification_queue_usage()").fetchone()
+    if row is not None and row[0] >= limits.notifications_share:
+        found.warnings.append(
+            f"{row[0]:.0%} of the room for notifications is taken: a session that listens does not end its"
+            " transaction; when it is full nothing is published"
+        )
     if not _may(conn, "pg_read_all_stats"):
         found.unseen.append("sessions of other roles: grant pg_monitor to this role")
     return found

@@ -65,6 +65,8 @@ def test_long_transactions_are_told(conn: Connection[Any], database_url: str) ->
         assert re.search(r"\(forgotten\) has been idle in a transaction for [0-9]+ s$", line)
         other.rollback()
         assert said(conn, title, Limits(idle_s=0.0, transaction_s=(0.0, 0.0))).warnings == []
+        [line] = said(conn, title, Limits(notifications_share=0.0)).warnings
+        assert line.startswith("0% of the room for notifications is taken")
 
 
 def test_numbers_that_run_out_are_told(conn: Connection[Any]) -> None:

@@ -91,6 +91,8 @@ def test_it_is_no_matter_of_other_roles_and_their_names(given: str) -> None:
             assert seen(given, "earlier") == []
             assert seen(given) == []  # a member of who was given it, under the name that it had
             assert stale_owners(admin) == {NAME: True}
+            admin.execute("delete from lode.mine_owner")
+            assert [fault for fault in role_faults(admin) if "own no mine may still ask" in fault]
         finally:
             admin.execute("delete from lode.mine_owner")
             admin.execute("drop owned by earlier; drop role earlier")
@@ -146,6 +148,7 @@ def test_a_copy_on_another_server_has_the_same_owners(given: str, home: Path) ->
             admin.execute(f"revoke execute on function lode_api.own_mines() from {QUOTED}")
             assert seen(url) == []
             assert stale_owners(admin) == {NAME: True}
+            assert any(f"own_mines() to {QUOTED}`" in fault for fault in role_faults(admin))
             admin.execute(f"grant execute on function lode_api.own_mines() to {QUOTED}")
             assert seen(url) == ["M1"]
     finally:

@@ -49,7 +49,6 @@ WRITES = (
     "create trigger t before insert on lode.mine for each row execute function lode_api.mine_changed()",
     "comment on table lode.mine is 'x'",
     "alter database postgres set search_path = x",
-    "select pg_logical_emit_message(false, 'x', 'fills the log')",
     "select pg_advisory_lock(1)",
     "select pg_try_advisory_xact_lock_shared(1, 2)",
     "copy lode.mine from program 'true'",

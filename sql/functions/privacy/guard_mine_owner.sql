@@ -1,4 +1,4 @@
--- Purpose: a mine is given to a role, not to whoever has its name some day.
+-- Purpose: a mine is given to a role that is there, not to one that is made under its name some day.
 -- Rules: the role must be there, and is granted lode_api.own_mines: that grant is of this very role, goes with it, and
 --   keeps DROP ROLE from dropping it before its mines are forgotten. Rows that an earlier role of the same name left
 --   are not taken over. A dump has the grant beside the rows, so that both come back together.
