@@ -28,7 +28,7 @@ PAGED_BY_MINE = ("evidence",)
 """Cut and whole pieces stand apart there: a mine and a window find an index, pages of everything do not."""
 
 MEASURED_ELSEWHERE = ("queue", "worker_status", "ingest_source_status", "ingest_item_status")
-"""The service's views, like those of owners, are no accounts: see `benchmarks.queue` and `benchmarks.privacy`."""
+"""Views of the service, like those of owners, are no accounts: `benchmarks.queue`, `benchmarks.privacy`."""
 
 ZOOMS = range(4, 17)
 TILES_A_ZOOM = 12
