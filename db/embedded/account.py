@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from db.errors import UsageError
 
 SERVER_USER = "postgres"
 """The user that PostgreSQL's packages create."""
+
+WORKPLACES = ("cache", "reports")
+"""Folders in a home that workers of another server use too, where nothing else is set."""
 
 PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -165,11 +169,17 @@ def _account_for_new() -> Account:
         ) from None
 
 
+def _is_workplace(path: Path) -> bool:
+    """Whether root's own workers made a folder: what they fetch or report lies there by default."""
+    found = path.lstat()
+    return path.name in WORKPLACES and stat.S_ISDIR(found.st_mode) and found.st_uid == 0
+
+
 def prepare_home(home: Path, account: Account) -> None:
     """Make the cluster's home and see that the account can write in it.
 
-    Root makes a missing home and hands it over; an empty one is handed over as well. A folder that holds
-    something keeps its owner.
+    Root makes a missing home and hands it over; an empty one is handed over as well, and one in which root
+    has only worked for another server. A folder that holds anything else keeps its owner.
 
     Raises:
         UsageError: the home cannot be made or the account cannot reach it.
@@ -178,7 +188,7 @@ def prepare_home(home: Path, account: Account) -> None:
     is_new = not home.exists()
     try:
         home.mkdir(parents=True, mode=0o700, exist_ok=True)
-        if os.geteuid() == 0 and home.stat().st_uid == 0 and not any(home.iterdir()):
+        if os.geteuid() == 0 and home.stat().st_uid == 0 and all(map(_is_workplace, home.iterdir())):
             os.chown(home, account.uid, account.gid)
     except OSError as error:
         raise UsageError(

@@ -175,6 +175,17 @@ def test_a_folder_of_roots_that_holds_something_is_not_handed_over(folder: Path)
     assert folder.stat().st_uid == 0
 
 
+@as_root
+def test_where_workers_of_another_server_worked_a_cluster_comes_to_be(home: Path):
+    place = home / "lode"
+    (place / "cache").mkdir(parents=True)
+    home.chmod(0o711)
+    cluster = throwaway_cluster(place)
+    cluster.ensure_running()
+    cluster.stop()
+    assert (place / "cache").stat().st_uid == 0
+
+
 def test_data_that_lode_did_not_make_is_left_alone(folder: Path):
     (folder / "data").mkdir()
     (folder / "data" / "PG_VERSION").write_text("15\n")

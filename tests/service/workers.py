@@ -49,6 +49,7 @@ class WorkerProcess:
                 env={
                     **os.environ,
                     "LODE_DATABASE_URL": url,
+                    "LODE_HOME": str(folder / "home"),
                     "LODE_LOG": "json",
                     "OMP_NUM_THREADS": "1",
                     **(environment or {}),
