@@ -4,6 +4,8 @@ Every block is computed under a token of its own attempt. What a worker stages i
 given to another one meanwhile, or the run has ended; the run's own token then decides who publishes.
 
 Whoever locks several rows of a run takes them in one order: the run, its blocks, what they staged, its jobs.
+The run's row is locked for moments, by a lock that goes together with those of foreign keys (``for no key
+update``): several blocks are staged side by side, and the run may be cancelled meanwhile.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from psycopg import Connection
 
 from db import runs
 from db.errors import SupersededError
+from db.locks import waiting_in_parts
 
 PENDING = ("requested", "running")
 """States of a run that may still be published."""
@@ -113,11 +116,32 @@ def claim_block(
     ).fetchone()
     if claimed is None:
         raise SupersededError(f"block {block} of run {run_id} is gone")
+    # An attempt that was given up may still hold what it staged: its process was stopped in the middle.
+    conn.execute(
+        "select pg_terminate_backend(a.pid) from pg_stat_activity a where a.application_name = %s"
+        " and a.datname = current_database() and a.usename = session_user and a.pid <> pg_backend_pid()",
+        (staging_name(run_id, block),),
+    )
     return BlockClaim(run_id, block, *claimed)
 
 
-def begin_staging(conn: Connection[Any], claim: BlockClaim) -> None:
-    """Lock the run, before anything of the block is locked by being staged, and see that it still may be.
+def staging_name(run_id: int, block: int) -> str:
+    """Name of the connection that stages a block, by which the next attempt finds and ends it."""
+    return f"lode infer (stage {run_id}.{block})"
+
+
+def begin_staging(conn: Connection[Any], claim: BlockClaim) -> bool:
+    """See that a block may still be staged, and remove what an older attempt left.
+
+    So nothing that others see is locked while the parts are sent: whoever cancels the run waits for nothing,
+    and ``finish_block`` may wait for them.
+
+    Args:
+        conn: connection; the caller commits, before the parts are sent.
+        claim: the attempt.
+
+    Returns:
+        True: send the parts. False: this attempt has staged them; the answer to its commit was lost.
 
     Raises:
         SupersededError: the block was given to another worker, or the run has ended: roll back.
@@ -125,21 +149,37 @@ def begin_staging(conn: Connection[Any], claim: BlockClaim) -> None:
     """
     status = _run_status(conn, claim.run_id)
     row = conn.execute(
-        "select from lode.run_block where run_id = %s and block = %s and token = %s"
+        "select status from lode.run_block where run_id = %s and block = %s and token = %s"
         " and status in ('running', 'staged')",
         (claim.run_id, claim.block, claim.token),
     ).fetchone()
     if status not in PENDING or row is None:
         raise _may_not_stage(claim, status)
+    if row[0] == "staged":
+        return False
+    conn.execute("delete from lode.run_stage where run_id = %s and block = %s", (claim.run_id, claim.block))
+    return True
+
+
+def keep_run(conn: Connection[Any], claim: BlockClaim) -> None:
+    """Let nobody delete the run to the end of the transaction; locks nothing that anybody else takes.
+
+    Raises:
+        SupersededError: it was deleted.
+
+    """
+    row = conn.execute("select from lode.run where run_id = %s for key share", (claim.run_id,)).fetchone()
+    if row is None:
+        raise _may_not_stage(claim, None)
 
 
 def stage_rows(
     conn: Connection[Any], claim: BlockClaim, row_px: int, class_map: bytes, probability: bytes
 ) -> None:
-    """Leave rows of a block for publication, between ``begin_staging`` and ``finish_block``.
+    """Leave rows of a block for publication.
 
     Args:
-        conn: connection.
+        conn: connection, in the transaction that ``finish_block`` ends.
         claim: the attempt.
         row_px: the first of the rows, in the scene.
         class_map: uint8 (rows, width).
@@ -258,5 +298,8 @@ def _may_not_stage(claim: BlockClaim, status: str | None) -> SupersededError:
 
 def _run_status(conn: Connection[Any], run_id: int) -> str | None:
     """Status of a run; its row is locked to the end of the transaction, always before those of its blocks."""
-    row = conn.execute("select status from lode.run where run_id = %s for update", (run_id,)).fetchone()
+    with waiting_in_parts(conn):
+        row = conn.execute(
+            "select status from lode.run where run_id = %s for no key update", (run_id,)
+        ).fetchone()
     return None if row is None else str(row[0])

@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 
 from db.embedded import Cluster
 from db.errors import RetryError, UsageError
+from db.local_disk import LocalDiskError
 from db.settings import Settings
 
 Result = TypeVar("Result")
@@ -43,6 +44,21 @@ TRANSIENT: tuple[type[psycopg.Error], ...] = (
     errors.DiskFull,
 )
 """Errors after which the same transaction may succeed."""
+
+_SILENT = r"No such file or directory|Connection refused|timeout"
+_BUSY = r"starting up|shutting down|recovery mode|not accepting|too many|remaining connection"
+_CLOSED = r"closed the connection|terminat"
+_NO_NAME = r"Name or service not known|No address associated with|nodename nor servname|does not resolve"
+_NO_DATABASE = r"database .* does not exist|no such database"
+_NO_LOGIN = (
+    r"authentication|password|pg_hba|role .* (?:does not exist|is not permitted)|no such user"
+    r"|permission denied for database|not currently accepting"
+)
+_NO_TLS = (
+    r"certificate|private key|SSL negotiation|support (?:SSL|GSSAPI)|SSL connection is required"
+    r"|SSL error: .*(?:alert|wrong version|unsupported protocol|handshake failure|no protocols)"
+)
+_NO_SENSE = r"[Ii]nvalid|unrecognized|unsupported|is too long|on socket .* Permission denied"
 
 
 def database_url(settings: Settings) -> str:
@@ -112,8 +128,10 @@ def connect(
         connect_timeout_s: seconds to wait per address.
 
     Raises:
-        RetryError: the server does not run, is starting or has no connection left.
-        UsageError: it refuses: unknown database, user or password.
+        RetryError: the server does not run, is starting, has no connection left, or something else is in
+            the way that may pass.
+        UsageError: it refuses (unknown database, user or password, encryption or certificate), or there is
+            no host of that name.
 
     """
     url = (
@@ -141,9 +159,9 @@ def retrying(
 ) -> Result:
     """Call a function again while something outside is in the way.
 
-    Locks that were not had, deadlocks, restarts, lost connections, no connection left and a full disk are
-    tried again; every other error passes. Pauses double and are drawn between half and the whole, so that
-    rivals do not meet again.
+    Locks that were not had, deadlocks, restarts, lost connections, no connection left and a full disk of the
+    server are tried again; every other error passes, also of a full disk of this machine. Pauses double and
+    are drawn between half and the whole, so that rivals do not meet again.
 
     Args:
         function: one whole transaction. It opens its own connection if it shall outlive a restart.
@@ -162,7 +180,7 @@ def retrying(
         try:
             return function()
         except Exception as error:
-            if not is_transient(error):
+            if not is_transient(error) or isinstance(error, LocalDiskError):
                 raise
             cause = describe(error)
             if attempt == attempts:
@@ -202,31 +220,38 @@ def _driver_error(error: BaseException) -> BaseException:
 
 
 def _connection_error(url: str, error: psycopg.OperationalError) -> UsageError:
+    """Our error for one of a connection: what is known to stay is refused, everything else may pass."""
     parts = conninfo_to_dict(url)
     said = redact(str(error)).strip()
     where = safe_url(url)
     host = str(parts.get("host") or "")
     is_local = host == "" or host.startswith("/")
-    if re.search(r"No such file or directory|Connection refused|could not translate host|timeout", said):
+    # A database or role may be called as it likes.
+    meant = re.sub(r'"[^"\n]*"', '""', said)
+    if re.search(_NO_TLS, meant):
+        return UsageError(
+            f"{where} cannot be reached safely ({said}): see that sslmode and the certificates are right"
+        )
+    if re.search(_SILENT, meant):
         advice = "run `lode up`" if is_local else "see that the server runs and that its address is right"
         return RetryError(f"no database server answers at {where}: {advice}")
-    if re.search(
-        r"starting up|shutting down|recovery mode|not accepting|too many|remaining connection", said
-    ):
+    if re.search(_BUSY, meant):
         return RetryError(f"the database server at {where} takes no connection now: {said}")
-    if re.search(r"closed the connection|terminat", said):
+    if re.search(_CLOSED, meant):
         return RetryError(f"the database server at {where} closed the connection: {said}")
-    if re.search(r"database .* does not exist", said):
+    if re.search(_NO_DATABASE, meant):
         advice = (
             "run `lode up`, which creates it" if is_local else f"create it (createdb {parts.get('dbname')})"
         )
         return UsageError(f"there is no such database at {where}: {advice}")
-    if re.search(r"authentication|no password|pg_hba|role .* does not exist", said):
+    if re.search(_NO_LOGIN, meant):
         return UsageError(
             f"the database server at {where} refused the login ({said}): "
             "see that user and password in LODE_DATABASE_URL are right"
         )
-    return UsageError(f"cannot connect to {where}: {said}")
+    if re.search(_NO_NAME, meant) or re.search(_NO_SENSE, meant):
+        return UsageError(f"cannot connect to {where}: {said}")
+    return RetryError(f"cannot connect to {where}: {said}")
 
 
 def read_as_of_now(conn: psycopg.Connection[Any]) -> None:

@@ -7,6 +7,9 @@ work is not to blame, and another machine may do it. What lacks room on the serv
 from __future__ import annotations
 
 import errno
+import shutil
+import tempfile
+from pathlib import Path
 
 from db.errors import RetryError, UsageError
 
@@ -15,6 +18,40 @@ _ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 class LocalDiskError(RetryError):
     """A disk of this machine has no room now, or cannot be written to."""
+
+
+def is_disk_errno(number: int | None) -> bool:
+    """Whether the system says by this number that a disk has no room or cannot be written to."""
+    return number in _ERRNOS
+
+
+def temporary_folder() -> Path:
+    """Where working files go: ``TMPDIR``, else the system's folder for them.
+
+    Raises:
+        LocalDiskError: nothing can be written there. Python only says that it found no folder.
+
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise LocalDiskError(
+            "no folder for working files can be written to (TMPDIR, /tmp, /var/tmp): "
+            "make room there, or point TMPDIR elsewhere"
+        ) from error
+
+
+def lacks_room(folder: Path, needed_bytes: int, message: str) -> UsageError:
+    """What to raise where a folder's disk has less than is needed: it may have it later, or never will.
+
+    Args:
+        folder: on the disk.
+        needed_bytes: how much must be free, bytes.
+        message: what the error says.
+
+    """
+    is_for_now = needed_bytes <= shutil.disk_usage(folder).total
+    return (LocalDiskError if is_for_now else UsageError)(message)
 
 
 def is_local_disk_fault(error: BaseException) -> bool:
@@ -29,7 +66,7 @@ def is_local_disk_fault(error: BaseException) -> bool:
             return True
         if isinstance(cause, UsageError) and not isinstance(cause, RetryError):
             return False
-        if isinstance(cause, OSError) and cause.errno in _ERRNOS:
+        if isinstance(cause, OSError) and is_disk_errno(cause.errno):
             return True
         cause = cause.__cause__
     return False

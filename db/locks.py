@@ -1,9 +1,10 @@
-"""Advisory locks by name, held to the end of the transaction."""
+"""Advisory locks by name, held to the end of the transaction, and bounds on how long one waits."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg import Connection, errors
@@ -12,6 +13,9 @@ from db.errors import RetryError
 
 WAIT_S = 1800
 """How long one waits for another process's transaction, seconds: loading a scene takes minutes."""
+
+ROW_WAIT_S = 60
+"""How long one waits at a time for a row of a run, seconds; then the transaction is begun anew."""
 
 SILENT_S = 60
 """How long a client that holds what others wait for may say nothing, seconds."""
@@ -47,6 +51,26 @@ def hold(conn: Connection[Any], name: str, report: Callable[[str], None], *, wai
         conn.execute("select pg_advisory_xact_lock(%s)", (key,))
     except errors.LockNotAvailable as error:
         raise RetryError(f"another process has worked on {name} for {wait_s} s; try again later") from error
+    if before is not None:
+        conn.execute("select set_config('lock_timeout', %s, true)", (before[0],))
+
+
+@contextmanager
+def waiting_in_parts(conn: Connection[Any]) -> Iterator[None]:
+    """Wait for no lock longer than ``ROW_WAIT_S``, within the ``with`` only.
+
+    Whoever waited in vain begins anew, and is heard of meanwhile: what holds the lock may be a publication of
+    minutes, or a process that was stopped.
+
+    Raises:
+        LockNotAvailable: a lock was not to be had in time; the transaction is to be rolled back.
+
+    """
+    before = conn.execute(
+        "select current_setting('lock_timeout'), set_config('lock_timeout', %s, true)",
+        (f"{round(1000 * ROW_WAIT_S)}ms",),
+    ).fetchone()
+    yield
     if before is not None:
         conn.execute("select set_config('lock_timeout', %s, true)", (before[0],))
 

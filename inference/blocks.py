@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from db import blocks, runs
 from db.blocks import Block, BlockClaim
 from db.connection import connect
 from db.errors import RetryError, UsageError
-from db.local_disk import LocalDiskError
+from db.local_disk import LocalDiskError, temporary_folder
 from db.locks import end_when_silent
 from db.points import reached
 from db.scenes import Scene, scene_by_id
@@ -57,13 +56,13 @@ class Work:
 
         """
         width, classes = self.scene.grid.width_px, len(self.model.class_codes)
-        folder = tempfile.gettempdir()
-        try:
-            maps = Maps(first_row, rows, width, classes)
-        except LocalDiskError as error:
-            if rows * width * (classes + 2) > shutil.disk_usage(folder).total:
-                raise RetryError(str(error)) from None
-            raise
+        folder, size = temporary_folder(), rows * width * (classes + 2)
+        if size > shutil.disk_usage(folder).total:
+            raise RetryError(
+                f"the disk of {folder} is too small for {size / 1e9:.1f} GB of maps: set TMPDIR to a folder"
+                " on a larger one"
+            )
+        maps = Maps(first_row, rows, width, classes)
         if rows * width > shutil.disk_usage(folder).free:
             raise LocalDiskError(f"{folder} has no room left for an outline: free some space there")
         return maps
@@ -222,14 +221,17 @@ def classify(
 
 
 def _stage(url: str, claim: BlockClaim, block: Block, maps: Maps, beat: Beat) -> bool:
-    """Stage a block in one transaction; whether it was the run's last."""
+    """Stage a block, all of it or nothing; whether it was the run's last."""
     first, end = rows_of(block)
-    with connect(url, application_name="lode infer (stage)") as conn:
+    with connect(url, application_name=blocks.staging_name(claim.run_id, claim.block)) as conn:
+        beat("staging", 0, end - first)
         with conn.transaction():
             end_when_silent(conn)
-            beat("staging", 0, end - first)
-            blocks.begin_staging(conn, claim)
-            for row in range(first, end, STAGED_ROWS):
+            is_wanted = blocks.begin_staging(conn, claim)
+        with conn.transaction():
+            end_when_silent(conn)
+            blocks.keep_run(conn, claim)
+            for row in range(first, end, STAGED_ROWS) if is_wanted else ():
                 behind = min(row + STAGED_ROWS, end)
                 class_map, probability = maps.get(row, behind)
                 blocks.stage_rows(conn, claim, row, class_map.tobytes(), probability.tobytes())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import psycopg
 import torch
 from psycopg import Connection
 
@@ -28,6 +29,9 @@ from inference.device import choose_device, describe_device
 from inference.maps import Maps, mapped_file
 from inference.model_cache import ModelCache
 from inference.publish import Interpretation, observed, outline, publish
+
+HOLD_INTERVAL_S = 5.0
+"""How often one who computes by hand sees, at a beat, that the run is still held, seconds."""
 
 
 @dataclass(frozen=True)
@@ -90,19 +94,62 @@ def interpret(
         )
         conn.commit()
         if run.status != "published":
-            with _held(conn, run.run_id):
+            with _held(url, conn, run.run_id, progress) as beat:
                 run = runs.run_by_id(conn, run.run_id)  # as whoever held it before left it
                 conn.commit()
                 if run.status != "published":
-                    return perform_run(url, run.run_id, models, beat=progress, batch_size=batch_size)
+                    return perform_run(url, run.run_id, models, beat=beat, batch_size=batch_size)
     with connect(url, application_name="lode infer") as conn:
         current = run.is_current or (become_current and runs.make_current(conn, run.run_id))
     return Outcome(run.run_id, scene.product, model.name, True, current, {}, describe_device(models.device))
 
 
+class _Hold:
+    """Holds a run by a connection; where that is lost, a beat makes it anew and takes the run again.
+
+    When somebody else has the run meanwhile, the newer token decides who publishes.
+
+    Args:
+        url: libpq URL of the database.
+        conn: holds the run now.
+        run_id: the run.
+        beat: where beats go on to.
+
+    """
+
+    def __init__(self, url: str, conn: Connection[Any], run_id: int, beat: Beat) -> None:
+        self._url = url
+        self._conn = conn
+        self._run_id = run_id
+        self._beat = beat
+        self._next_at = time.monotonic() + HOLD_INTERVAL_S
+
+    def beat(self, stage: str, done: int, total: int) -> None:
+        """See to the hold, and pass the beat on."""
+        if time.monotonic() >= self._next_at:
+            with suppress(psycopg.OperationalError, UsageError):  # again at a later beat
+                self._see_to_it()
+            self._next_at = time.monotonic() + HOLD_INTERVAL_S
+        self._beat(stage, done, total)
+
+    def close(self) -> None:
+        """Close the connection; its locks go with it."""
+        self._conn.close()
+
+    def _see_to_it(self) -> None:
+        if runs.is_heard(self._conn):
+            return
+        self._conn.close()
+        conn = connect(self._url, application_name="lode infer")
+        if runs.hold(conn, self._run_id):
+            self._conn = conn
+        else:
+            conn.close()
+
+
 @contextmanager
-def _held(conn: Connection[Any], run_id: int) -> Iterator[None]:
-    """Hold a run against others who type the same; the connection is closed at the end.
+def _held(url: str, conn: Connection[Any], run_id: int, beat: Beat) -> Iterator[Beat]:
+    """Hold a run against others who type the same, by beats as well; the connection is closed at the end.
 
     Raises:
         UsageError: somebody else is at it.
@@ -115,11 +162,12 @@ def _held(conn: Connection[Any], run_id: int) -> Iterator[None]:
             f"far it is), or cancel it with `lode run cancel {run_id}`"
         )
     with runs.working_on(conn, run_id):
+        held = _Hold(url, conn, run_id, beat)
         try:
-            yield
+            yield held.beat
         finally:
-            # Its locks go with it. If the server was restarted meanwhile, there is none to give back.
-            conn.close()
+            held.close()
+            conn.close()  # its locks go with it: there is none to give back
 
 
 def perform_run(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.errors import RetryError
-from db.local_disk import LocalDiskError
+from db.local_disk import LocalDiskError, temporary_folder
 
 Bytes = NDArray[np.uint8]
 
@@ -63,7 +63,7 @@ def mapped_file(shape: tuple[int, ...]) -> Bytes:
 
     """
     size = int(np.prod(shape, dtype=np.int64))
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(dir=temporary_folder()) as file:
         if size > _free_bytes(file.fileno()):  # asked first: trying would fill the disk for a moment
             raise _no_room(size)
         try:

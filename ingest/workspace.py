@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from db.local_disk import LocalDiskError, is_disk_errno, temporary_folder
 
 PREFIX = "lode-ingest-"
 _LOCK = ".lock"
@@ -24,16 +27,36 @@ def workspace() -> Iterator[Path]:
     Yields:
         The folder.
 
+    Raises:
+        LocalDiskError: there is no room for it now.
+
     """
-    parent = Path(tempfile.gettempdir())
+    parent = temporary_folder()
     _remove_left_behind(parent)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    folder, lock = _made(parent)
     try:
-        with (folder / _LOCK).open("w") as lock:
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _made(parent: Path) -> tuple[Path, IO[str]]:
+    """A new folder, and its lock file."""
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        return folder, (folder / _LOCK).open("w")
+    except OSError as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not is_disk_errno(error.errno):
+            raise
+        raise LocalDiskError(
+            f"{parent}: no folder for working files can be made ({error.strerror}); "
+            "make room, or point TMPDIR elsewhere"
+        ) from error
 
 
 def _remove_left_behind(parent: Path) -> None:

@@ -31,14 +31,21 @@ RELEASE_S = 30.0
 MOST_TRIES = 8
 """Of a task, whatever ended them. Attempts are counted in the database, and end earlier; this is for what
 does not come so far as to be counted, for instance a database that refuses an actor's login."""
-_LONGEST_PAUSE_S = 60.0
+FEW_UNWELL = 3
+"""A task for which so many actors had no room on a disk goes after all others, also after new ones."""
+MOST_STUCK = 32
+"""Runs with such tasks, after which no other is begun: it is the disks, and not the scenes."""
+_UNWELL_PAUSE_S, _LONGEST_PAUSE_S = 4.0, 60.0
 
 
 class Crew(Protocol):
     """Actors, as a campaign needs them."""
 
     def idle(self) -> int:
-        """How many could start a task."""
+        """How many could start a task; those whose machine's disk has no room rest for a while."""
+
+    def ailments(self) -> Sequence[str]:
+        """Why actors rest: a reason for each that does."""
 
     def start(self, task: Task) -> None:
         """Have an actor that is idle do a task."""
@@ -66,6 +73,8 @@ class Progress:
         share: scenes done, with those under way by their blocks.
         running: tasks that actors work on.
         elsewhere: scenes that wait because others hold their runs.
+        resting: actors that do nothing because a disk of their machine is in the way.
+        ailment: what one of them said; empty: none rests.
 
     """
 
@@ -76,6 +85,8 @@ class Progress:
     share: float
     running: int
     elsewhere: int
+    resting: int = 0
+    ailment: str = ""
 
 
 @dataclass
@@ -133,6 +144,8 @@ class Campaign:
         self._in_flight: dict[Task, bool] = {}
         """Tasks that actors work on, and whether they were asked to stop."""
         self._tries: Counter[Task] = Counter()
+        self._unwell: Counter[Task] = Counter()
+        """How often actors could not do a task for want of room on a disk; it is never given up for that."""
         self._not_before: dict[Task, float] = {}
         self.reports: list[Report] = []
 
@@ -223,32 +236,42 @@ class Campaign:
     def _next_task(self) -> Task | None:
         """What is to be done next: a publication before a block, a run under way before a new one.
 
-        What is staged takes room in the database until it is published.
+        What is staged takes room in the database until it is published. What several actors had no room for
+        goes last: one scene too large for their disks must not keep them from the others.
         """
         while True:
-            for find in (self._publication_of, self._block_of):
-                for run in self._open.values():
-                    task = find(run)
-                    if task is not None:
-                        return task
-            if not self._begin_one():
-                return None
+            tasks = self._startable()
+            task = next((task for task in tasks if self._unwell[task] < FEW_UNWELL), None)
+            if task is not None:
+                return task
+            stuck = {task.run_id for task, times in self._unwell.items() if times >= FEW_UNWELL}
+            if len(stuck & self._open.keys()) >= MOST_STUCK or not self._begin_one():
+                return min(tasks, key=lambda task: self._not_before[task], default=None)
 
-    def _publication_of(self, run: _Open) -> Task | None:
+    def _startable(self) -> list[Task]:
+        """What could be done now of the runs under way, publications first."""
+        return [
+            task
+            for find in (self._publication_of, self._blocks_of)
+            for run in self._open.values()
+            for task in find(run)
+        ]
+
+    def _publication_of(self, run: _Open) -> list[Task]:
         state = run.state
         is_ready = all(block.status == "staged" for block in state.blocks) or len(state.blocks) == 1
         task = Task(state.run_id)
-        return task if is_ready and self._may_start(run, task) else None
+        return [task] if is_ready and self._may_start(run, task) else []
 
-    def _block_of(self, run: _Open) -> Task | None:
+    def _blocks_of(self, run: _Open) -> list[Task]:
         if len(run.state.blocks) == 1:
-            return None
-        for block in run.state.blocks:
-            task = Task(run.state.run_id, block.block)
-            is_free = block.status != "staged" and block.block not in run.state.busy_blocks
-            if is_free and self._may_start(run, task):
-                return task
-        return None
+            return []
+        free = (
+            Task(run.state.run_id, block.block)
+            for block in run.state.blocks
+            if block.status != "staged" and block.block not in run.state.busy_blocks
+        )
+        return [task for task in free if self._may_start(run, task)]
 
     def _may_start(self, run: _Open, task: Task) -> bool:
         is_known = run.is_pending and not run.state.is_busy
@@ -286,10 +309,16 @@ class Campaign:
             return
         run.seen_at = -math.inf
         if ended.end == protocol.DONE:
+            self._unwell.pop(task, None)
             if task.block is None:
                 run.figures = dict(ended.figures)
             return
         if ended.end in (protocol.RELEASED, protocol.CANCELLED):
+            return
+        if ended.end == protocol.UNWELL:  # its actor's fault: it rests, and another may do the task
+            self._unwell[task] += 1
+            pause_s = min(_UNWELL_PAUSE_S * 2.0 ** min(self._unwell[task] - 1, 10), _LONGEST_PAUSE_S)
+            self._not_before[task] = self._clock() + pause_s
             return
         self._tries[task] += 1
         pause_s = min(0.25 * 2.0 ** self._tries[task], _LONGEST_PAUSE_S)
@@ -333,6 +362,7 @@ class Campaign:
             under_way += min(1.0, (ready + sum(shares.get(part, 0.0) for part in parts)) / max(1, len(parts)))
             blocks, staged = blocks + len(parts), staged + ready
         done = len(self.reports)
+        ailments = self._crew.ailments()
         return Progress(
             scenes=self._in_all,
             done=done,
@@ -341,4 +371,6 @@ class Campaign:
             share=done + under_way,
             running=len(self._in_flight),
             elsewhere=sum(not_before > 0 for not_before, _target in self._waiting),
+            resting=len(ailments),
+            ailment=ailments[0] if ailments else "",
         )

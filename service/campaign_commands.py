@@ -184,6 +184,8 @@ def _screen(scenes: int) -> Iterator[tuple[Callable[[str], None], Callable[[Prog
             )
             if progress.elsewhere:
                 text += f", {progress.elsewhere} scenes held by others"
+            if progress.resting:
+                text += f", {progress.resting} actors rest: {progress.ailment}"
             bar.update(task, description=text, completed=progress.share)
 
         yield say, show

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -29,6 +29,8 @@ MOST_STARTS = 5
 """Times that an actor is started in a row without having ended a task, before its place is given up."""
 ASK_EVERY_S = 1.0
 NOTICE_S = 60.0
+FIRST_REST_S, LONGEST_REST_S = 4.0, 60.0
+"""Of an actor whose machine's disk has no room: others get the tasks meanwhile."""
 _CONTROL = "control"
 
 
@@ -48,10 +50,14 @@ class _Member:
     starts: int = 0
     not_before: float = 0.0
     given_up: str = ""
+    unwell: int = 0
+    """Times that a disk of its machine was in the way since it last did a task."""
+    ailment: str = ""
+    rests_until: float = 0.0
 
     @property
     def is_idle(self) -> bool:
-        return self.hello is not None and self.task is None
+        return self.hello is not None and self.task is None and time.monotonic() >= self.rests_until
 
     @property
     def name(self) -> str:
@@ -96,12 +102,16 @@ class RayCrew:
         return len(self._members)
 
     def idle(self) -> int:
-        """How many could start a task."""
+        """How many could start a task; those whose machine's disk has no room rest for a while."""
         return sum(member.is_idle for member in self._members)
 
+    def ailments(self) -> Sequence[str]:
+        """Why actors rest: a reason for each that does."""
+        return [member.ailment for member in self._members if member.ailment and member.task is None]
+
     def start(self, task: Task) -> None:
-        """Have an actor that is idle do a task."""
-        member = next(member for member in self._members if member.is_idle)
+        """Have an actor that is idle do a task, of those the one that was unwell least often."""
+        member = min((each for each in self._members if each.is_idle), key=lambda each: each.unwell)
         self._numbers += 1
         member.task, member.number = task, self._numbers
         member.standing, member.asked, member.asked_at = None, None, time.monotonic()
@@ -175,7 +185,25 @@ class RayCrew:
         member.task, member.starts = None, 0
         if not isinstance(said, Ended):
             raise TypeError(f"an actor returned {type(said).__name__}")
+        self._heed(member, said)
         return said
+
+    def _heed(self, member: _Member, said: Ended) -> None:
+        """Let a member rest whose machine's disk has no room, each time longer until it did a task."""
+        if said.end == protocol.DONE:
+            if member.unwell:
+                self._report(f"{member.name} is well again")
+            member.unwell, member.ailment, member.rests_until = 0, "", 0.0
+        elif said.end == protocol.UNWELL:
+            rest_s = min(FIRST_REST_S * 2.0 ** min(member.unwell, 10), LONGEST_REST_S)
+            member.unwell, member.rests_until = member.unwell + 1, time.monotonic() + rest_s
+            member.ailment = f"{member.name}: {said.reason}"
+            if member.unwell == 1:
+                self._report(f"{member.ailment}; it rests, and tries again from time to time")
+                if all(each.ailment for each in self._members if not each.given_up):
+                    self._report(
+                        "every actor rests for want of room on its disk: make room, or end with Ctrl-C"
+                    )
 
     def _welcome(self, member: _Member, hello: Hello) -> None:
         member.hello = hello
@@ -225,6 +253,7 @@ class RayCrew:
     def _dismiss(self, member: _Member) -> None:
         ray.kill(member.handle, no_restart=True)
         member.handle = member.hello = member.work = member.task = member.asked = member.standing = None
+        member.unwell, member.ailment, member.rests_until = 0, "", 0.0  # the next may be on another machine
 
     def _give_up(self, member: _Member, reason: str) -> None:
         member.given_up = reason

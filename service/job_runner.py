@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import time
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from db.blocks import note_progress
 from db.queue.workers import give_back, note_death, token_of
-from service import protocol
+from service import logs, protocol
 from service.aside import Aside
 from service.engine_process import EngineDiedError, EngineProcess
 from service.metrics import WorkerMetrics
@@ -22,6 +23,19 @@ from service.outcomes import Outcome
 PROGRESS_EVERY_S = 2.0
 RELEASE_S = 10.0
 """How long a job has to stop between two windows, before its engine is killed."""
+
+MOST_UNWELL = 2
+"""Different jobs in a row for which a disk had no room: then it is the worker, and not the job."""
+_LONGEST_PAUSE_S, _LONGEST_DISK_PAUSE_S = 60.0, 10.0
+
+COUNTED_AS = {
+    protocol.DONE: "done",
+    protocol.SUPERSEDED: "superseded",
+    protocol.RELEASED: "released",
+    protocol.UNWELL: "released",
+    protocol.CANCELLED: "cancelled",
+}
+"""What a job's end is called in the metrics; everything else has failed."""
 
 
 @dataclass
@@ -43,13 +57,17 @@ class JobRunner:
         metrics: counts windows, memory and engines.
 
     Attributes:
-        ailing: why no job can be done now: the engine does not start, or a disk has no room; None: they can,
-            as far as it knows.
+        ailing: why no job can be done now: the engine does not start, or a disk had no room for several jobs;
+            None: they can, as far as it knows.
+        longest_pause_s: of a worker that is ailing; where it is a disk, other jobs may still fit.
 
     """
 
     def __init__(self, device: str | None, *, interprets: bool, aside: Aside, metrics: WorkerMetrics) -> None:
         self.ailing: str | None = None
+        self.longest_pause_s = _LONGEST_PAUSE_S
+        self._unwell: set[str] = set()
+        """Jobs for which a disk had no room since one was done."""
         self._aside = aside
         self._metrics = metrics
         self._releasing = False
@@ -87,7 +105,7 @@ class JobRunner:
         try:
             await self._engine.start()
         except EngineDiedError as error:
-            self.ailing = f"the engine does not start: {error}"
+            self.ailing, self.longest_pause_s = f"the engine does not start: {error}", _LONGEST_PAUSE_S
             raise
 
     async def end(self) -> None:
@@ -139,12 +157,21 @@ class JobRunner:
         if outcome.end == protocol.BROKEN:
             # A device that once failed fails every job that follows, until its process has ended.
             await self._engine.kill()
+        if outcome.end == protocol.DONE:
+            self._unwell.clear()
         if outcome.end == protocol.UNWELL:
-            self.ailing = outcome.reason
+            self._note_unwell(json.dumps([task, args], sort_keys=True), outcome.reason)
             if note.run_id is not None:
                 run_id, reason = note.run_id, outcome.reason
                 await self._aside.do(lambda conn: note_death(conn, run_id, reason))
         return outcome
+
+    def _note_unwell(self, job: str, reason: str) -> None:
+        """Take note that a disk had no room for a job; others go on until it is more than one."""
+        logs.logger(__name__).error("a disk of this machine is in the way", reason=reason)
+        self._unwell.add(job)
+        if len(self._unwell) >= MOST_UNWELL:
+            self.ailing, self.longest_pause_s = reason, _LONGEST_DISK_PAUSE_S
 
     async def _after_death(self, note: _Attempt, reason: str, *, gives_back: bool = False) -> Outcome:
         """What an engine's death in the middle of a job makes of it: given back, if it was ended for that."""

@@ -14,8 +14,9 @@ MOST_TRIES = 30
 """Of a job; attempts of runs, blocks and items are counted, and end earlier, in their own rows."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 10.0, 600.0
-_LONGEST_UNWELL_S = 60.0
-"""Longest pause of a job whose worker was unwell: another one may do it."""
+_LONGEST_UNWELL_S = 600.0
+"""Longest pause of a job whose worker was unwell. When it is due it is the first to be taken: a few that are
+often due would keep a worker from all others."""
 
 
 class JobFailedError(Exception):

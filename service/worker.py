@@ -35,7 +35,7 @@ from service import logs, protocol
 from service.aside import Aside
 from service.engine import TASKS
 from service.engine_process import EngineDiedError
-from service.job_runner import JobRunner
+from service.job_runner import COUNTED_AS, JobRunner
 from service.metrics import WorkerMetrics
 from service.retries import JobFailedError, RetryPolicy
 
@@ -50,15 +50,6 @@ POLL_S = 5.0
 VERSION_CHECK_S = 10
 
 _FIRST_PAUSE_S, _UNWELL_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 4.0, 60.0
-
-_COUNTED = {
-    protocol.DONE: "done",
-    protocol.SUPERSEDED: "superseded",
-    protocol.RELEASED: "released",
-    protocol.UNWELL: "released",
-    protocol.CANCELLED: "cancelled",
-}
-"""What a job's end is called in the metrics; everything else has failed."""
 
 _NEVER_S = 1e9
 
@@ -145,7 +136,8 @@ class Worker:
                     continue
                 if self._has_done or time.monotonic() - begun > 10 * _LONGEST_PAUSE_S:
                     pause_s = _FIRST_PAUSE_S
-                pause_s = max(pause_s, _UNWELL_PAUSE_S if self._runner.ailing else 0)
+                if self._runner.ailing is not None:
+                    pause_s = min(max(pause_s, _UNWELL_PAUSE_S), self._runner.longest_pause_s)
                 await self._sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - nothing secret
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:
@@ -250,7 +242,8 @@ class Worker:
             try:
                 await chore()
             except (exceptions.ProcrastinateException, psycopg.Error, UsageError) as error:
-                self._log.warning("a chore was interrupted", chore=chore.__name__, reason=_reason(error))
+                reason = describe(error.__cause__ or error)
+                self._log.warning("a chore was interrupted", chore=chore.__name__, reason=reason)
             except Exception:
                 self._log.exception("a chore broke", chore=chore.__name__)
             await asyncio.sleep(_FIRST_PAUSE_S)
@@ -352,7 +345,7 @@ class Worker:
                 if self._runner.ailing is not None and self._queue_worker is not None:
                     self._queue_worker.stop()  # a pause, and another try
             finally:
-                self._metrics.job_ended(task, _COUNTED.get(end, "failed"), time.monotonic() - began)
+                self._metrics.job_ended(task, COUNTED_AS.get(end, "failed"), time.monotonic() - began)
             self._log.info(
                 "job ended",
                 end=outcome.end,
@@ -370,13 +363,21 @@ class Worker:
         """End when the database was upgraded meanwhile: this process still runs the older version."""
         try:
             await asyncio.to_thread(_require_current, self._options.url)
-        except RetryError:
+        except (RetryError, psycopg.OperationalError):
             return  # the job will find out
-        except UsageError as error:
-            self._unfit = error
-            self._log.error("this version does not fit the database any more", reason=str(error))
-            self._stop()
-            raise JobFailedError(protocol.RELEASED, str(error)) from error
+        except UsageError as error:  # no fault of the job's
+            self._log.error("this worker cannot use the database any more", reason=str(error))
+            is_unfit = isinstance(error, _UnfitError)
+            if is_unfit:
+                self._unfit = error
+                self._stop()
+            elif self._queue_worker is not None:
+                self._queue_worker.stop()  # when it begins anew it is refused, and ends
+            raise JobFailedError(protocol.RELEASED if is_unfit else protocol.UNWELL, str(error)) from error
+
+
+class _UnfitError(UsageError):
+    """The database is of another version than this worker."""
 
 
 def _require_current(url: str) -> None:
@@ -388,10 +389,8 @@ def _require_current(url: str) -> None:
             require_current(conn)
         except psycopg.errors.QueryCanceled as error:
             raise RetryError("an upgrade is under way, or something else holds the catalogue") from error
-
-
-def _reason(error: BaseException) -> str:
-    return describe(error.__cause__ or error)
+        except UsageError as error:
+            raise _UnfitError(str(error)) from error
 
 
 async def run_worker(options: WorkerOptions, metrics: WorkerMetrics, schedule: Scheduler) -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from db.errors import SupersededError, UsageError
+from db.locks import waiting_in_parts
 from db.runs.rows import Run, run_by_id
 
 RUN_LOCK = 0x10DE0002
@@ -27,6 +29,22 @@ class Claim:
     token: UUID
 
 
+def hold(conn: Connection[Any], run_id: int) -> bool:
+    """Hold the run for as long as the connection lives; False: another one does. The caller commits."""
+    row = conn.execute("select pg_try_advisory_lock(%s, %s)", (RUN_LOCK, run_id)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def is_heard(conn: Connection[Any]) -> bool:
+    """Whether the server still answers on this connection, which then holds what it held."""
+    try:
+        conn.execute("select")
+        conn.commit()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 @contextmanager
 def working_on(conn: Connection[Any], run_id: int) -> Iterator[None]:
     """Hold the run for this connection; a worker that dies loses its hold with its connection.
@@ -35,8 +53,7 @@ def working_on(conn: Connection[Any], run_id: int) -> Iterator[None]:
         UsageError: another worker is at it.
 
     """
-    row = conn.execute("select pg_try_advisory_lock(%s, %s)", (RUN_LOCK, run_id)).fetchone()
-    if row is None or not row[0]:
+    if not hold(conn, run_id):
         raise UsageError(
             f"run {run_id} is being computed by another worker; wait for it, or stop that worker"
         )
@@ -136,9 +153,10 @@ def hold_for_publication(conn: Connection[Any], claim: Claim) -> bool:
         SupersededError: the token is no longer valid; nothing may be published under it.
 
     """
-    row = conn.execute(
-        "select status, token from lode.run where run_id = %s for update", (claim.run_id,)
-    ).fetchone()
+    with waiting_in_parts(conn):
+        row = conn.execute(
+            "select status, token from lode.run where run_id = %s for no key update", (claim.run_id,)
+        ).fetchone()
     if row is not None and row[1] == claim.token:
         if row[0] == "running":
             return True
@@ -162,5 +180,6 @@ def mark_published(conn: Connection[Any], claim: Claim, *, figures: Mapping[str,
 
 
 def _locked(conn: Connection[Any], run_id: int) -> Run:
-    conn.execute("select from lode.run where run_id = %s for update", (run_id,))
+    with waiting_in_parts(conn):
+        conn.execute("select from lode.run where run_id = %s for no key update", (run_id,))
     return run_by_id(conn, run_id)

@@ -17,7 +17,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
-from db.errors import UsageError
+from db.local_disk import lacks_room
 from ingest.files import SourceFile
 from ingest.opening import reading
 from ingest.preprocess.bad_bands import BandFigures, BandStatistics, find_bad_bands, find_overlaps
@@ -49,7 +49,8 @@ def corrected_hyperspectral(
         catalogue, and the figures of the bands.
 
     Raises:
-        UsageError: the image cannot be read, or the disk has no room for the working file.
+        UsageError: the image cannot be read, or the working file never fits on the disk.
+        LocalDiskError: the disk has no room for it now.
 
     """
     file = part.layers[0].files[0]
@@ -166,8 +167,10 @@ def _working_file(dataset: Any, band_count: int, workspace: Path, file: SourceFi
     needed = dataset.width * dataset.height * band_count * 4
     free = shutil.disk_usage(workspace).free
     if free < needed + _SPARE_BYTES:
-        raise UsageError(
+        raise lacks_room(
+            workspace,
+            needed + _SPARE_BYTES,
             f"{file.name}: needs {needed >> 20} MiB for a working file in {workspace.parent}, which has "
-            f"{free >> 20} MiB free; make room or point TMPDIR elsewhere"
+            f"{free >> 20} MiB free; make room or point TMPDIR elsewhere",
         )
     return workspace / f"destriped-{uuid.uuid4().hex}.tif"

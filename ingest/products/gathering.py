@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from db.errors import UsageError
+from db.local_disk import LocalDiskError, is_disk_errno, lacks_room
 from ingest.files import SourceFile, describe_start, source_file
 from ingest.products.package import Package
 from ingest.unpacking import COPY_BYTES, PRODUCTS, check_amount, check_place, check_zip, unpack_entry
@@ -48,7 +49,8 @@ def gather(path: str, roots: Sequence[Path], workspace: Path) -> Package:
         workspace: private folder for what is unpacked.
 
     Raises:
-        UsageError: it cannot be read, is empty, damaged or suspicious.
+        UsageError: it cannot be read, is empty, damaged or suspicious, or never fits on the disk.
+        LocalDiskError: the disk has no room for what is unpacked now.
 
     """
     given = Path(path)
@@ -125,8 +127,8 @@ def _regular(path: Path, name: str, roots: Sequence[Path]) -> SourceFile | None:
 
 
 def _unpacked(file: SourceFile, workspace: Path, unpack: Callable[[SourceFile, Path], None]) -> Package:
-    folder = Path(tempfile.mkdtemp(prefix="unpacked-", dir=workspace))
     try:
+        folder = Path(tempfile.mkdtemp(prefix="unpacked-", dir=workspace))
         unpack(file, folder)
     except _DAMAGED as error:
         raise UsageError(
@@ -134,7 +136,8 @@ def _unpacked(file: SourceFile, workspace: Path, unpack: Callable[[SourceFile, P
             "fetch it anew"
         ) from None
     except OSError as error:
-        raise UsageError(f"{file.name}: cannot be unpacked: {error.strerror or error}") from None
+        kind = LocalDiskError if is_disk_errno(error.errno) else UsageError
+        raise kind(f"{file.name}: cannot be unpacked: {error.strerror or error}") from error
     file.check_unchanged()
     name = file.name
     for ending in _ENDINGS:
@@ -142,12 +145,15 @@ def _unpacked(file: SourceFile, workspace: Path, unpack: Callable[[SourceFile, P
     return _package(name, folder, ())
 
 
-def _check_room(needed: int, folder: Path, file: SourceFile) -> None:
+def _check_room(needed: int, folder: Path, file: SourceFile, written: int = 0) -> None:
+    """Refuse to unpack so many bytes more, after those that were written, where there is no room for them."""
     free = shutil.disk_usage(folder).free
     if free < needed + _SPARE_BYTES:
-        raise UsageError(
+        raise lacks_room(
+            folder,
+            written + needed + _SPARE_BYTES,
             f"{file.name}: unpacks to {needed >> 20} MiB and {folder.parent.parent} has {free >> 20} MiB "
-            "free; make room, point TMPDIR elsewhere, or unpack it yourself and name the folder"
+            "free; make room, point TMPDIR elsewhere, or unpack it yourself and name the folder",
         )
 
 
@@ -185,7 +191,7 @@ def _unpack_tar(file: SourceFile, folder: Path) -> None:
                 raise UsageError(f"{file.name}: holds something that is no file: {entry.name!r}")
             count, unpacked = count + 1, unpacked + entry.size
             check_amount(count, unpacked, file, PRODUCTS)
-            _check_room(entry.size, folder, file)
+            _check_room(entry.size, folder, file, unpacked - entry.size)
             target = _target(folder, entry.name, file)
             source = archive.extractfile(entry)
             if source is None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from db.errors import UsageError
+from db.local_disk import LocalDiskError, is_disk_errno
 
 PREFIX = "item-"
 KEPT_S = 2 * 86_400
@@ -57,7 +58,8 @@ def cache_folder(parent: Path, identity: str) -> Iterator[CacheFolder]:
         The folder; kept afterwards unless ``finish`` was called.
 
     Raises:
-        UsageError: the cache cannot be made or written to.
+        LocalDiskError: there is no room in it now, or its disk is mounted read-only.
+        UsageError: it cannot be made or written to.
 
     """
     name = PREFIX + hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:24]
@@ -66,9 +68,10 @@ def cache_folder(parent: Path, identity: str) -> Iterator[CacheFolder]:
         _sweep(parent, name)
         folder, handle = _take(parent, name)
     except OSError as error:
-        raise UsageError(
+        kind = LocalDiskError if is_disk_errno(error.errno) else UsageError
+        raise kind(
             f"{parent}: cannot be written to ({error.strerror}); let LODE_CACHE name a folder that can"
-        ) from None
+        ) from error
     made = CacheFolder(folder)
     try:
         yield made

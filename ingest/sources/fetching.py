@@ -16,6 +16,7 @@ import requests
 from requests import Response
 
 from db.errors import RetryError, UsageError
+from db.local_disk import LocalDiskError
 from ingest.sources.checksum import matches
 from ingest.sources.web import RequestFailedError, Web, shown
 
@@ -70,6 +71,7 @@ def fetch(web: Web, wanted: Wanted, count: Count) -> int:
 
     Raises:
         RetryError: the server, the network or the disk were in the way; what came stays for the next attempt.
+        LocalDiskError: the disk has no room now; it is large enough.
         UsageError: the file is refused: too large, no image, or not what the catalogue says.
 
     """
@@ -165,9 +167,11 @@ def _check_size(wanted: Wanted, size: int | None, web: Web) -> None:
 
 def _check_room(part: Path, needed: int | None, web: Web) -> None:
     spare, wanted_bytes = web.settings.fetch_spare_bytes, needed or 0
-    free = shutil.disk_usage(part.parent).free
+    disk = shutil.disk_usage(part.parent)
+    free = disk.free
     if wanted_bytes + spare > free:
-        raise RetryError(
+        kind = LocalDiskError if wanted_bytes + spare <= disk.total else RetryError
+        raise kind(
             f"{part.parent.parent}: {free >> 20} MiB are free, {wanted_bytes >> 20} MiB are to come and "
             f"{spare >> 20} MiB shall stay free; make room, or set LODE_CACHE"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -106,6 +107,46 @@ def test_server_that_does_not_answer():
     ) as caught:
         connect("postgresql://me:s3cret@127.0.0.1:1/db")
     assert "s3cret" not in str(caught.value)
+
+
+UNREACHABLE = """
+import time
+
+from db.connection import connect
+from service import protocol
+from service.outcomes import carry_out
+
+begun = time.monotonic()
+print(carry_out(lambda: connect("postgresql://me:s3cret@198.18.0.1/db") and {}).end == protocol.TRANSIENT)
+print(time.monotonic() - begun < 5)
+"""
+
+
+def test_a_network_that_is_away_for_now(tmp_path: Path):
+    """In a network of its own, without any route, as a machine is whose cable was pulled."""
+    bare = ("unshare", "--net", "--")
+    if shutil.which("unshare") is None or subprocess.run([*bare, "true"], check=False).returncode:
+        pytest.skip("no network namespace can be made here (needs root)")
+    url = "postgresql://me:s3cret@198.18.0.1/db"
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*bare, sys.executable, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LODE_DATABASE_URL": url, "LODE_HOME": str(tmp_path / "home")},
+            timeout=120,
+        )
+
+    done = call("-c", UNREACHABLE)
+    assert done.stdout.splitlines() == ["True", "True"], done.stderr
+    done = call("-m", "lode", "scene", "list")
+    assert done.returncode == 1
+    assert done.stderr.startswith("lode: error: cannot connect to ")
+    assert "Network is unreachable" in done.stderr
+    assert "s3cret" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_connection_left(cluster: Cluster, postgis_url: str):

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from db import runs
+from db.blocks import staging_name
 from db.connection import connect
 from db.embedded import Cluster
 from db.errors import InterruptionError, RetryError, SupersededError, UsageError
@@ -161,7 +162,7 @@ def test_a_connection_that_is_lost_while_pixels_are_read(
 
 def test_a_connection_that_is_lost_while_a_block_is_staged(url: str, models: ModelCache) -> None:
     run_id = requested(url)
-    lose = once_at("staging", terminator(url, "lode infer (stage)"))
+    lose = once_at("staging", terminator(url, staging_name(run_id, 0)))
     assert compute_block(url, run_id, 0, models, most_attempts=MOST, beat=lose).is_last
     assert block_state(url) == ("staged", 1)
     assert rows(url, "select row_px, length(class_map) from lode.run_stage") == [(0, SIDE_PX**2)]
@@ -342,12 +343,44 @@ def test_who_types_it_tries_as_often_as_they_like(url: str, at_once: list[Rows],
     assert published(url) == at_once
 
 
-def test_a_lock_that_was_lost_with_its_connection_spoils_nothing(url: str, at_once: list[Rows]) -> None:
-    """The session that keeps others from typing the same was ended; the run's own token still holds."""
-    ended = once_at("outlining", terminator(url, "lode infer"))
-    outcome = interpret(url, "a", "x", device_name="cpu", progress=ended)
+def test_a_lock_that_was_lost_with_its_connection_is_taken_again(
+    url: str, at_once: list[Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session that keeps others from typing the same was ended, as by a restart of the server."""
+    monkeypatch.setattr("inference.interpret.HOLD_INTERVAL_S", 0)
+    held = "select count(*) from pg_locks where locktype = 'advisory' and classid = %s and granted"
+    seen: dict[str, int] = {}
+    end = once_at("outlining", terminator(url, "lode infer"))
+
+    def beat(stage: str, done: int, total: int) -> None:
+        end(stage, done, total)
+        with connect(url) as conn:
+            row = conn.execute(held, (runs.RUN_LOCK,)).fetchone()
+        assert row is not None
+        seen.setdefault(stage, row[0])
+
+    outcome = interpret(url, "a", "x", device_name="cpu", progress=beat)
     assert outcome.is_current
     assert published(url) == at_once
+    assert (seen["loading"], seen["outlining"], seen["deriving areas"]) == (1, 0, 1)
+    assert_nothing_is_left(url)
+
+
+def test_a_lock_that_cannot_be_taken_again_spoils_nothing(
+    url: str, at_once: list[Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one has it meanwhile; the run's own token still holds."""
+    monkeypatch.setattr("inference.interpret.HOLD_INTERVAL_S", 0)
+    with connect(url) as other:
+
+        def take() -> None:
+            terminator(url, "lode infer")()
+            assert runs.hold(other, 1)
+
+        outcome = interpret(url, "a", "x", device_name="cpu", progress=once_at("outlining", take))
+    assert outcome.is_current
+    assert published(url) == at_once
+    assert_nothing_is_left(url)
 
 
 def test_an_outcome_that_cannot_be_recorded_hides_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
 import pytest
-from psycopg import Connection, Error
+from psycopg import Connection, OperationalError, errors
+from psycopg.conninfo import make_conninfo
 
 from db import blocks, runs
-from db.connection import connect
+from db.blocks import BlockClaim
+from db.connection import connect, is_transient
 from db.errors import SupersededError
+from inference.beat import no_beat
+from inference.blocks import _stage
+from inference.maps import Maps
 from tests.catalogue_rows import add_mine, add_model, add_scene, publish_drawing
 from tests.db.queue_rows import add_worker
 from tests.grids import cells
@@ -156,41 +164,176 @@ def test_a_publication_keeps_the_priority_of_its_blocks(catalogue: Connection[An
     assert catalogue.execute(WAITING).fetchall()[2:] == [("interpret_run", 8)]
 
 
-def test_staging_locks_the_run_before_its_block(catalogue: Connection[Any], database_url: str) -> None:
-    """Staged a second time, as when the answer to a commit was lost, while somebody cancels: no deadlock."""
-    from inference.blocks import _stage
-    from inference.maps import Maps
+class Stager:
+    """Claims a block of a run and stages it, as a worker does."""
 
-    run_id = request(catalogue, "a")
-    claim = blocks.claim_block(catalogue, run_id, 0, worker="w", most_attempts=3)
-    catalogue.commit()
-    (block,) = blocks.blocks_of(catalogue, run_id)
-    catalogue.commit()
-    maps = Maps(0, 10, 10, 8)
-    assert _stage(database_url, claim, block, maps, lambda *_: None)
-    failed: list[Error] = []
+    def __init__(self, url: str, run_id: int, number: int) -> None:
+        self.url = url
+        with connect(url) as conn:
+            self.claim = blocks.claim_block(conn, run_id, number, worker="w", most_attempts=1000)
+            self.block = blocks.blocks_of(conn, run_id)[number]
+        self.maps = Maps(self.block.first_row_px, self.block.row_count_px, 1000, 8)
 
-    def cancel() -> None:
-        try:
-            with connect(database_url) as conn:
-                runs.cancel_run(conn, run_id)
-        except Error as error:
-            failed.append(error)
+    def stage(self) -> bool:
+        return _stage(self.url, self.claim, self.block, self.maps, no_beat)
 
-    canceller = threading.Thread(target=cancel)
+
+def before_the_end(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Act when all parts of a block are sent and it is not yet marked as staged, the first time."""
     real = blocks.finish_block
 
-    def finish(conn: Connection[Any], mine: blocks.BlockClaim) -> bool:
-        canceller.start()
-        await_waiting(catalogue)
+    def finish(conn: Connection[Any], mine: BlockClaim) -> bool:
+        patch.setattr(blocks, "finish_block", real)
+        act()
         return real(conn, mine)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "finish_block", finish)
-        _stage(database_url, claim, block, maps, lambda *_: None)
-    canceller.join(30)
-    assert not failed
+    patch.setattr(blocks, "finish_block", finish)
+
+
+def cancel(url: str, run_id: int) -> None:
+    with connect(url) as conn:
+        conn.execute("set lock_timeout = '3s'")
+        runs.cancel_run(conn, run_id)
+
+
+@pytest.mark.parametrize("before", ["nothing", "all of it", "rows of another attempt"])
+def test_a_run_is_cancelled_at_once_while_a_block_is_staged(
+    catalogue: Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """Also when there are rows of the block already, as when the answer to a commit was lost."""
+    split(catalogue)
+    run_id = request(catalogue, "a")
+    catalogue.commit()
+    stager = Stager(database_url, run_id, 0)
+    if before != "nothing":
+        stager.stage()
+    if before == "rows of another attempt":
+        catalogue.execute("update lode.run_block set status = 'running' where block = 0")
+        catalogue.commit()
+    before_the_end(monkeypatch, lambda: cancel(database_url, run_id))
+    with pytest.raises(SupersededError, match="the run is cancelled; nothing was stored"):
+        stager.stage()
     assert runs.run_by_id(catalogue, run_id).status == "cancelled"
     assert ask(catalogue, "select count(*) from lode.run_stage") == 0
     with pytest.raises(SupersededError, match="the run is cancelled; nothing was stored"):
-        _stage(database_url, claim, block, maps, lambda *_: None)
+        stager.stage()
+
+
+def test_two_blocks_of_a_run_are_staged_side_by_side(
+    catalogue: Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.locks.ROW_WAIT_S", 1)
+    split(catalogue)
+    run_id = request(catalogue, "a")
+    catalogue.commit()
+    ended: list[bool] = []
+    before_the_end(monkeypatch, lambda: ended.append(Stager(database_url, run_id, 1).stage()))
+    assert Stager(database_url, run_id, 0).stage()
+    assert ended == [False]
+    assert [each.status for each in blocks.blocks_of(catalogue, run_id)] == ["staged", "staged"]
+
+
+def test_whoever_cancels_waits_for_a_block_that_is_being_marked(
+    catalogue: Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split(catalogue)
+    run_id = request(catalogue, "a")
+    catalogue.commit()
+    with ThreadPoolExecutor(1) as pool:
+        cancelled: list[Future[None]] = []
+
+        def reached(point: str) -> None:
+            if point == "stage.before_commit":
+                cancelled.append(pool.submit(cancel, database_url, run_id))
+                await_waiting(catalogue)
+
+        monkeypatch.setattr("inference.blocks.reached", reached)
+        assert not Stager(database_url, run_id, 0).stage()
+        cancelled[0].result(30)
+    assert runs.run_by_id(catalogue, run_id).status == "cancelled"
+    assert ask(catalogue, "select count(*) from lode.run_stage") == 0
+
+
+def test_nobody_waits_in_a_circle(catalogue: Connection[Any], database_url: str) -> None:
+    """Two stage, and stage again, while a third cancels, asks anew and sweeps."""
+    split(catalogue)
+    run_id = request(catalogue, "a")
+    catalogue.commit()
+    url = make_conninfo(database_url, options="-c deadlock_timeout=20ms -c lock_timeout=20s")
+
+    is_over = threading.Event()
+
+    def stage(number: int) -> None:
+        while not is_over.is_set():
+            with suppress(SupersededError):
+                stager = Stager(url, run_id, number)
+                stager.stage()
+                stager.stage()
+
+    def disturb() -> None:
+        for _ in range(15):
+            with connect(url) as conn:
+                runs.cancel_run(conn, run_id)
+            with connect(url) as conn:
+                conn.execute("update lode.sweep set swept_at = '-infinity'")
+                conn.execute("select lode_api.reap_jobs(0.01)")
+            with connect(url) as conn:
+                request(conn, "a")
+
+    with ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(stage, 0), pool.submit(stage, 1), pool.submit(disturb)]
+        wait(working, 60, FIRST_COMPLETED)
+        is_over.set()
+        for each in working:
+            each.result(60)
+    runs.cancel_run(catalogue, run_id)
+    request(catalogue, "a")
+    catalogue.commit()
+    for number in (0, 1):
+        Stager(database_url, run_id, number).stage()
+    assert [each.status for each in blocks.blocks_of(catalogue, run_id)] == ["staged", "staged"]
+
+
+def test_the_next_attempt_ends_one_that_was_stopped_in_the_middle(
+    catalogue: Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.locks.ROW_WAIT_S", 1)
+    split(catalogue)
+    run_id = request(catalogue, "a")
+    catalogue.commit()
+    stale = Stager(database_url, run_id, 0)
+    with connect(database_url, application_name=blocks.staging_name(run_id, 0)) as stopped:
+        blocks.stage_rows(stopped, stale.claim, 0, b"", b"")
+        fresh = Stager(make_conninfo(database_url, options="-c lock_timeout=3s"), run_id, 0)
+        fresh.stage()
+        with pytest.raises(OperationalError, match="terminating connection"):
+            stopped.execute("select")
+    assert [each.status for each in blocks.blocks_of(catalogue, run_id)] == ["staged", "waiting"]
+
+
+def test_who_waits_for_a_run_in_vain_may_try_again(
+    catalogue: Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = request(catalogue, "a")
+    block = blocks.claim_block(catalogue, run_id, 0, worker="w", most_attempts=3)
+    run = runs.claim_run(catalogue, run_id, device="cpu", versions={})
+    assert ask(catalogue, "select current_setting('lock_timeout')") == "0"  # what follows waits for longer
+    catalogue.commit()
+    monkeypatch.setattr("db.locks.ROW_WAIT_S", 0.1)
+    calls: list[Callable[[Connection[Any]], object]] = [
+        lambda conn: blocks.claim_block(conn, run_id, 0, worker="w", most_attempts=3),
+        lambda conn: blocks.begin_staging(conn, block),
+        lambda conn: blocks.finish_block(conn, block),
+        lambda conn: runs.claim_run(conn, run_id, device="cpu", versions={}),
+        lambda conn: runs.hold_for_publication(conn, run),
+    ]
+    with connect(database_url) as publishing:
+        assert runs.hold_for_publication(publishing, run)
+        for call in calls:
+            with connect(database_url) as conn:
+                conn.execute("set statement_timeout = '5s'")
+                with pytest.raises(errors.LockNotAvailable) as caught:
+                    call(conn)
+                conn.rollback()
+            assert is_transient(caught.value)
+        assert ask(publishing, "select current_setting('lock_timeout')") == "0"

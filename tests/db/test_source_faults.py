@@ -6,12 +6,14 @@ import errno
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from db.connection import connect
 from db.errors import InterruptionError, SupersededError, UsageError
 from db.ingest_items import claim_item, enqueue_lost, retry_failed
+from db.local_disk import LocalDiskError
 from ingest.sources.ingesting import ItemOutcome, ingest_item
 from ingest.sources.scanning import scan
 from tests.db.ingested_scenes import leftovers
@@ -76,6 +78,34 @@ def test_a_full_disk_of_this_machine_costs_the_item_no_attempt(
                 ingest_item(sources.url, item_id, quiet, settings=sources.settings)
             assert [(row["status"], row["attempt"]) for row in sources.items()] == [("found", 0)]
     assert sources.ingest(item_id).is_new
+
+
+@pytest.mark.parametrize("place", ["pathlib.Path.mkdir", "tempfile.mkdtemp", "shutil.disk_usage"])
+def test_wherever_room_lacks_the_item_is_given_back(
+    place: str, sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "catalogue"
+    sentinel_item(folder, "one")
+    write_catalogue(folder, ["one"])
+    usage = SimpleNamespace(free=99, total=1 << 60)
+
+    def no_room(*_arguments: object, **_named: object) -> SimpleNamespace:
+        if place == "shutil.disk_usage":
+            return usage
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+    with served(folder) as server, connect(sources.url) as conn:
+        source = sources.add("stac_catalogue", server.url("catalog.json"))
+        sources.scan(source)
+        item_id = item_id_of(conn, "sentinel-2-l2a/one")
+        conn.commit()
+        for _ in range(4):
+            with monkeypatch.context() as patch:
+                patch.setattr(place, no_room)
+                with pytest.raises(LocalDiskError):
+                    ingest_item(sources.url, item_id, quiet, settings=sources.settings)
+            assert [(row["status"], row["attempt"]) for row in sources.items()] == [("found", 0)]
+        assert sources.ingest(item_id).is_new
 
 
 def test_what_was_cancelled_stays_so_until_it_is_asked_for(sources: Sources, tmp_path: Path) -> None:

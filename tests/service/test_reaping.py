@@ -61,6 +61,14 @@ def reap(conn: Connection[Any], silent_s: float = SILENT_S) -> int | None:
     return found
 
 
+def server_started(conn: Connection[Any], ago: str) -> None:
+    """Let the reaper, which looks in the schema ``lode`` first, take the server for started so long ago."""
+    conn.execute(
+        "create or replace function lode.pg_postmaster_start_time() returns timestamptz language sql"
+        f" return clock_timestamp() - interval '{ago}'"
+    )
+
+
 def registered(conn: Connection[Any], *, silent_s: float, ago_s: float) -> int:
     """A worker as it registers itself, last heard of so many seconds ago."""
     row = conn.execute("insert into lode_queue.procrastinate_workers default values returning id").fetchone()
@@ -171,6 +179,21 @@ def test_what_somebody_clears_up_keeps_nobody_waiting(catalogue: Connection[Any]
     assert blocks.blocks_of(catalogue, run_id)[0].status == "waiting"
 
 
+def test_what_is_asked_for_again_keeps_what_was_staged(catalogue: Connection[Any], database_url: str) -> None:
+    """Whoever asks holds the run's row only; nothing of it is swept by what it was before."""
+    run_id = request(catalogue)
+    claim = blocks.claim_block(catalogue, run_id, 0, worker="w", most_attempts=3)
+    blocks.stage_rows(catalogue, claim, 0, b"\0", b"\0")
+    blocks.finish_block(catalogue, claim)
+    catalogue.execute("update lode.run set status = 'failed'")
+    catalogue.commit()
+    with connect(database_url) as asking:
+        asking.execute("update lode.run set status = 'requested'")
+        reap(catalogue)
+    assert catalogue.execute("select count(*) from lode.run_stage").fetchone() == (1,)
+    assert blocks.blocks_of(catalogue, run_id)[0].status == "staged"
+
+
 def test_an_impatient_worker_does_not_take_the_others_for_dead(catalogue: Connection[Any]) -> None:
     workers = [
         registered(catalogue, silent_s=60, ago_s=30),
@@ -198,12 +221,17 @@ def test_who_computed_by_hand_and_died_is_told_to_have_failed(
     assert row is not None
     run_id = runs.request_interpretation(catalogue, *row).run_id
     runs.claim_run(catalogue, run_id, device="cpu", versions={})
-    catalogue.execute("update lode.run set started_at = now() - interval '2 minutes'")
+    catalogue.execute("update lode.run set started_at = now() - interval '6 minutes'")
+    server_started(catalogue, "1 hour")
     catalogue.commit()
     with connect(database_url) as alive, runs.working_on(alive, run_id):
         reap(catalogue)
         assert runs.run_by_id(catalogue, run_id).status == "running"
         catalogue.commit()
+    server_started(catalogue, "4 minutes")
+    reap(catalogue)
+    assert runs.run_by_id(catalogue, run_id).status == "running"  # it lost its lock, and may take it again
+    server_started(catalogue, "1 hour")
     reap(catalogue)
     run = runs.run_by_id(catalogue, run_id)
     assert (run.status, run.error) == (

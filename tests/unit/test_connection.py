@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from db.connection import checked_url, describe, is_transient, redact, retrying, safe_url
+import db.connection
+from db.connection import checked_url, connect, describe, is_transient, redact, retrying, safe_url
 from db.errors import RetryError, UsageError
+from db.local_disk import LocalDiskError
 
 SECRET = st.text(st.sampled_from("aZ9@/?:#&=%'\\ ü"), min_size=6, max_size=12).map(
     lambda text: f"s3cr{text}et"
@@ -136,6 +138,63 @@ def test_other_errors_pass_at_once(error: Exception):
     with pytest.raises(type(error)):
         retrying(function, sleep=lambda _s: pytest.fail("must not wait"))
     assert function.calls == 1
+
+
+def test_a_full_disk_of_this_machine_passes_at_once():
+    function = Failing(LocalDiskError("full"))
+    with pytest.raises(LocalDiskError):
+        retrying(function, sleep=lambda _s: pytest.fail("must not wait"))
+    assert function.calls == 1
+
+
+SERVER = 'connection to server at "198.18.0.1", port 5432 failed: '
+PASSING = [
+    SERVER + "Network is unreachable\n\tIs the server running on that host and accepting TCP/IP connections?",
+    SERVER + "No route to host",
+    SERVER + "could not fork new process for connection: Resource temporarily unavailable",
+    SERVER + "SSL SYSCALL error: EOF detected",
+    SERVER + "SSL error: unexpected eof while reading",
+    SERVER + "Connection reset by peer",
+    SERVER + "something that nobody has seen yet",
+    SERVER + "FATAL:  the database system is not accepting connections",
+    SERVER + 'FATAL:  too many connections for role "no password"',
+    "failed to resolve host 'server': [Errno -3] Temporary failure in name resolution",
+    "connection timeout expired",
+]
+STAYING = [
+    SERVER + 'FATAL:  database "mines" does not exist',
+    SERVER + 'FATAL:  database "terminated" does not exist',
+    SERVER + 'FATAL:  role "me" does not exist',
+    SERVER + 'FATAL:  role "timeout" is not permitted to log in',
+    SERVER + 'FATAL:  password authentication failed for user "me"',
+    SERVER + "fe_sendauth: no password supplied",
+    SERVER + 'FATAL:  no pg_hba.conf entry for host "198.18.0.9", user "me", database "mines", no encryption',
+    SERVER + 'FATAL:  permission denied for database "mines"\nDETAIL:  User does not have CONNECT privilege.',
+    SERVER + "server does not support SSL, but SSL was required",
+    SERVER + "SSL error: certificate verify failed",
+    SERVER + "SSL error: tlsv1 alert unknown ca",
+    SERVER + 'server certificate for "a" does not match host name "b"',
+    'root certificate file "/root.crt" does not exist',
+    'could not open certificate file "/a.crt": No such file or directory',
+    "received invalid response to SSL negotiation: H",
+    SERVER + 'FATAL:  unrecognized configuration parameter "x"',
+    "failed to resolve host 'nowhere': [Errno -2] Name or service not known",
+]
+
+
+@pytest.mark.parametrize(
+    ("said", "may_pass"), [(each, True) for each in PASSING] + [(each, False) for each in STAYING]
+)
+def test_only_what_is_known_to_stay_is_refused(said: str, may_pass: bool, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise psycopg.OperationalError(said)
+
+    monkeypatch.setattr(db.connection.psycopg, "connect", refuse)
+    with pytest.raises(UsageError) as caught:
+        connect("postgresql://me:s3cret@server/mines")
+    assert isinstance(caught.value, RetryError) is may_pass
+    assert is_transient(caught.value) is may_pass
+    assert "s3cret" not in str(caught.value)
 
 
 def test_an_error_within_one_of_sqlalchemy_counts():

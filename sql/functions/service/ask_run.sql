@@ -83,7 +83,7 @@ begin
   select r.run_id, r.status into strict found_id, found_status
   from lode.run r
   where r.scene_id = ask_run.scene_id and r.model_id = ask_run.model_id and r.parameters_digest = digest
-  for update;
+  for no key update;
   if found_status = 'withdrawn' then
     raise exception 'run % of scene % by model % was withdrawn', found_id, scene.product, model.name
       using errcode = 'check_violation',

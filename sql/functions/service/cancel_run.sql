@@ -14,7 +14,7 @@ begin
   select r.status, r.requested_by into found_status, asked_by
   from lode.run r
   where r.run_id = cancel_run.run_id
-  for update;
+  for no key update;
   if found_status is null then
     raise exception 'there is no run %', run_id
       using errcode = 'no_data_found', hint = 'lode_api.run_history lists them.';

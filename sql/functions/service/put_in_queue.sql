@@ -18,7 +18,7 @@ declare
 begin
   perform from lode.run r
   where r.run_id = put_in_queue.run_id and r.status in ('requested', 'running')
-  for update;
+  for no key update;
   if not found or not pg_try_advisory_lock(x'10DE0002'::integer, run_id) then
     return 0;
   end if;

@@ -44,7 +44,7 @@ begin
       select o.run_id
       from lode.run o
       where o.run_id = (job.args ->> 'run_id')::integer and o.status in ('requested', 'running')
-      for update skip locked
+      for no key update skip locked
     );
     if not job.abort_requested and coalesce((job.args ->> 'reaped')::integer, 0) < 10 then
       perform lode_api.enqueue(
@@ -90,18 +90,19 @@ begin
         limit 1
       ) is null
     order by r.run_id
-    for update of r skip locked -- one that is being published by hand is locked for minutes
+    for no key update of r skip locked -- one that is being published by hand is locked for minutes
   loop
     reaped := reaped + lode_api.put_in_queue(lost);
   end loop;
-  -- Whoever computes for themselves (`lode infer`, a campaign) holds an advisory lock as long as they live.
+  -- Whoever computes for themselves (`lode infer`, a campaign) holds an advisory lock as long as they live. They lose
+  -- it when the server restarts, and take it again at their next beat.
   for lost in
     select r.run_id
     from lode.run r
     where r.status = 'running' and r.queued_at is null
-      and r.started_at < clock_timestamp() - make_interval(secs => least(60, silent_s))
+      and greatest(r.started_at, pg_postmaster_start_time()) < clock_timestamp() - interval '5 minutes'
     order by r.run_id
-    for update of r skip locked
+    for no key update of r skip locked
   loop
     if pg_try_advisory_lock(x'10DE0002'::integer, lost) then
       perform pg_advisory_unlock(x'10DE0002'::integer, lost);
@@ -111,13 +112,15 @@ begin
       where r.run_id = lost;
     end if;
   end loop;
-  -- Whoever asks anew, or cancels, holds the run and these rows, and may wait for a run that is held here.
+  -- Whoever asks anew, or cancels, holds the run and these rows, and may wait for a run that is held here. The run is
+  -- locked with them: one that is asked for again meanwhile keeps what was staged.
   delete from lode.run_stage s
   where (s.run_id, s.block, s.row_px) in (
     select o.run_id, o.block, o.row_px
     from lode.run_stage o
     join lode.run r on r.run_id = o.run_id
     where r.status not in ('requested', 'running')
+    for no key update of r skip locked
     for update of o skip locked
   );
   update lode.run_block b set status = 'waiting'
@@ -126,7 +129,8 @@ begin
     from lode.run_block o
     join lode.run r on r.run_id = o.run_id
     where r.status in ('failed', 'cancelled') and o.status = 'staged'
-    for update of o skip locked
+    for no key update of r skip locked
+    for no key update of o skip locked
   );
   delete from procrastinate_jobs j
   where j.id in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from threading import Event
 
@@ -39,6 +39,9 @@ class HandCrew:
 
     def idle(self) -> int:
         return self._places - len(self._at_hand)
+
+    def ailments(self) -> Sequence[str]:
+        return []
 
     def start(self, task: Task) -> None:
         self._at_hand.append((len(self.done) + len(self._at_hand), task))
