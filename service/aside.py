@@ -1,10 +1,10 @@
-"""Small statements beside a worker's work, on a connection of their own."""
+"""What goes on beside a worker's work: small statements on a connection of their own, and chores that end."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from psycopg import Connection
@@ -64,3 +64,16 @@ class Aside:
                 else:
                     log.exception("beside the work")
                 return None
+
+
+async def end_all(tasks: Iterable[asyncio.Task[None]], patience_s: float = 5.0) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: ``asyncio.wait_for`` of Python 3.11, on which drivers wait, forgets a cancellation that
+    comes at the very moment when what it waits for is done.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=patience_s)

@@ -32,7 +32,7 @@ from db.queue.jobs import OwnJobs, pending_jobs
 from db.queue.workers import forget_worker, reap_jobs, register_worker
 from db.watch import require_current
 from service import logs, protocol
-from service.aside import Aside
+from service.aside import Aside, end_all
 from service.engine import TASKS
 from service.engine_process import EngineDiedError
 from service.job_runner import COUNTED_AS, JobRunner
@@ -231,9 +231,7 @@ class Worker:
             if not self._stopping.is_set():
                 await worker.run()
         finally:
-            for task in side:
-                task.cancel()
-            await asyncio.gather(*side, return_exceptions=True)
+            await end_all(side)
             self._queue_worker = None
 
     async def _again_and_again(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
