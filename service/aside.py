@@ -1,4 +1,4 @@
-"""What goes on beside a worker's work: small statements on a connection of their own, and chores that end."""
+"""Beside a worker's work: small statements on a connection of their own, and the end of chores."""
 
 from __future__ import annotations
 
