@@ -69,8 +69,8 @@ class Aside:
 async def end_all(tasks: Iterable[asyncio.Task[None]], patience_s: float = 5.0) -> None:
     """Cancel tasks until they have ended.
 
-    Once is not enough: ``asyncio.wait_for`` of Python 3.11, on which drivers wait, forgets a cancellation that
-    comes at the very moment when what it waits for is done.
+    Once is not enough: ``asyncio.wait_for`` of Python 3.11, on which drivers wait, forgets a cancellation
+    that comes at the very moment when what it waits for is done.
     """
     left = set(tasks)
     while left:
