@@ -54,6 +54,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.update({name: "1" for name in THREADS if name not in os.environ})
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests fetch lies with the tests, not in this machine's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "LODE_CACHE" not in os.environ:
+            patch.setenv("LODE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_environment() -> Iterator[None]:
     """A test that leaves a variable of Lode's or libpq's behind leads the tests after it elsewhere."""
