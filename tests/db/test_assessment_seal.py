@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +19,8 @@ from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
 from tests.assessed_ground import answer, answer_from, publish_map, rows_of
+from tests.conftest import copied_database
+from tests.restored import restore_copy
 
 MINES = {'矿 "1"': "xxxx..\nxxxx..\nxxxx..", "M2": "..xxxx\n..xxxx\n..xxxx"}
 FIGURES = (
@@ -261,7 +261,7 @@ def test_a_draw_is_over_when_its_transaction_ends(conn: Connection[Any]) -> None
 
 
 def test_a_restored_dump_holds_the_sample_that_was_drawn(
-    conn: Connection[Any], cluster: Cluster, database_url: str, tmp_path: Path
+    conn: Connection[Any], cluster: Cluster, database_url: str
 ) -> None:
     """Triggers do not stand in its way; sum and figures are the same, and nothing can be changed there."""
     publish_map(conn, mines=MINES)
@@ -270,12 +270,8 @@ def test_a_restored_dump_holds_the_sample_that_was_drawn(
     conn.commit()
     rows, seal = rows_of(conn, "a"), seal_of_assessment(conn, drawn.assessment_id)
     conn.commit()
-    dump = tmp_path / "lode.dump"
-    subprocess.run(["pg_dump", "--format=custom", f"--file={dump}", database_url], check=True)
-    cluster.create_database("lode_test_resealed")
-    try:
-        url = cluster.url("lode_test_resealed")
-        subprocess.run(["pg_restore", "--exit-on-error", f"--dbname={url}", str(dump)], check=True)
+    with copied_database(cluster, "template1") as url:
+        restore_copy(database_url, url)
         with connect(url) as restored:
             assert seal_of_assessment(restored, drawn.assessment_id) == seal
             found = rows_of(restored, "a")
@@ -285,5 +281,3 @@ def test_a_restored_dump_holds_the_sample_that_was_drawn(
             assert restored.execute("select count(*) from lode.sample_answer_past").fetchone() == (1,)
             with pytest.raises(errors.CheckViolation, match="must stay as it is"):
                 restored.execute(REFUSED[0])
-    finally:
-        cluster.drop_database("lode_test_resealed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,9 @@ from db.migrations.compare import include_name, include_object
 from db.tables import metadata
 from db.upgrade import alembic_config, upgrade
 from tests.catalogue_rows import add_mine, add_model, add_scene, publish_drawing
+from tests.conftest import copied_database
 from tests.grids import cells
+from tests.restored import restore_copy
 
 CATALOGUE = Path(__file__).parent / "catalogue.txt"
 
@@ -149,7 +150,7 @@ def test_a_downgrade_is_refused(database_url: str) -> None:
         assert connection.execute("select count(*) from lode.sensor").fetchone() != (0,)
 
 
-def test_dump_and_restore_into_another_name(cluster: Cluster, database_url: str, tmp_path: Path) -> None:
+def test_dump_and_restore_into_another_name(cluster: Cluster, database_url: str) -> None:
     with connect(database_url) as connection:
         scene = add_scene(connection, "one", date(2021, 6, 1), cells("xx", "x"))
         add_mine(connection, "M1", cells("xx", "x"))
@@ -157,13 +158,8 @@ def test_dump_and_restore_into_another_name(cluster: Cluster, database_url: str,
         connection.commit()
         before = describe_catalogue(connection)
         report = connection.execute("select * from lode_api.damage_by_mine_year order by 1").fetchall()
-    dump = tmp_path / "lode.dump"
-    subprocess.run(["pg_dump", "--format=custom", f"--file={dump}", database_url], check=True)
-    name = "lode_test_restored"
-    cluster.create_database(name)
-    try:
-        restored_url = cluster.url(name)
-        subprocess.run(["pg_restore", "--exit-on-error", f"--dbname={restored_url}", str(dump)], check=True)
+    with copied_database(cluster, "template1") as restored_url:
+        restore_copy(database_url, restored_url)
         upgrade(restored_url)
         with connect(restored_url) as connection:
             assert describe_catalogue(connection) == before
@@ -173,8 +169,6 @@ def test_dump_and_restore_into_another_name(cluster: Cluster, database_url: str,
                 connection.execute(
                     "insert into lode.fault (geom) values ('srid=4326;multilinestring((1 1,1 1))')"
                 )
-    finally:
-        cluster.drop_database(name)
 
 
 def test_nobody_may_call_what_runs_with_its_owners_rights(conn: Connection[Any]) -> None:

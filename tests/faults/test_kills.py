@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.ground import Ground
 from tests.faults.strikes import strike
+from tests.service.workers import wait_for
 
 SCENES = 3
 
@@ -21,12 +22,18 @@ POINTS = (
 COMMITTED = ("stage.after_commit", "publish.after_commit", "job.before_done")
 """Points at which the work is done already, and is not done again."""
 
+PUBLISHING = """
+    select count(*) from lode_queue.procrastinate_jobs where status = 'doing' and task_name = 'interpret_run'
+"""
+
 
 def test_three_workers_are_killed_at_three_points(ground: Ground) -> None:
+    """The first two take a publication each before the third worker comes: it finds only the third scene."""
     runs = ground.request(SCENES)
-    strike(engine_less := ground.worker(hold_at="infer.windows"), "engine")
     doomed = [ground.worker(hold_at="publish.before_commit"), ground.worker(hold_at="publish.after_commit")]
-    strike(doomed[0], "group")
+    wait_for(lambda: ground.value(PUBLISHING) == len(doomed), "both publish")
+    strike(engine_less := ground.worker(hold_at="infer.windows"), "engine")
+    strike(doomed[0], "group")  # the other one publishes after it
     strike(doomed[1], "parent")
     ground.expect(SCENES)
     assert engine_less.is_alive()
