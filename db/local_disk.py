@@ -41,17 +41,20 @@ def temporary_folder() -> Path:
         ) from error
 
 
-def lacks_room(folder: Path, needed_bytes: int, message: str) -> UsageError:
+def lacks_room(
+    folder: Path, needed_bytes: int, message: str, never: type[UsageError] = UsageError
+) -> UsageError:
     """What to raise where a folder's disk has less than is needed: it may have it later, or never will.
 
     Args:
         folder: on the disk.
         needed_bytes: how much must be free, bytes.
         message: what the error says.
+        never: the error where the whole disk is smaller; a ``RetryError`` leaves the work to another machine.
 
     """
     is_for_now = needed_bytes <= shutil.disk_usage(folder).total
-    return (LocalDiskError if is_for_now else UsageError)(message)
+    return (LocalDiskError if is_for_now else never)(message)
 
 
 def is_local_disk_fault(error: BaseException) -> bool:

@@ -19,15 +19,15 @@ import torch
 from db import blocks, runs
 from db.blocks import Block, BlockClaim
 from db.connection import connect
-from db.errors import RetryError, UsageError
-from db.local_disk import LocalDiskError, temporary_folder
+from db.errors import UsageError
+from db.local_disk import temporary_folder
 from db.locks import end_when_silent
 from db.points import reached
 from db.scenes import Scene, scene_by_id
 from inference.attempts import block_attempt
 from inference.beat import Beat, no_beat, patiently
 from inference.device import describe_device
-from inference.maps import Maps
+from inference.maps import Maps, no_room
 from inference.model_cache import ModelCache
 from inference.predict import predict_scene
 from inference.scene_checks import open_source
@@ -56,16 +56,10 @@ class Work:
 
         """
         width, classes = self.scene.grid.width_px, len(self.model.class_codes)
-        folder, size = temporary_folder(), rows * width * (classes + 2)
-        if size > shutil.disk_usage(folder).total:
-            raise RetryError(
-                f"the disk of {folder} is too small for {size / 1e9:.1f} GB of maps: set TMPDIR to a folder"
-                " on a larger one"
-            )
-        maps = Maps(first_row, rows, width, classes)
-        if rows * width > shutil.disk_usage(folder).free:
-            raise LocalDiskError(f"{folder} has no room left for an outline: free some space there")
-        return maps
+        size = rows * width * (classes + 2)
+        if size > shutil.disk_usage(temporary_folder()).free:
+            raise no_room(size)
+        return Maps(first_row, rows, width, classes)
 
     def windows_of(self, block: Block) -> int:
         """Windows over the rows of a block."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import tempfile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from db.errors import RetryError
-from db.local_disk import LocalDiskError, temporary_folder
+from db.errors import RetryError, UsageError
+from db.local_disk import lacks_room, temporary_folder
 
 Bytes = NDArray[np.uint8]
 
@@ -65,14 +64,14 @@ def mapped_file(shape: tuple[int, ...]) -> Bytes:
     size = int(np.prod(shape, dtype=np.int64))
     with tempfile.TemporaryFile(dir=temporary_folder()) as file:
         if size > _free_bytes(file.fileno()):  # asked first: trying would fill the disk for a moment
-            raise _no_room(size)
+            raise no_room(size)
         try:
             # room is taken now: where it lacks later, the system kills who writes to the map
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
-            raise _no_room(size) from error
+            raise no_room(size) from error
         return np.memmap(file, np.uint8, "r+", shape=shape)
 
 
@@ -81,9 +80,11 @@ def _free_bytes(descriptor: int) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _no_room(size: int) -> RetryError:
-    is_for_now = size <= shutil.disk_usage(tempfile.gettempdir()).total
-    return (LocalDiskError if is_for_now else RetryError)(
-        f"{tempfile.gettempdir()} has no room for {size / 1e9:.1f} GB of maps: free some space there, "
+def no_room(size: int) -> UsageError:
+    """What to raise where maps of so many bytes have no room: now, or on a disk of that size ever."""
+    folder = temporary_folder()
+    message = (
+        f"{folder} has no room for {size / 1e9:.1f} GB of maps: free some space there, "
         "or set TMPDIR to a folder on a larger disk"
     )
+    return lacks_room(folder, size, message, never=RetryError)

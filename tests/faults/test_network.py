@@ -16,7 +16,6 @@ from tests.service import namespaces
 from tests.service.district import fill_district, split_district
 from tests.service.namespaces import Machine, Network
 from tests.service.workers import wait_for
-from tests.support import reaped_home, throwaway_cluster
 
 pytestmark = pytest.mark.long
 
@@ -51,9 +50,7 @@ def machine(network: Network) -> Iterator[Machine]:
 @pytest.fixture(scope="module")
 def server(network: Network) -> Iterator[Cluster]:
     """A cluster at an address of the network; tests and workers on this machine reach it by its socket."""
-    with reaped_home() as home:
-        made = throwaway_cluster(home)
-        namespaces.serve(made, network)
+    with namespaces.served_cluster(network) as made:
         yield made
 
 

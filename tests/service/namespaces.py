@@ -27,7 +27,7 @@ from psycopg import sql
 from db.connection import connect
 from db.embedded import Cluster
 from db.embedded.configuration import PORT
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, reaped_home, throwaway_cluster
 
 PREFIX = "lode-test"
 SUBNET = ipaddress.ip_network("198.18.0.0/24")
@@ -170,32 +170,30 @@ def network(machines: int) -> Iterator[Network]:
         made.remove()
 
 
-def serve(cluster: Cluster, within: Network) -> None:
-    """Make a cluster, and start it where the machines reach it by TCP, with passwords.
-
-    Args:
-        cluster: a test's own.
-        within: the network it shall listen in.
-
-    """
-    cluster.ensure_running()
-    cluster.stop()
-    layout = cluster.layout
-    settings = (layout.data / "postgresql.conf").read_text("utf-8")
-    layout.account.write(layout.data / "postgresql.conf", f"{settings}listen_addresses = '{SERVER}'\n")
-    rules = f"local all all trust\nhost all all {SUBNET} scram-sha-256\n"
-    layout.account.write(layout.data / "pg_hba.conf", rules)
-    program = (
-        "import sys; from pathlib import Path; from tests.support import throwaway_cluster;"
-        " throwaway_cluster(Path(sys.argv[1])).ensure_running()"
-    )
-    subprocess.run(
-        ["ip", "netns", "exec", within.hub, sys.executable, "-c", program, str(cluster.home)],
-        cwd=REPOSITORY,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+@contextmanager
+def served_cluster(within: Network) -> Iterator[Cluster]:
+    """A cluster that machines of a network reach by TCP, with passwords, and this one by its socket."""
+    with reaped_home() as home:
+        cluster = throwaway_cluster(home)
+        cluster.ensure_running()
+        cluster.stop()
+        layout = cluster.layout
+        settings = (layout.data / "postgresql.conf").read_text("utf-8")
+        layout.account.write(layout.data / "postgresql.conf", f"{settings}listen_addresses = '{SERVER}'\n")
+        rules = f"local all all trust\nhost all all {SUBNET} scram-sha-256\n"
+        layout.account.write(layout.data / "pg_hba.conf", rules)
+        program = (
+            "import sys; from pathlib import Path; from tests.support import throwaway_cluster;"
+            " throwaway_cluster(Path(sys.argv[1])).ensure_running()"
+        )
+        subprocess.run(
+            ["ip", "netns", "exec", within.hub, sys.executable, "-c", program, str(cluster.home)],
+            cwd=REPOSITORY,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        yield cluster
 
 
 def worker_url(url: str, role: str = "lode_worker") -> str:

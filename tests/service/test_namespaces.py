@@ -23,7 +23,7 @@ from tests.service.district import (
 )
 from tests.service.namespaces import SERVER, Machine, Network
 from tests.service.workers import WorkerProcess, all_are, held, request, running, wait_for
-from tests.support import REPOSITORY, reaped_home, throwaway_cluster
+from tests.support import REPOSITORY
 
 SCENES, SIDE_PX, BLOCK_ROWS = 6, 96, 24
 POINT = "infer.windows"
@@ -42,9 +42,7 @@ def network() -> Iterator[Network]:
 @pytest.fixture(scope="module")
 def server(network: Network) -> Iterator[Cluster]:
     """A cluster of its own, at an address of the network."""
-    with reaped_home() as home:
-        made = throwaway_cluster(home)
-        namespaces.serve(made, network)
+    with namespaces.served_cluster(network) as made:
         yield made
 
 
