@@ -15,7 +15,7 @@ help:
 	@echo "make demo    simulate a mining district and run the main job on it; results in build/demo"
 	@echo "make real    run the main job on three real scenes; results in build/real (needs the test data)"
 	@echo "make test    run all tests"
-	@echo "make faults  kill, stop and cut workers and the database in every way; results in build/faults.json"
+	@echo "make faults  kill, stop and cut workers and the database in every way, read restored dumps; build/faults.json"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure Lode beside its peers"
 	@echo "make clean   remove build/, caches and the virtual environment; databases stay"
@@ -31,6 +31,7 @@ test: $(BIN)/.for-test
 
 faults: $(BIN)/.for-test
 	LODE_FAULTS=all $(BIN)/python -m pytest tests/faults -p no:randomly --verbose
+	LODE_TEST_RESTORED=1 $(BIN)/python -m pytest tests/clients -p no:randomly
 
 lint: $(BIN)/.for-test
 	$(BIN)/ruff check .

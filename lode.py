@@ -125,8 +125,8 @@ def run(arguments: list[str] | None = None) -> int:
         arguments: what follows the program's name; by default that of this process.
 
     Returns:
-        The exit code. A ``UsageError`` is printed plainly and gives 1, a wrong command line 2; any other
-        exception is a bug and passes.
+        The exit code. A ``UsageError`` is printed plainly and gives 1, as does what the database does not let
+        this login do; a wrong command line gives 2; any other exception is a bug and passes.
 
     """
     if COMPLETION in os.environ:
@@ -151,7 +151,22 @@ def run(arguments: list[str] | None = None) -> int:
         # Python flushes once more at its end: let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
+    except Exception as error:
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        click.echo(f"lode: error: {refusal}", err=True)
+        return 1
     return 0
+
+
+def _refusal(error: Exception) -> str | None:
+    """What is said when this login may not do what the command does; None: it is another error."""
+    if "psycopg" not in sys.modules:  # nobody has asked a database
+        return None
+    from db.connection import refusal
+
+    return refusal(error)
 
 
 def main() -> None:

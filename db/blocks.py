@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 from uuid import UUID
 
@@ -24,12 +25,15 @@ from db.locks import waiting_in_parts
 PENDING = ("requested", "running")
 """States of a run that may still be published."""
 
+LODE_VERSION = version("lode")
+"""Version of Lode that this process runs: a newer one may be installed over its files meanwhile."""
+
 
 @dataclass(frozen=True)
 class Block:
     """A strip of a scene: rows ``first_row_px`` to ``first_row_px + row_count_px``.
 
-    ``status``: waiting, running or staged.
+    ``status``: waiting, running or staged; ``lode_version``: of Lode, that computes or computed it.
     """
 
     run_id: int
@@ -37,6 +41,12 @@ class Block:
     first_row_px: int
     row_count_px: int
     status: str
+    lode_version: str | None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is staged, by the very version that would publish it: no run is made by two."""
+        return self.status == "staged" and self.lode_version == LODE_VERSION
 
 
 @dataclass(frozen=True)
@@ -68,8 +78,8 @@ class StagedRows:
 def blocks_of(conn: Connection[Any], run_id: int) -> list[Block]:
     """The blocks of a run, from the top."""
     rows = conn.execute(
-        "select run_id, block, first_row_px, row_count_px, status from lode.run_block where run_id = %s"
-        " order by block",
+        "select run_id, block, first_row_px, row_count_px, status, lode_version from lode.run_block"
+        " where run_id = %s order by block",
         (run_id,),
     )
     return [Block(*row) for row in rows]
@@ -110,9 +120,10 @@ def claim_block(
     )
     claimed = conn.execute(
         "update lode.run_block set status = 'running', attempt = attempt + 1, token = gen_random_uuid(),"
-        " worker = %s, stage = 'starting', done = 0, total = 0, started_at = clock_timestamp(),"
-        " updated_at = clock_timestamp() where run_id = %s and block = %s returning attempt, token",
-        (worker, run_id, block),
+        " worker = %s, lode_version = %s, stage = 'starting', done = 0, total = 0,"
+        " started_at = clock_timestamp(), updated_at = clock_timestamp()"
+        " where run_id = %s and block = %s returning attempt, token",
+        (worker, LODE_VERSION, run_id, block),
     ).fetchone()
     if claimed is None:
         raise SupersededError(f"block {block} of run {run_id} is gone")

@@ -14,8 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from db.embedded import Cluster
-from db.errors import RetryError, UsageError
-from db.local_disk import LocalDiskError
+from db.errors import MachineError, RetryError, UsageError
 from db.settings import Settings
 
 Result = TypeVar("Result")
@@ -160,8 +159,8 @@ def retrying(
     """Call a function again while something outside is in the way.
 
     Locks that were not had, deadlocks, restarts, lost connections, no connection left and a full disk of the
-    server are tried again; every other error passes, also of a full disk of this machine. Pauses double and
-    are drawn between half and the whole, so that rivals do not meet again.
+    server are tried again; every other error passes, also a fault of this machine. Pauses double and are
+    drawn between half and the whole, so that rivals do not meet again.
 
     Args:
         function: one whole transaction. It opens its own connection if it shall outlive a restart.
@@ -180,7 +179,7 @@ def retrying(
         try:
             return function()
         except Exception as error:
-            if not is_transient(error) or isinstance(error, LocalDiskError):
+            if not is_transient(error) or isinstance(error, MachineError):
                 raise
             cause = describe(error)
             if attempt == attempts:
@@ -211,6 +210,19 @@ def describe(error: BaseException) -> str:
     if isinstance(cause, errors.LockNotAvailable):
         return f"other sessions hold a lock ({first})"
     return first or type(cause).__name__
+
+
+def refusal(error: BaseException) -> str | None:
+    """What is said when a login has not the right to do something, and who has; None: it is another error."""
+    cause = _driver_error(error)
+    if not isinstance(cause, errors.InsufficientPrivilege):
+        return None
+    said = cause.diag.message_primary or describe(cause)
+    hint = cause.diag.message_hint or (
+        "LODE_DATABASE_URL names a login that may not do this. Labels, mines, sources and requests are for"
+        " lode_analyst, scenes, runs and the queue for lode_worker, all else for lode_owner (docs/roles.md)"
+    )
+    return f"{said}: {hint}"
 
 
 def _driver_error(error: BaseException) -> BaseException:

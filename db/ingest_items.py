@@ -18,13 +18,32 @@ from psycopg.types.json import Jsonb
 
 from db.errors import SupersededError, UsageError
 from db.ingest_runs import LONGEST_ERROR, follow_run, request_run
-from db.ingest_sources import IngestSource
+from db.ingest_sources import IngestSource, printable
 from db.labels import ewkb_hex
 
 ATTEMPTS = 3
 LONGEST_KEY = 1000
 
-_ENQUEUE_LOST = """
+IS_UNHEARD = "coalesce(i.updated_at, i.started_at) < clock_timestamp() - interval '6 hours'"
+"""Whether nothing was heard of an attempt at an item for so long that it counts as lost."""
+
+IS_HELD = """(
+  exists (
+    select from pg_stat_activity a
+    where a.datname = current_database() and a.application_name in (
+      format('lode item %%s', i.ingest_item_id), format('lode item %%s at work', i.ingest_item_id)
+    )
+  ) or exists (
+    select from lode_queue.procrastinate_jobs j
+    join lode_queue.procrastinate_workers w on w.id = j.worker_id
+    left join lode.worker o on o.worker_id = w.id
+    where j.status = 'doing' and j.queueing_lock = format('item %%s', i.ingest_item_id)
+      and w.last_heartbeat > clock_timestamp() - make_interval(secs => coalesce(o.silent_s, 60))
+  )
+)"""
+"""A process is at an item: it is connected, or its worker is heard of (its connection may be lost)."""
+
+_ENQUEUE_LOST = f"""
 select lode_api.enqueue(
   'ingest', 'ingest_item', jsonb_build_object('ingest_item_id', i.ingest_item_id),
   format('item %%s', i.ingest_item_id)
@@ -35,10 +54,9 @@ where i.ingest_source_id = %s
     select from lode_queue.procrastinate_jobs j
     where j.status in ('todo', 'doing') and j.queueing_lock = format('item %%s', i.ingest_item_id)
   )
-  and (i.status = 'found' or (i.status in ('fetching', 'fetched')
-    and coalesce(i.updated_at, i.started_at) < clock_timestamp() - interval '6 hours'))
+  and (i.status = 'found' or (i.status in ('fetching', 'fetched') and {IS_UNHEARD}))
 order by i.ingest_item_id
-"""
+"""  # noqa: S608 - composed of constants
 
 
 @dataclass(frozen=True)
@@ -77,12 +95,20 @@ class Found:
 
 @dataclass(frozen=True)
 class Known:
-    """An item that is in the database already."""
+    """An item that is in the database already.
+
+    Attributes:
+        href: where it lay when it was found.
+        has_others: whether other content was found under its key.
+
+    """
 
     ingest_item_id: int
     status: str
     has_run: bool
     facts: Facts
+    href: str
+    has_others: bool
 
 
 @dataclass(frozen=True)
@@ -106,15 +132,16 @@ class Claim:
 def known_item(conn: Connection[Any], source_id: int, found: Found) -> Known | None:
     """The item with this key and content, if it was found before."""
     row = conn.execute(
-        "select ingest_item_id, status, run_id is not null, acquired_on, st_asbinary(footprint),"
-        " cloud_fraction from lode.ingest_item"
-        " where ingest_source_id = %s and item_key = %s and mark = %s",
+        "select i.ingest_item_id, i.status, i.run_id is not null, i.acquired_on, st_asbinary(i.footprint),"
+        " i.cloud_fraction, i.href, exists (select from lode.ingest_item o"
+        "  where o.ingest_source_id = i.ingest_source_id and o.item_key = i.item_key and o.mark <> i.mark)"
+        " from lode.ingest_item i where i.ingest_source_id = %s and i.item_key = %s and i.mark = %s",
         (source_id, found.key, found.mark),
     ).fetchone()
     if row is None:
         return None
     outline = None if row[4] is None else shapely.from_wkb(row[4])
-    return Known(row[0], row[1], row[2], Facts(row[3], outline, row[5]))
+    return Known(row[0], row[1], row[2], Facts(row[3], outline, row[5]), row[6], row[7])
 
 
 def insert_item(conn: Connection[Any], source_id: int, found: Found, unwanted: str | None) -> int | None:
@@ -148,6 +175,15 @@ def insert_item(conn: Connection[Any], source_id: int, found: Found, unwanted: s
     return None if row is None else int(row[0])
 
 
+def move_item(conn: Connection[Any], item_id: int, href: str) -> None:
+    """Write down where an item lies now, unless somebody is at it or it is stored."""
+    conn.execute(
+        "update lode.ingest_item set href = %s"
+        " where ingest_item_id = %s and status in ('found', 'skipped', 'failed')",
+        (href, item_id),
+    )
+
+
 def reopen_item(conn: Connection[Any], item_id: int) -> bool:
     """Find an item anew that was not wanted; False: somebody else did."""
     done = conn.execute(
@@ -173,23 +209,14 @@ def enqueue_item(conn: Connection[Any], item_id: int) -> None:
 
 
 def waiting_items(conn: Connection[Any], source_id: int) -> list[int]:
-    """Items of a source that wait to be ingested, oldest acquisition first."""
+    """Items of a source to be ingested by hand, oldest acquisition first: those that wait, or were left."""
     rows = conn.execute(
-        "select ingest_item_id from lode.ingest_item where ingest_source_id = %s and status = 'found'"
-        " order by acquired_on nulls last, ingest_item_id",
+        "select i.ingest_item_id from lode.ingest_item i where i.ingest_source_id = %s"  # noqa: S608 - constants
+        f" and (i.status = 'found' or (i.status in ('fetching', 'fetched') and {IS_UNHEARD}"
+        f" and not {IS_HELD})) order by i.acquired_on nulls last, i.ingest_item_id",
         (source_id,),
     ).fetchall()
     return [row[0] for row in rows]
-
-
-def retry_failed(conn: Connection[Any], source_id: int) -> int:
-    """Let the items that failed to be ingested begin anew; how many."""
-    done = conn.execute(
-        "update lode.ingest_item set status = 'found', attempt = 0, error = null"
-        " where ingest_source_id = %s and status = 'failed' and run_id is null",
-        (source_id,),
-    )
-    return done.rowcount
 
 
 def source_of_item(conn: Connection[Any], item_id: int) -> tuple[int, str] | None:
@@ -200,11 +227,14 @@ def source_of_item(conn: Connection[Any], item_id: int) -> tuple[int, str] | Non
     return None if row is None else (row[0], row[1])
 
 
-def claim_item(conn: Connection[Any], item_id: int) -> Claim | None:
+def claim_item(conn: Connection[Any], item_id: int, *, is_by_hand: bool = False) -> Claim | None:
     """Begin an attempt under a new token; None where nothing is left to do.
 
-    An item whose attempts all ended with their worker fails here.
+    An item whose attempts all ended with their worker fails here. Whoever ingests by hand takes none that
+    another process is at, or may be: the queue gives an item to a second worker only when the first is gone.
     """
+    if is_by_hand and _may_be_held(conn, item_id):
+        return None
     conn.execute(
         "update lode.ingest_item set status = 'failed', error = coalesce(error || '; ', '') ||"
         " 'given up: its workers died in all of ' || attempt || ' attempts'"
@@ -229,9 +259,33 @@ def claim_item(conn: Connection[Any], item_id: int) -> Claim | None:
     return Claim(*row)
 
 
+def _may_be_held(conn: Connection[Any], item_id: int) -> bool:
+    """Whether a process is, or may be, at an item, whose row this transaction holds from now on."""
+    row = conn.execute(
+        f"select i.status in ('fetching', 'fetched') and not ({IS_UNHEARD} and not {IS_HELD})"  # noqa: S608
+        " from lode.ingest_item i where i.ingest_item_id = %s for no key update of i",
+        (item_id,),
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def storing_name(item_id: int) -> str:
     """Name of the connection that stores an item, by which the next attempt finds and ends it."""
     return f"lode item {item_id}"
+
+
+def working_name(item_id: int) -> str:
+    """Name of the connection that whoever is at an item keeps, by which others see it."""
+    return f"lode item {item_id} at work"
+
+
+def token_of_item(conn: Connection[Any], item_id: int) -> UUID | None:
+    """The token of the attempt at an item that is under way; None: nobody is at it."""
+    row = conn.execute(
+        "select token from lode.ingest_item where ingest_item_id = %s and status in ('fetching', 'fetched')",
+        (item_id,),
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def note_fetched(conn: Connection[Any], claim: Claim, fetched_bytes: int, *, is_all: bool = False) -> None:
@@ -251,12 +305,12 @@ def note_fetched(conn: Connection[Any], claim: Claim, fetched_bytes: int, *, is_
         raise SupersededError(f"item {claim.ingest_item_id} was given to another worker, or removed")
 
 
-def release_item(conn: Connection[Any], claim: Claim) -> None:
-    """Give an attempt back that was not the item's fault."""
+def release_item(conn: Connection[Any], item_id: int, token: UUID) -> None:
+    """Give an attempt back that was not the item's fault, unless there is a newer one."""
     conn.execute(
         "update lode.ingest_item set status = 'found', attempt = attempt - 1"
         " where ingest_item_id = %s and token = %s and status in ('fetching', 'fetched')",
-        (claim.ingest_item_id, claim.token),
+        (item_id, token),
     )
 
 
@@ -265,7 +319,12 @@ def end_attempt(conn: Connection[Any], claim: Claim, error: str, *, is_final: bo
     conn.execute(
         "update lode.ingest_item set status = %s, error = %s"
         " where ingest_item_id = %s and token = %s and status in ('fetching', 'fetched')",
-        ("failed" if is_final else "found", error[:LONGEST_ERROR], claim.ingest_item_id, claim.token),
+        (
+            "failed" if is_final else "found",
+            printable(error)[:LONGEST_ERROR],
+            claim.ingest_item_id,
+            claim.token,
+        ),
     )
 
 
@@ -277,7 +336,7 @@ def skip_item(conn: Connection[Any], claim: Claim, reason: str, facts: Facts) ->
         " cloud_fraction = coalesce(%s, cloud_fraction)"
         " where ingest_item_id = %s and token = %s and status in ('fetching', 'fetched')",
         (
-            reason[:LONGEST_ERROR],
+            printable(reason)[:LONGEST_ERROR],
             facts.acquired_on,
             None if facts.footprint is None else ewkb_hex(facts.footprint),
             facts.cloud_fraction,

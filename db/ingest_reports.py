@@ -69,14 +69,15 @@ def open_batch(conn: Connection[Any], source_id: int, taken: frozenset[str] = fr
     """
     begun = conn.execute(
         "select min(report) from lode.ingest_item where ingest_source_id = %s and status = 'published'"
-        " and report is not null",
+        " and report is not null and scene_id is not null",
         (source_id,),
     ).fetchone()
     name = begun[0] if begun is not None else None
     if name is None:
         name = _free_name(conn, source_id, taken)
         conn.execute(
-            "update lode.ingest_item set report = %s where ingest_source_id = %s and status = 'published'",
+            "update lode.ingest_item set report = %s where ingest_source_id = %s and status = 'published'"
+            " and scene_id is not null",
             (name, source_id),
         )
     return _batch(conn, source_id, name)

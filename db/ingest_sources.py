@@ -263,12 +263,17 @@ def _codes(source: IngestSource) -> list[str] | None:
     return None if source.mine_codes is None else list(source.mine_codes)
 
 
+def printable(text: str) -> str:
+    """A text without what PostgreSQL cannot store or a terminal would obey: blanks and ? in its place."""
+    return "".join(each if each.isprintable() else " " if each.isspace() else "?" for each in text)
+
+
 def note_scan(conn: Connection[Any], source_id: int, error: str | None) -> None:
     """Write down that a source was looked through, and what went wrong."""
     conn.execute(
         "update lode.ingest_source set last_scan_at = clock_timestamp(), last_error = %s"
         " where ingest_source_id = %s",
-        (error, source_id),
+        (None if error is None else printable(error), source_id),
     )
 
 
@@ -288,6 +293,23 @@ def times(conn: Connection[Any]) -> list[Time]:
     return [Time(*row) for row in rows]
 
 
+def later_times(conn: Connection[Any]) -> list[tuple[Time, datetime]]:
+    """Sources that are not due yet, and when they are said to be."""
+    rows = conn.execute(
+        "select ingest_source_id, cron, false, now(), next_scan_at from lode.ingest_source"
+        " where enabled and cron is not null and next_scan_at > now()"
+    ).fetchall()
+    return [(Time(*row[:4]), row[4]) for row in rows]
+
+
+def correct_next_scan(conn: Connection[Any], source_id: int, wrong: datetime, at: datetime) -> None:
+    """Write down when a source is due next, unless somebody else wrote anything else meanwhile."""
+    conn.execute(
+        "update lode.ingest_source set next_scan_at = %s where ingest_source_id = %s and next_scan_at = %s",
+        (at, source_id, wrong),
+    )
+
+
 def set_next_scan(conn: Connection[Any], source_id: int, at: datetime) -> None:
     """Write down when a source is due next."""
     conn.execute(
@@ -297,17 +319,15 @@ def set_next_scan(conn: Connection[Any], source_id: int, at: datetime) -> None:
 
 def enqueue_scan(conn: Connection[Any], source_id: int) -> bool:
     """Put the job that looks through a source into the queue; False: one waits already."""
-    row = conn.execute(
-        "select lode_api.enqueue('ingest', 'scan_source', %s, %s)",
-        (Jsonb({"ingest_source_id": source_id}), f"scan of source {source_id}"),
-    ).fetchone()
-    return row is not None and row[0] is not None
+    row = conn.execute("select lode_api.ask_scan(%s)", (source_id,)).fetchone()
+    return bool(row and row[0])
 
 
 def note_error(conn: Connection[Any], source_id: int, error: str | None) -> None:
     """Write down what went wrong with a source, or that it is well again."""
     conn.execute(
-        "update lode.ingest_source set last_error = %s where ingest_source_id = %s", (error, source_id)
+        "update lode.ingest_source set last_error = %s where ingest_source_id = %s",
+        (None if error is None else printable(error), source_id),
     )
 
 

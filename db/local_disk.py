@@ -1,7 +1,6 @@
-"""Faults of this machine's own disk, told apart from those of the work and of the database server.
+"""Disks of this machine without room, or that cannot be written to; see ``db.machine_faults``.
 
-A disk without room, or one that cannot be written to, lets everything fail that is begun on its machine: the
-work is not to blame, and another machine may do it. What lacks room on the server is a ``psycopg`` error.
+What lacks room on the server is a ``psycopg`` error.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from db.errors import RetryError, UsageError
+from db.errors import MachineError, UsageError
 
 _ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-class LocalDiskError(RetryError):
+class LocalDiskError(MachineError):
     """A disk of this machine has no room now, or cannot be written to."""
 
 
@@ -55,21 +54,3 @@ def lacks_room(
     """
     is_for_now = needed_bytes <= shutil.disk_usage(folder).total
     return (LocalDiskError if is_for_now else never)(message)
-
-
-def is_local_disk_fault(error: BaseException) -> bool:
-    """Whether a disk of this machine was in the way.
-
-    What was refused (another ``UsageError``) stays refused: a folder that somebody named for one source may
-    lie on a disk that is never written to, and that is no reason to stop working.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, LocalDiskError):
-            return True
-        if isinstance(cause, UsageError) and not isinstance(cause, RetryError):
-            return False
-        if isinstance(cause, OSError) and is_disk_errno(cause.errno):
-            return True
-        cause = cause.__cause__
-    return False

@@ -20,6 +20,9 @@ ROW_WAIT_S = 60
 SILENT_S = 60
 """How long a client that holds what others wait for may say nothing, seconds."""
 
+GONE_S = 2
+"""How often the server looks, within a statement, whether such a client is still connected, seconds."""
+
 
 def advisory_key(name: str) -> int:
     """Key of a lock: the first 63 bits of the name's SHA-256."""
@@ -80,11 +83,21 @@ def allow_long_transaction(conn: Connection[Any]) -> None:
     conn.execute("select set_config('idle_in_transaction_session_timeout', '0', true)")
 
 
+def end_sessions(conn: Connection[Any], application_name: str) -> None:
+    """End this login's other sessions of that name in this database; their transactions are rolled back."""
+    conn.execute(
+        "select pg_terminate_backend(a.pid) from pg_stat_activity a where a.application_name = %s"
+        " and a.datname = current_database() and a.usename = session_user and a.pid <> pg_backend_pid()",
+        (application_name,),
+    )
+
+
 def end_when_silent(conn: Connection[Any], silent_s: int = SILENT_S) -> None:
     """Let the server end this transaction when its client falls silent in the middle of it.
 
     For short transactions that hold what others wait for: the client may have been stopped, or its network
-    cut, which the server would notice after two hours by itself.
+    cut, which the server would notice after two hours by itself; or killed while a statement waits or works,
+    which the server would notice at its end.
 
     Args:
         conn: connection inside a transaction.
@@ -93,7 +106,8 @@ def end_when_silent(conn: Connection[Any], silent_s: int = SILENT_S) -> None:
     """
     conn.execute(
         "select set_config('idle_in_transaction_session_timeout', %(ms)s, true),"
+        " set_config('client_connection_check_interval', %(gone_ms)s, true),"
         " set_config('tcp_user_timeout', %(ms)s, true), set_config('tcp_keepalives_idle', '20', true),"
         " set_config('tcp_keepalives_interval', '10', true), set_config('tcp_keepalives_count', '3', true)",
-        {"ms": str(1000 * silent_s)},
+        {"ms": str(1000 * silent_s), "gone_ms": str(1000 * GONE_S)},
     )

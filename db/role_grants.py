@@ -60,7 +60,7 @@ REQUESTS = ("request_inference", "request_mine", "cancel_run")
 """Functions by which work is asked for in SQL."""
 
 JOBS = (
-    *("enqueue", "ask_run", "ask_report", "put_in_queue", "block_finished", "reap_jobs"),
+    *("enqueue", "ask_run", "ask_report", "ask_scan", "put_in_queue", "block_finished", "reap_jobs"),
     "lock_accounts",
 )
 """Functions that workers call to share work out among them and to publish it."""
@@ -130,7 +130,7 @@ GRANTS: tuple[Grant, ...] = (
     Grant(ANALYST, "table", "lode_api", ("sample_task",), ("update",)),
     Grant(ANALYST, "table", "lode", ("ingest_source", "ingest_item"), SELECT),
     Grant(ANALYST, "table", "lode", ("ingest_source",), WRITE),
-    Grant(ANALYST, "function", "lode_api", (*REQUESTS, "lock_accounts"), EXECUTE),
+    Grant(ANALYST, "function", "lode_api", (*REQUESTS, "ask_scan", "lock_accounts"), EXECUTE),
     # workers: scenes, networks, runs and what they find; the queue
     Grant(WORKER, "schema", "lode", None, ("usage",)),
     Grant(WORKER, "schema", "lode_api", None, ("usage",)),

@@ -273,8 +273,8 @@ def apply_grants(cursor: Cursor[Any]) -> int:
 
 
 def grant_styles(conn: Connection[Any]) -> None:
-    """Let readers and analysts find the styles that QGIS opens layers with."""
-    for role in (READER, MINE_OWNER):
+    """Let readers and analysts find the styles that QGIS opens layers with, and workers check them."""
+    for role in (READER, WORKER, MINE_OWNER):
         row = conn.execute(
             "select has_table_privilege(r.oid, c.oid, 'select') or not pg_has_role(c.relowner, 'usage')"
             " from pg_roles r, pg_class c"

@@ -102,14 +102,21 @@ def settle_roles(cursor: Cursor[Any]) -> int:
 
 
 def settle_sequences(cursor: Cursor[Any]) -> None:
-    """Write the place of every sequence anew, in a transaction after the one that made it.
+    """Write the place of the sequences that this transaction made, moved or handed over.
 
     Where ``wal_level`` is ``minimal``, a sequence that is made and used in one transaction may stand at an
-    older place after a crash of the server, and hand out keys a second time.
+    older place after a crash of the server, and hand out keys a second time: the first 32 keys after the
+    commit are not logged. ``setval`` lets the next one be logged. It reads and writes in two steps, so only
+    sequences are touched that this transaction holds for itself: nobody else draws a key from them.
     """
     cursor.execute(
-        "select setval(format('%I.%I', schemaname, sequencename)::regclass, last_value)"
-        " from pg_sequences where schemaname = 'lode' and last_value is not null"
+        "select setval(c.oid::regclass, s.last_value) from pg_class c"
+        " join pg_sequences s on s.sequencename = c.relname and s.schemaname = 'lode'"
+        " where c.relkind = 'S' and c.relnamespace = 'lode'::regnamespace and s.last_value is not null"
+        " and c.oid in ("
+        "  select l.relation from pg_locks l where l.pid = pg_backend_pid() and l.granted"
+        "  and l.locktype = 'relation' and l.mode = 'AccessExclusiveLock'"
+        "  and l.database = (select d.oid from pg_database d where d.datname = current_database()))"
     )
 
 
@@ -199,10 +206,6 @@ def upgrade(
             command.upgrade(config, revision)
             report("the database was upgraded")
 
-    def settle() -> None:
-        with engine.begin() as connection, dbapi_cursor(connection) as cursor:
-            settle_sequences(cursor)
-
     def people() -> None:
         with connect(url) as conn:
             make_roles(conn, report)
@@ -227,7 +230,6 @@ def upgrade(
         retrying(look)
         retrying(people)
         retrying(once)
-        retrying(settle)
         if revision == "head":
             while retrying(rights):
                 pass

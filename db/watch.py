@@ -6,6 +6,7 @@ transaction, which sees one moment.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from psycopg import Connection
 
 from db.api import api_files, installed_api
 from db.connection import read_as_of_now
-from db.errors import UsageError
+from db.errors import OutdatedError, UsageError
 from db.queue.schema import queue_faults
 from db.upgrade import alembic_config, newer_schema
 
@@ -116,7 +117,7 @@ class Snapshot:
         waiting_s: how long the first of those that wait has been due, in seconds, by queue.
         workers, running, failures: see there; running runs in the order of their keys.
         runs: number of runs by status.
-        attempts: number of runs that run, by attempt.
+        attempts: number of runs that run, by attempt: the highest of their own and of their blocks at work.
         staged_bytes: size of what waits for publication, bytes.
 
     """
@@ -210,6 +211,16 @@ order by 3 desc, 1
 limit 100
 """
 
+_ATTEMPTS = """
+select greatest(r.attempt, (
+  select max(b.attempt) from lode.run_block b where b.run_id = r.run_id and b.status = 'running'
+)), count(*)
+from lode.run r
+where r.status = 'running'
+group by 1
+order by 1
+"""
+
 _STAGED = """
 select coalesce(sum(pg_column_size(class_map)::bigint + pg_column_size(probability)), 0)::bigint
 from lode.run_stage
@@ -230,9 +241,7 @@ def take_snapshot(conn: Connection[Any]) -> Snapshot:
             raise RuntimeError("the server has no clock")
         running = tuple(RunState(*row) for row in conn.execute(_RUNNING))
         statuses = conn.execute("select status, count(*) from lode.run group by 1").fetchall()
-        attempts = conn.execute(
-            "select attempt, count(*) from lode.run where status = 'running' group by 1"
-        ).fetchall()
+        attempts = conn.execute(_ATTEMPTS).fetchall()
         staged = conn.execute(_STAGED).fetchone()
         return Snapshot(
             at=now[0],
@@ -259,6 +268,11 @@ class _OwnVersion:
     revision: str | None
     revisions: frozenset[str]
     api: list[tuple[str, str, str]]
+
+    @property
+    def api_sha256(self) -> str:
+        """Digest of the digests of all files, in their order."""
+        return hashlib.sha256("".join(digest for _kind, _name, digest in self.api).encode()).hexdigest()
 
 
 @cache
@@ -307,3 +321,28 @@ def require_current(conn: Connection[Any]) -> None:
     faults = queue_faults(conn)
     if faults:
         raise UsageError(f"{faults[0]}; run `lode db upgrade`, or install this database's version of Lode")
+
+
+def require_unchanged(conn: Connection[Any]) -> None:
+    """Refuse a database that was upgraded while this process worked, by one small query.
+
+    Called in a transaction that holds a row of ``lode.run``, it stays true to the end of that: an upgrade
+    waits for the lock.
+
+    Raises:
+        OutdatedError: see ``require_current``.
+
+    """
+    row = conn.execute(
+        "select v.version_num, ("
+        "  select encode(sha256(string_agg(a.sha256, '' order by a.position)::bytea), 'hex')"
+        "  from lode.api_object a"
+        ") from lode.alembic_version v"
+    ).fetchone()
+    own = _own_version()
+    if row == (own.revision, own.api_sha256):
+        return
+    try:
+        require_current(conn)
+    except UsageError as error:
+        raise OutdatedError(f"{error}; nothing was stored, and the work was given back") from error

@@ -86,13 +86,13 @@ def _table(title: str, columns: tuple[str, ...], rows: tuple[Any, ...], cells: C
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows[:SHOWN]:
-        table.add_row(*cells(row))
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells(row)))
     if len(rows) > SHOWN:
         table.add_row(f"and {len(rows) - SHOWN:,} more")
     return table
 
 
-def _worker(worker: WorkerState) -> tuple[str, ...]:
+def _worker(worker: WorkerState) -> tuple[str | Text, ...]:
     heard = "never again" if worker.heartbeat_s is None else f"{worker.heartbeat_s:.0f} s ago"
     does = "" if worker.task is None else worker.task
     if worker.run_id is not None:
@@ -102,7 +102,7 @@ def _worker(worker: WorkerState) -> tuple[str, ...]:
         f"{worker.host}, process {worker.process_id}",
         worker.device,
         " ".join(worker.queues),
-        heard if worker.is_alive else f"[red]{heard}[/red]",
+        Text(heard, style="" if worker.is_alive else "red"),
         does,
     )
 

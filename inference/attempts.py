@@ -6,11 +6,14 @@ what ends the attempt                            what becomes of the run or the 
 its work was given to another, or is done        nothing: it belongs to somebody else
 cancelled                                        nothing: whoever cancelled it wrote that down
 released (the worker shuts down)                 waits as if it had not been started; costs no attempt
-no room on a disk of this machine                the same; a run that a person began by hand has failed
+this machine is in the way: a full disk, a GPU   the same
 bad input: a scene or network that cannot work   failed with the reason; another attempt would fail as well
 anything else, with attempts left                waits for the next attempt, with the reason
 anything else at the last attempt                failed with the reason
 ===============================================  ==========================================================
+
+A run that a person computes by hand has failed where a worker would leave it for another attempt, unless it
+is in the queue: there it waits as if that person had not begun, whatever ended it but bad input.
 
 The exception passes in every case.
 """
@@ -29,8 +32,9 @@ from db import blocks, runs
 from db.blocks import BlockClaim
 from db.connection import connect, describe
 from db.errors import InterruptionError, RetryError, SupersededError, UsageError
-from db.local_disk import is_local_disk_fault
+from db.machine_faults import machine_fault
 from inference.beat import patiently
+from inference.device import device_faults
 
 RECORDING_ATTEMPTS = 4
 """The outcome is written down within seconds or not at all: the next attempt does not depend on it."""
@@ -45,14 +49,10 @@ class Fail(Protocol):
 
 def run_attempt(url: str, claim: runs.Claim, most_attempts: int | None) -> AbstractContextManager[None]:
     """One attempt at a run; ``most_attempts``: None where nobody tries again."""
-    is_last = most_attempts is None or claim.attempt >= most_attempts
-    return attempt(
-        url,
-        partial(_release_run, claim),
-        partial(_fail_run, claim),
-        is_last=is_last,
-        is_by_hand=most_attempts is None,
-    )
+    release = partial(_release_run, claim)
+    if most_attempts is None:
+        return attempt(url, release, partial(_fail_by_hand, claim), is_last=False, is_by_hand=True)
+    return attempt(url, release, partial(_fail_run, claim), is_last=claim.attempt >= most_attempts)
 
 
 def block_attempt(url: str, claim: BlockClaim, most_attempts: int) -> AbstractContextManager[None]:
@@ -81,7 +81,8 @@ def attempt(
 
     """
     try:
-        yield
+        with device_faults():
+            yield
     except SupersededError:
         raise
     except InterruptionError as error:
@@ -89,7 +90,7 @@ def attempt(
             _record(url, release, error)
         raise
     except BaseException as error:
-        if is_local_disk_fault(error) and not is_by_hand:
+        if machine_fault(error) is not None and not is_by_hand:
             _record(url, release, error)
             raise
         is_bad_input = isinstance(error, UsageError) and not isinstance(error, RetryError)
@@ -123,6 +124,11 @@ def _release_run(claim: runs.Claim, conn: Connection[Any]) -> None:
 
 def _fail_run(claim: runs.Claim, conn: Connection[Any], reason: str, *, is_final: bool) -> None:
     runs.fail_run(conn, claim, reason, is_final=is_final)
+
+
+def _fail_by_hand(claim: runs.Claim, conn: Connection[Any], reason: str, *, is_final: bool) -> None:
+    if is_final or not runs.release_run(conn, claim, only_queued=True):
+        runs.fail_run(conn, claim, reason)
 
 
 def _release_block(claim: BlockClaim, conn: Connection[Any]) -> None:

@@ -24,6 +24,7 @@ from db.local_disk import temporary_folder
 from db.locks import end_when_silent
 from db.points import reached
 from db.scenes import Scene, scene_by_id
+from db.watch import require_unchanged
 from inference.attempts import block_attempt
 from inference.beat import Beat, no_beat, patiently
 from inference.device import describe_device
@@ -136,6 +137,7 @@ def compute_block(
 
     Raises:
         SupersededError: it is staged, was given to another worker, or the run waits for it no more.
+        OutdatedError: the database was upgraded; the attempt was given back.
         UsageError: the scene or the network cannot work.
         InterruptionError: the beat ended it.
 
@@ -163,6 +165,7 @@ def compute_block(
 
 def _claim(url: str, run_id: int, block: int, device: torch.device, most_attempts: int) -> BlockClaim:
     with connect(url, application_name="lode infer") as conn:
+        require_unchanged(conn)
         return blocks.claim_block(
             conn, run_id, block, worker=worker_name(device), most_attempts=most_attempts
         )
@@ -225,6 +228,7 @@ def _stage(url: str, claim: BlockClaim, block: Block, maps: Maps, beat: Beat) ->
         with conn.transaction():
             end_when_silent(conn)
             blocks.keep_run(conn, claim)
+            require_unchanged(conn)
             for row in range(first, end, STAGED_ROWS) if is_wanted else ():
                 behind = min(row + STAGED_ROWS, end)
                 class_map, probability = maps.get(row, behind)
@@ -237,12 +241,15 @@ def _stage(url: str, claim: BlockClaim, block: Block, maps: Maps, beat: Beat) ->
 
 
 def load_staged(url: str, work: Work, block: Block, maps: Maps) -> bool:
-    """Enter what was staged of a block into maps; False when it is not there as a whole."""
+    """Enter what was staged of a block into maps.
+
+    False: it is not there as a whole, or another version of Lode computed it, as before an upgrade.
+    """
     first, end = rows_of(block)
     width, classes = work.scene.grid.width_px, len(work.model.class_codes)
     with connect(url, application_name="lode infer") as conn:
-        states = {each.block: each.status for each in blocks.blocks_of(conn, block.run_id)}
-        if states.get(block.block) != "staged":
+        states = {each.block: each for each in blocks.blocks_of(conn, block.run_id)}
+        if block.block not in states or not states[block.block].is_usable:
             return False
         row = first
         for part in blocks.staged_rows(conn, block.run_id, block.block):

@@ -22,13 +22,17 @@ from db.locks import end_when_silent
 from db.points import reached
 from db.registry import model_by_name
 from db.scenes import scene_by_product
+from db.watch import require_current, require_unchanged
 from inference.attempts import run_attempt
 from inference.beat import Beat, no_beat, patiently
 from inference.blocks import Work, classify, load_staged, read_work
-from inference.device import choose_device, describe_device
+from inference.device import choose_device, describe_device, device_faults
 from inference.maps import Maps, mapped_file
 from inference.model_cache import ModelCache
 from inference.publish import Interpretation, observed, outline, publish
+
+VERSIONS = {name: version(name) for name in ("lode", "torch", "numpy", "numba", "shapely", "pyproj")}
+"""Of what computes here, as this process began: newer ones may be installed over its files meanwhile."""
 
 HOLD_INTERVAL_S = 5.0
 """How often one who computes by hand sees, at a beat, that the run is still held, seconds."""
@@ -82,11 +86,13 @@ def interpret(
 
     Raises:
         UsageError: unknown scene or model, a scene the network cannot take, nothing observed, another
-            worker at the same run. Nothing is published then.
+            worker at the same run, a GPU that is full or fails, a database of another version of Lode.
+            Nothing is published then.
 
     """
     models = ModelCache(choose_device(device_name))
-    with connect(url, application_name="lode infer") as conn:
+    with device_faults(), connect(url, application_name="lode infer") as conn:
+        require_current(conn)
         scene = scene_by_product(conn, product)
         model = models.get(conn, model_by_name(conn, model_name).model_id)
         run = runs.request_interpretation(
@@ -193,6 +199,7 @@ def perform_run(
     Raises:
         SupersededError: the run is published, cancelled or withdrawn, or was given to another worker.
         UsageError: the scene or the network cannot work, nothing was observed.
+        OutdatedError: the database was upgraded; the attempt was given back.
         InterruptionError: the beat ended it. Nothing is published then, nor in any other of these cases.
 
     """
@@ -222,10 +229,10 @@ def perform_run(
 
 
 def _claim(url: str, run_id: int, device: torch.device, most_attempts: int | None) -> runs.Claim:
-    versions = {name: version(name) for name in ("lode", "torch", "numpy", "numba", "shapely", "pyproj")}
     with connect(url, application_name="lode infer") as conn:
+        require_unchanged(conn)
         return runs.claim_run(
-            conn, run_id, device=describe_device(device), versions=versions, most_attempts=most_attempts
+            conn, run_id, device=describe_device(device), versions=VERSIONS, most_attempts=most_attempts
         )
 
 
@@ -283,13 +290,12 @@ def _publish(
     figures: dict[str, int | float] = {}
 
     def once() -> None:
-        with connect(url, application_name="lode infer (publishing)") as conn:
+        with connect(url, application_name=runs.publishing_name(claim)) as conn:
             with conn.transaction():
                 end_when_silent(conn)
                 stored = publish(
                     conn,
                     claim,
-                    scene_id=work.scene.scene_id,
                     year=work.scene.acquired_on.year,
                     grid=work.scene.grid,
                     tile_px=work.scene.tile_px,

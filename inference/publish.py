@@ -15,6 +15,7 @@ from db.landcover_rows import LandcoverRows
 from db.points import reached
 from db.raster import Grid, RasterWriter
 from db.runs import Claim
+from db.watch import require_unchanged
 from inference.polygonise import NOT_OBSERVED, Patches, polygonise, sieve
 
 PROBABILITY_STEPS = 200
@@ -100,7 +101,6 @@ def publish(
     conn: Connection[Any],
     claim: Claim,
     *,
-    scene_id: int,
     year: int,
     grid: Grid,
     tile_px: int,
@@ -114,7 +114,6 @@ def publish(
     Args:
         conn: connection in a transaction of its own.
         claim: the attempt that computed it; publication is refused when it is no longer the newest.
-        scene_id: the scene.
         year: calendar year of acquisition.
         grid: the scene's grid.
         tile_px: edge of the probability tiles, pixels.
@@ -127,10 +126,12 @@ def publish(
 
     Raises:
         SupersededError: the run was given to another worker, cancelled or published by another.
+        OutdatedError: the database was upgraded since it was computed.
 
     """
     if not runs.hold_for_publication(conn, claim):
         return None
+    require_unchanged(conn)
     progress("storing polygons", 0, 0)
     stored = landcover.insert_landcover_rows(conn, claim.run_id, year, landcover_rows(interpretation.patches))
     outline_ewkb = interpretation.patches.observation.to_ewkb(4326, as_one=True).to_list()[0]
@@ -155,9 +156,7 @@ def publish(
     progress("deriving areas", 0, 0)
     figures = {**interpretation.figures, "polygons": stored, "observed_area_m2": area_m2}
     runs.mark_published(conn, claim, figures=figures)
-    # asked anew: somebody may have wanted it since the attempt began
-    if runs.run_plan(conn, claim.run_id).becomes_current or not runs.has_current_run(conn, scene_id):
-        runs.make_current(conn, claim.run_id)
+    runs.stand_for_scene(conn, claim.run_id)  # after all that is written: others wait from here on
     blocks.clear_stage(conn, claim.run_id)
     writer.finish()  # last: until the commit it keeps other publications from finishing
     return figures

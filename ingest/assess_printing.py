@@ -70,17 +70,18 @@ def print_tables(report: AssessmentReport) -> None:
 
 
 def _matrix(cells: list[dict[str, Any]], title: str, column: str, style: str) -> Any:
+    from rich.markup import escape
     from rich.table import Table
 
     references = list(dict.fromkeys(cell["reference_class"] for cell in cells))
     table = Table(title=f"{title} (rows: map, columns: reference)")
     table.add_column("map")
     for reference in references:
-        table.add_column(reference, justify="right")
+        table.add_column(escape(reference), justify="right")
     table.add_column("all", justify="right")
     for map_class in dict.fromkeys(cell["map_class"] for cell in cells):
         values = [cell[column] for cell in cells if cell["map_class"] == map_class]
-        table.add_row(map_class, *(style.format(value) for value in [*values, sum(values)]))
+        table.add_row(escape(map_class), *(style.format(value) for value in [*values, sum(values)]))
     sums = [
         sum(cell[column] for cell in cells if cell["reference_class"] == reference)
         for reference in references
@@ -90,6 +91,7 @@ def _matrix(cells: list[dict[str, Any]], title: str, column: str, style: str) ->
 
 
 def _areas(rows: list[dict[str, Any]]) -> Any:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Areas, ha (geodesic, WGS 84)")
@@ -99,8 +101,8 @@ def _areas(rows: list[dict[str, Any]]) -> Any:
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
-            row["land_class"],
-            row["land_class_name_zh"],
+            escape(row["land_class"]),
+            escape(row["land_class_name_zh"]),
             *(
                 f"{value / M2_PER_HA:,.2f}"
                 for value in (
@@ -117,6 +119,7 @@ def _areas(rows: list[dict[str, Any]]) -> Any:
 
 
 def _accuracies(rows: list[dict[str, Any]]) -> Any:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Accuracy of the map, with standard error")
@@ -124,12 +127,12 @@ def _accuracies(rows: list[dict[str, Any]]) -> Any:
         table.add_column(name, justify="right" if name in ("points", "answered") else "left")
     for row in rows:
         table.add_row(
-            row["land_class"],
+            escape(row["land_class"]),
             _accuracy(row["users_accuracy"], row["users_accuracy_se"]),
             _accuracy(row["producers_accuracy"], row["producers_accuracy_se"]),
             str(row["sample_count"]),
             str(row["answered_count"]),
-            row["reason"] or "",
+            escape(row["reason"] or ""),
         )
     return table
 

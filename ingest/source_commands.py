@@ -13,8 +13,9 @@ import click
 
 from db.connection import connect, database_url
 from db.errors import UsageError
-from db.ingest_items import count_by_status, retry_failed, waiting_items
+from db.ingest_items import count_by_status, waiting_items
 from db.ingest_lists import item_list, source_list
+from db.ingest_retries import begun_items, retry_failed, retry_left
 from db.ingest_sources import (
     KINDS,
     NewSource,
@@ -31,6 +32,8 @@ _LISTED = (
     "name", "kind", "enabled", "cron", "next_scan_at", "last_scan_at", "model", "under_way_count",
     "stored_count", "published_count", "skipped_count", "failed_count", "changed_by", "last_error",
 )  # fmt: skip
+_HELD = "another process is at it"
+_LEFT = "its process is gone: it is taken six hours after that was last heard of, at once with --retry"
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -178,13 +181,17 @@ def show(name: str, show_all: bool) -> None:
 
 @source_group.command("run")
 @click.argument("name")
-@click.option("--retry", is_flag=True, help="Try what failed before once more, with all attempts.")
+@click.option(
+    "--retry",
+    is_flag=True,
+    help="Begin anew what failed, also its interpretation, and at once what a process left that is gone.",
+)
 @click.option("--queue", is_flag=True, help="Only put a job into the queue, for the workers.")
 def run(name: str, retry: bool, queue: bool) -> None:
     """Look through a source now, fetch and ingest what is new.
 
     This process does it and needs no worker. Where the source names a network, interpretation is put into the
-    queue. Exit code 1 where a scene failed; the others are stored.
+    queue. What another process is at is left to it. Exit code 1 where a scene failed; the others are stored.
     """
     from ingest.sources.ingesting import ingest_item
     from ingest.sources.scanning import scan
@@ -195,6 +202,8 @@ def run(name: str, retry: bool, queue: bool) -> None:
         source = source_by_name(conn, name)
         if retry:
             click.echo(f"{retry_failed(conn, source.ingest_source_id)} that failed begin anew")
+            if left := retry_left(conn, source.ingest_source_id):
+                click.echo(f"{left} that were left by a process that is gone begin anew")
         if queue:
             made = enqueue_scan(conn, source.ingest_source_id)
             click.echo("a job was put into the queue" if made else "a job waits already")
@@ -208,6 +217,9 @@ def run(name: str, retry: bool, queue: bool) -> None:
         click.echo(f"refused: {reason}", err=True)
     with connect(url) as conn:
         waiting = waiting_items(conn, source.ingest_source_id)
+        for item_id, key, is_held in begun_items(conn, source.ingest_source_id):
+            if item_id not in waiting:
+                click.echo(f"{key}: {_HELD if is_held else _LEFT}")
     failed = 0
     for item_id in waiting:
         try:
@@ -233,7 +245,7 @@ def _told(
     if reason is not None:
         return f"{key}: {reason}"
     if product is None:
-        return f"another worker was quicker: {status}"
+        return f"another process was quicker: {status}"
     stored = f"stored as scene {product} version {version}" if is_new else f"was there as scene {product}"
     return f"{key}: {stored}" + ("" if run_id is None else f"; run {run_id} waits for a worker")
 

@@ -73,7 +73,7 @@ class Progress:
         share: scenes done, with those under way by their blocks.
         running: tasks that actors work on.
         elsewhere: scenes that wait because others hold their runs.
-        resting: actors that do nothing because a disk of their machine is in the way.
+        resting: actors that do nothing because their machine is in the way (a disk, a GPU).
         ailment: what one of them said; empty: none rests.
 
     """
@@ -145,7 +145,7 @@ class Campaign:
         """Tasks that actors work on, and whether they were asked to stop."""
         self._tries: Counter[Task] = Counter()
         self._unwell: Counter[Task] = Counter()
-        """How often actors could not do a task for want of room on a disk; it is never given up for that."""
+        """How often an actor's machine was in the way of a task; it is never given up for that."""
         self._not_before: dict[Task, float] = {}
         self.reports: list[Report] = []
 

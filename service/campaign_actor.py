@@ -41,12 +41,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a task ended: a word of ``service.protocol``, the reason if it failed, its figures."""
+    """How a task ended: a word of ``service.protocol``, the reason if it failed, its figures.
+
+    ``is_spoilt``: the actor may fail at every task that follows, and must be begun anew.
+    """
 
     task: Task
     end: str
     reason: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
+    is_spoilt: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ class Interpreter:
         outcome = carry_out(work)
         if outcome.end == protocol.DONE:
             reached("campaign.before_report")
-        return Ended(task, outcome.end, outcome.reason, figures=outcome.result)
+        return Ended(task, outcome.end, outcome.reason, outcome.result, outcome.is_spoilt)
 
     def _beat(self, stage: str, done: int, total: int) -> None:
         self._beaten, self._beaten_at = (stage, done, total), time.monotonic()

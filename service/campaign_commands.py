@@ -78,15 +78,21 @@ def campaign(
     stop = threading.Event()
     book = RunBook(url, model_id, becomes_current=make_current, beat=_beat_of(stop))
     options = CrewOptions(actors, gpus_per_actor, cpus_per_actor)
-    with closing(book), _screen(len(targets)) as (say, show):
-        work = Campaign(book, targets, report=lambda each: say(line_of(each)), show=show, stop=stop)
-        book.open()
-        if work.has_work():
-            with cluster(address, options), _stopping(stop, say):
-                crew = RayCrew(url, book.mark, options, say)
-                say(f"{len(targets)} scenes, {len(crew)} actors ({crew.device})")
-                work.run(crew)
-    reports = work.reports
+    reports: list[Report] = []
+    try:
+        with closing(book), _screen(len(targets)) as (say, show):
+            work = Campaign(book, targets, report=lambda each: say(line_of(each)), show=show, stop=stop)
+            reports = work.reports
+            book.open()
+            if work.has_work():
+                with cluster(address, options), _stopping(stop, say):
+                    crew = RayCrew(url, book.mark, options, say)
+                    say(f"{len(targets)} scenes, {len(crew)} actors ({crew.device})")
+                    work.run(crew)
+    except UsageError:  # no actor stayed alive, or the database stayed away
+        if reports:
+            print_reports(reports)
+        raise
     print_reports(reports)
     if stop.is_set():
         say(f"{len(targets) - len(reports)} scenes are not done; the same command goes on with them")
@@ -170,7 +176,8 @@ def _screen(scenes: int) -> Iterator[tuple[Callable[[str], None], Callable[[Prog
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("starting", total=scenes)
 

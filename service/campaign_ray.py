@@ -51,7 +51,7 @@ class _Member:
     not_before: float = 0.0
     given_up: str = ""
     unwell: int = 0
-    """Times that a disk of its machine was in the way since it last did a task."""
+    """Times that its machine was in the way since it last did a task."""
     ailment: str = ""
     rests_until: float = 0.0
 
@@ -102,7 +102,7 @@ class RayCrew:
         return len(self._members)
 
     def idle(self) -> int:
-        """How many could start a task; those whose machine's disk has no room rest for a while."""
+        """How many could start a task; those whose machine is in the way rest for a while."""
         return sum(member.is_idle for member in self._members)
 
     def ailments(self) -> Sequence[str]:
@@ -189,7 +189,10 @@ class RayCrew:
         return said
 
     def _heed(self, member: _Member, said: Ended) -> None:
-        """Let a member rest whose machine's disk has no room, each time longer until it did a task."""
+        """Let a member rest whose machine is in the way, each time longer until it did a task.
+
+        One whose process is spoilt gets another, when it has rested: a GPU's memory is free until then.
+        """
         if said.end == protocol.DONE:
             if member.unwell:
                 self._report(f"{member.name} is well again")
@@ -201,9 +204,12 @@ class RayCrew:
             if member.unwell == 1:
                 self._report(f"{member.ailment}; it rests, and tries again from time to time")
                 if all(each.ailment for each in self._members if not each.given_up):
-                    self._report(
-                        "every actor rests for want of room on its disk: make room, or end with Ctrl-C"
-                    )
+                    self._report("every actor rests: see to their machines, or end with Ctrl-C")
+        if said.is_spoilt:
+            rest = member.unwell, member.ailment, member.rests_until
+            self._dismiss(member)
+            member.unwell, member.ailment, member.rests_until = rest
+            member.not_before = member.rests_until
 
     def _welcome(self, member: _Member, hello: Hello) -> None:
         member.hello = hello

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -82,7 +83,7 @@ class Engine:
         """Do a job, and say how it ended."""
         with logs.bound(task=task, **{key: value for key, value in args.items() if key != "reaped"}):
             outcome = carry_out(lambda: _load(task)(self._url, args, self._beat))
-        return {"end": outcome.end, "reason": outcome.reason, "result": outcome.result}
+        return asdict(outcome)
 
     def _beat(self, stage: str, done: int, total: int) -> None:
         """Say how far the job is; raises InterruptionError when it shall stop."""
@@ -149,7 +150,10 @@ def _gpu_memory() -> dict[str, Any]:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {}
-    free, total = torch.cuda.mem_get_info(os.environ.get("LODE_DEVICE") or "cuda")
+    try:
+        free, total = torch.cuda.mem_get_info(os.environ.get("LODE_DEVICE") or "cuda")
+    except RuntimeError:  # the GPU fails: the job meets that as well, and says so
+        return {}
     return {"gpu_bytes": [total - free, total]}
 
 

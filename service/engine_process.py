@@ -119,7 +119,7 @@ class EngineProcess:
             patience_s = min(self._silence_s, moved + self._standstill_s - time.monotonic())
             message = await self._next(patience_s)
             if "end" in message:
-                return Outcome(message["end"], message.get("reason", ""), message.get("result", {}))
+                return Outcome(**message)
             if "beat" in message:
                 moved = time.monotonic()
                 stage, done, total = message["beat"]
@@ -141,7 +141,7 @@ class EngineProcess:
         while True:
             message = await self._next(deadline - time.monotonic())
             if "end" in message:
-                return Outcome(message["end"], message.get("reason", ""), message.get("result", {}))
+                return Outcome(**message)
 
     def end_process(self) -> None:
         """End its process; whoever waits for its job hears of it."""

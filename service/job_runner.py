@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from db.blocks import note_progress
+from db.ingest_items import release_item, token_of_item
 from db.queue.workers import give_back, note_death, token_of
 from service import logs, protocol
 from service.aside import Aside
@@ -25,8 +26,8 @@ RELEASE_S = 10.0
 """How long a job has to stop between two windows, before its engine is killed."""
 
 MOST_UNWELL = 2
-"""Different jobs in a row for which a disk had no room: then it is the worker, and not the job."""
-_LONGEST_PAUSE_S, _LONGEST_DISK_PAUSE_S = 60.0, 10.0
+"""Different jobs in a row that this machine was in the way of: then it is the worker, and not the job."""
+_LONGEST_PAUSE_S, _LONGEST_UNWELL_PAUSE_S = 60.0, 10.0
 
 COUNTED_AS = {
     protocol.DONE: "done",
@@ -44,6 +45,7 @@ class _Attempt:
 
     run_id: int | None
     block: int | None
+    item_id: int | None
     token: UUID | None = None
 
 
@@ -57,9 +59,9 @@ class JobRunner:
         metrics: counts windows, memory and engines.
 
     Attributes:
-        ailing: why no job can be done now: the engine does not start, or a disk had no room for several jobs;
-            None: they can, as far as it knows.
-        longest_pause_s: of a worker that is ailing; where it is a disk, other jobs may still fit.
+        ailing: why no job can be done now: the engine does not start, or this machine (a disk, the GPU) was
+            in the way of several jobs; None: they can, as far as it knows.
+        longest_pause_s: of a worker that is ailing; where its engine starts, other jobs may still fit.
 
     """
 
@@ -67,7 +69,7 @@ class JobRunner:
         self.ailing: str | None = None
         self.longest_pause_s = _LONGEST_PAUSE_S
         self._unwell: set[str] = set()
-        """Jobs for which a disk had no room since one was done."""
+        """Jobs that this machine was in the way of since one was done."""
         self._aside = aside
         self._metrics = metrics
         self._releasing = False
@@ -135,7 +137,7 @@ class JobRunner:
                 is given back.
 
         """
-        note = _Attempt(args.get("run_id"), args.get("block"))
+        note = _Attempt(args.get("run_id"), args.get("block"), args.get("ingest_item_id"))
         try:
             if not self._engine.is_running:
                 self._metrics.engine_restarted()
@@ -154,7 +156,7 @@ class JobRunner:
             except EngineDiedError as error:
                 died = await self._after_death(note, str(error), gives_back=not nobody_wants_it)
                 return Outcome(protocol.CANCELLED, died.reason) if nobody_wants_it else died
-        if outcome.end == protocol.BROKEN:
+        if outcome.is_spoilt:
             # A device that once failed fails every job that follows, until its process has ended.
             await self._engine.kill()
         if outcome.end == protocol.DONE:
@@ -167,19 +169,21 @@ class JobRunner:
         return outcome
 
     def _note_unwell(self, job: str, reason: str) -> None:
-        """Take note that a disk had no room for a job; others go on until it is more than one."""
-        logs.logger(__name__).error("a disk of this machine is in the way", reason=reason)
+        """Take note that this machine was in the way of a job; others go on until it is more than one."""
+        logs.logger(__name__).error("this machine is in the way", reason=reason)
         self._unwell.add(job)
         if len(self._unwell) >= MOST_UNWELL:
-            self.ailing, self.longest_pause_s = reason, _LONGEST_DISK_PAUSE_S
+            self.ailing, self.longest_pause_s = reason, _LONGEST_UNWELL_PAUSE_S
 
     async def _after_death(self, note: _Attempt, reason: str, *, gives_back: bool = False) -> Outcome:
         """What an engine's death in the middle of a job makes of it: given back, if it was ended for that."""
         await self._engine.kill()
-        run_id, block, token = note.run_id, note.block, note.token
+        run_id, block, item_id, token = note.run_id, note.block, note.item_id, note.token
         if self._releasing or gives_back:
             if run_id is not None and token is not None:
                 await self._aside.do(lambda conn: give_back(conn, run_id, block, token))
+            if item_id is not None and token is not None:
+                await self._aside.do(lambda conn: release_item(conn, item_id, token))
             return Outcome(protocol.RELEASED, reason)
         if run_id is not None:
             await self._aside.do(lambda conn: note_death(conn, run_id, reason))
@@ -187,7 +191,7 @@ class JobRunner:
 
     def _pass_on(self, note: _Attempt) -> Callable[[str, int, int], Coroutine[Any, Any, None]]:
         """Progress of a run goes into the database, every two seconds and at each new stage."""
-        run_id, block = note.run_id, note.block
+        run_id, block, item_id = note.run_id, note.block, note.item_id
         who = f"{socket.gethostname()}, process {os.getpid()}, {self._engine.device}"
         noted_stage, noted_at, counted = "", 0.0, 0
 
@@ -197,6 +201,8 @@ class JobRunner:
             if stage == "classifying":
                 self._metrics.windows(max(done - counted, 0))
                 counted = done
+            if item_id is not None and note.token is None:
+                note.token = await self._aside.do(lambda conn: token_of_item(conn, item_id))
             if run_id is None or (stage == noted_stage and now - noted_at < PROGRESS_EVERY_S):
                 return
             noted_stage, noted_at = stage, now

@@ -166,7 +166,12 @@ def _gauges(snapshot: Snapshot) -> Iterator[Metric]:
         snapshot.waiting_s.items(),
     )
     yield gauge("lode_runs", "Interpretations", ("status",), snapshot.runs.items())
-    yield gauge("lode_runs_by_attempt", "Running interpretations", ("attempt",), snapshot.attempts.items())
+    yield gauge(
+        "lode_runs_by_attempt",
+        "Running interpretations, by the highest attempt of the run and of its blocks at work",
+        ("attempt",),
+        snapshot.attempts.items(),
+    )
     yield gauge("lode_workers_alive", "Workers heard of within a minute", (), [(snapshot.workers_alive,)])
     yield gauge(
         "lode_worker_heartbeat_seconds",

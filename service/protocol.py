@@ -3,8 +3,8 @@
 To the engine: ``{"do": TASK, "args": {...}}`` and ``{"stop": "cancel" | "release"}``.
 From it: ``{"hello": {"device", "versions"}}`` once, during a job ``{"pulse": true}`` every few seconds,
 whatever it does (with ``"gpu_bytes": [USED, TOTAL]`` where it uses a GPU),
-``{"beat": [STAGE, DONE, TOTAL]}`` as it gets on, and at the end of it ``{"end": OUTCOME, ...}``. Without a
-job it says nothing: nobody reads then.
+``{"beat": [STAGE, DONE, TOTAL]}`` as it gets on, and at the end of it the fields of an ``Outcome`` (see
+``service.outcomes``). Without a job it says nothing: nobody reads then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BROKEN: Final = "broken"
 RELEASED: Final = "released"
 """The job was given back."""
 UNWELL: Final = "unwell"
-"""A disk of this machine was in the way; the job was given back."""
+"""This machine was in the way, see ``db.machine_faults``; the job was given back."""
 CANCELLED: Final = "cancelled"
 
 

@@ -13,7 +13,7 @@ BLOT = "***"
 
 _WORDS = (
     r"pass(?:word|wd|phrase)|pwd|secret|token|authori[sz]ation|api[-_]?key|access[-_]?key|private[-_]?key"
-    r"|credential|signature|cookie"
+    r"|subscription[-_]?key|credential|signature|cookie"
 )
 """What the name of a secret has in it."""
 

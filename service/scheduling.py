@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
 from db.connection import connect
 from db.errors import UsageError
-from db.ingest_sources import enqueue_scan, note_scan, set_next_scan, take_schedule, times
+from db.ingest_sources import (
+    correct_next_scan,
+    enqueue_scan,
+    later_times,
+    note_scan,
+    set_next_scan,
+    take_schedule,
+    times,
+)
+
+_LONE = re.compile(r"(?<![^\s,])([0-9]+)-([0-9]+)(/[0-9]+)?(?![^\s,])")
+
+
+def _lone(found: re.Match[str]) -> str:
+    """A range of one number as that number: croniter takes ``3-3`` for the whole range of the field."""
+    return found[1] if int(found[1]) == int(found[2]) else found[0]
 
 
 def next_time(cron: str, after: datetime) -> datetime:
@@ -23,7 +40,7 @@ def next_time(cron: str, after: datetime) -> datetime:
 
     """
     try:
-        found: datetime = croniter(cron, after.astimezone(UTC)).get_next(datetime)
+        found: datetime = croniter(_LONE.sub(_lone, cron), after.astimezone(UTC)).get_next(datetime)
     except (CroniterBadCronError, CroniterBadDateError, ValueError) as error:
         raise UsageError(f"cron {cron!r} names no moment: {error}") from None
     return found
@@ -33,7 +50,8 @@ def enqueue_due_sources(url: str) -> int:
     """Put a job into the queue for each source that is due, and compute when it is due next.
 
     Called every some seconds by every worker; one of them at a time does it. A time that was missed, because
-    nothing ran, is made up for once, however many it were.
+    nothing ran, is made up for once, however many it were. A time later than the next one that the expression
+    names, written down while the database's clock ran ahead, is computed anew.
 
     Args:
         url: database.
@@ -55,4 +73,9 @@ def enqueue_due_sources(url: str) -> int:
             if each.is_due and enqueue_scan(conn, each.ingest_source_id):
                 made += 1
             set_next_scan(conn, each.ingest_source_id, following)
+        for each, said in later_times(conn):
+            with suppress(UsageError):
+                following = next_time(each.cron, each.now)
+                if said > following:
+                    correct_next_scan(conn, each.ingest_source_id, said, following)
     return made

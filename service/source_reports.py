@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -129,13 +130,28 @@ def _write(url: str, source: IngestSource, batch: Batch, place: Path, beat: Beat
             for path in (*made.iterdir(), made):
                 _sync(path)
             reached("report.before_rename")
-            made.rename(place / batch.name)
+            _put(made, place / batch.name)
             _sync(place)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
     except OSError as error:
         raise UsageError(f"{place}: the report cannot be written: {error.strerror or error}") from error
+
+
+def _put(made: Path, place: Path) -> None:
+    """Give a folder that is complete its name.
+
+    Raises:
+        RetryError: another source that reports to the same folder has taken that name meanwhile.
+
+    """
+    try:
+        made.rename(place)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise RetryError(f"{place}: somebody else wrote a report of this name meanwhile") from error
 
 
 def _sweep(place: Path, source: IngestSource) -> None:

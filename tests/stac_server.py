@@ -50,6 +50,7 @@ class StacServer:
         is_looping: the next link leads back to the same page.
         ignores_cloud, ignores_days: filters that the server does not apply.
         needs: header and value without which it answers 401.
+        next_link: what its links to the next page say in place of what they should.
 
     """
 
@@ -78,6 +79,7 @@ class StacServer:
     ignores_cloud: bool = False
     ignores_days: bool = False
     needs: tuple[str, str] | None = None
+    next_link: Item = field(default_factory=dict)
 
     def url(self, path: str) -> str:
         return f"{self.address}/{path}"
@@ -131,6 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self._answer("POST", json.loads(body))
+
+    def do_PUT(self) -> None:
+        self._answer("PUT", None)
+
+    def do_DELETE(self) -> None:
+        self._answer("DELETE", None)
 
     def _answer(self, method: str, body: Any) -> None:
         state = self.server_state
@@ -260,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
                 link["body"] = {**query, "token": following}
             else:
                 link["href"] += "?" + urlencode({**query, "token": following})
-            page["links"].append(link)
+            page["links"].append({**link, **state.next_link})
         return page
 
     def _matches(self, item: Item, query: dict[str, Any]) -> bool:

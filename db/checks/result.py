@@ -11,6 +11,8 @@ from psycopg import Connection, errors
 DAY_S = 86_400.0
 LOCK_S = 5.0
 """Longest wait for a lock, seconds: an upgrade may hold some."""
+WHO_SEES = "lode_check may (docs/operations.md)"
+"""Told where the role may not look: the login that is made for checks reads all and writes nothing."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Limits:
 
     Attributes:
         stuck_s: silence of a worker after which what it does is stuck, seconds: what the reaper waits too.
-        waiting_s: time after which a waiting job is told, seconds.
+        waiting_s: time after which a waiting job is told, seconds: where no living worker takes from its
+            queue (a fault), and where one does (a warning).
         recent_s: failures of so long ago are told, seconds.
         transaction_s: age of a transaction, seconds.
         idle_s: idleness within a transaction, seconds.
@@ -34,7 +37,7 @@ class Limits:
     """
 
     stuck_s: float = 60.0
-    waiting_s: float = DAY_S
+    waiting_s: tuple[float, float] = (3600.0, DAY_S)
     recent_s: float = DAY_S
     transaction_s: tuple[float, float] = (3600.0, DAY_S)
     idle_s: float = 900.0
@@ -110,7 +113,7 @@ def run_check(conn: Connection[Any], check: Check, limits: Limits) -> CheckResul
         found = Found(faults=[f"this could not be checked within {check.timeout_s:g} s; check again later"])
     except errors.InsufficientPrivilege as error:
         said = error.diag.message_primary or str(error)
-        found = Found(unseen=[f"this role may not look: {said}"])
+        found = Found(unseen=[f"this role may not look: {said}; {WHO_SEES}"])
     return CheckResult(check.title, found.faults, check.hint, found.warnings, found.unseen)
 
 

@@ -172,7 +172,7 @@ CHECKS = (
     ),
     Check(
         "Roles own and may do what they should",
-        "run `lode db upgrade` as a superuser, once; see docs/roles.md",
+        "run `lode db upgrade` as a superuser, once; a membership: revoke it; see docs/roles.md",
         _roles,
     ),
     Check(

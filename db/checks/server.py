@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from db.checks.result import Check, Found, Limits, bytes_in_words, seconds_in_words
+from db.checks.result import WHO_SEES, Check, Found, Limits, bytes_in_words, seconds_in_words
 
 _DEAD_ROWS = """
 select
@@ -82,7 +82,7 @@ def _transactions(conn: Connection[Any], limits: Limits) -> Found:
             " transaction; when it is full nothing is published"
         )
     if not _may(conn, "pg_read_all_stats"):
-        found.unseen.append("sessions of other roles: grant pg_monitor to this role")
+        found.unseen.append(f"sessions of other roles: this role may not look; {WHO_SEES}")
     return found
 
 
@@ -145,7 +145,7 @@ def _disk(conn: Connection[Any], limits: Limits) -> Found:
     """Room: known where the server is on this machine and the role may ask where its data lies."""
     found = Found()
     if not _may(conn, "pg_read_all_settings"):
-        return Found(unseen=["where the data lies: grant pg_monitor to this role"])
+        return Found(unseen=[f"where the data lies: this role may not look; {WHO_SEES}"])
     if not (conn.info.host or "/").startswith("/"):
         return Found(unseen=[f"the disk of {conn.info.host}: look there"])
     rows = conn.execute(

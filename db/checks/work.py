@@ -38,23 +38,40 @@ def _lost_runs(conn: Connection[Any], _limits: Limits) -> Found:
     return found
 
 
+# A worker does one job at a time: of two, the one that was begun first is done by nobody.
 _STUCK = """
-select j.id, j.task_name::text, j.queue_name::text, extract(epoch from now() - w.last_heartbeat)::float
+select j.id, j.task_name::text, j.queue_name::text, extract(epoch from now() - w.last_heartbeat)::float,
+  w.last_heartbeat >= now() - make_interval(secs => %(stuck_s)s)
 from lode_queue.procrastinate_jobs j
 left join lode_queue.procrastinate_workers w on w.id = j.worker_id
-where j.status = 'doing' and (w.id is null or w.last_heartbeat < now() - make_interval(secs => %s))
+cross join lateral (
+  select coalesce(max(e.at), '-infinity') as at
+  from lode_queue.procrastinate_events e
+  where e.job_id = j.id and e.type = 'started'
+) begun
+where j.status = 'doing'
+  and (
+    w.id is null
+    or w.last_heartbeat < now() - make_interval(secs => %(stuck_s)s)
+    or exists (
+      select from lode_queue.procrastinate_jobs o
+      join lode_queue.procrastinate_events e on e.job_id = o.id and e.type = 'started'
+      where o.worker_id = j.worker_id and o.status = 'doing' and o.id <> j.id and e.at > begun.at
+    )
+  )
   -- One whose worker was swept a moment ago is still to be given to another.
-  and coalesce((
-    select max(e.at) from lode_queue.procrastinate_events e where e.job_id = j.id
-  ), '-infinity') < now() - make_interval(secs => %s)
+  and begun.at < now() - make_interval(secs => %(stuck_s)s)
 order by j.id
 """
 
 
 def _stuck(conn: Connection[Any], limits: Limits) -> Found:
     found = Found()
-    for job_id, task, queue, silent_s in conn.execute(_STUCK, (limits.stuck_s, limits.stuck_s)):
-        who = "is gone" if silent_s is None else f"has been silent for {seconds_in_words(silent_s)}"
+    for job_id, task, queue, silent_s, is_heard in conn.execute(_STUCK, {"stuck_s": limits.stuck_s}):
+        if is_heard:
+            who = "lives, and went on to another job: stop that worker, and its jobs are given to others"
+        else:
+            who = "is gone" if silent_s is None else f"has been silent for {seconds_in_words(silent_s)}"
         found.faults.append(f"job {job_id} ({task} in queue {queue}) is stuck: its worker {who}")
     return found
 
@@ -84,8 +101,9 @@ order by 1
 
 def _waiting(conn: Connection[Any], limits: Limits) -> Found:
     found = Found()
+    unattended_s, attended_s = limits.waiting_s
     for queue, jobs, waiting_s, has_worker in conn.execute(_WAITING, (limits.stuck_s,)):
-        if waiting_s is None or waiting_s < limits.waiting_s:
+        if waiting_s is None or waiting_s < (attended_s if has_worker else unattended_s):
             continue
         said = f"queue {queue}: {jobs} jobs wait, the first of them for {seconds_in_words(waiting_s)}"
         if has_worker:
@@ -96,6 +114,7 @@ def _waiting(conn: Connection[Any], limits: Limits) -> Found:
 
 
 # Of jobs of a failed run the run is told. Arguments are keys only, but only those that are known are shown.
+# A job whose worker went silent has failed, and another one has its work: nothing is told once that is done.
 _FAILED = """
 select
   format('run %%s of scene %%s failed %%s: %%s', r.run_id, s.product,
@@ -106,22 +125,39 @@ join lode.scene s using (scene_id)
 where r.status = 'failed' and r.finished_at > now() - make_interval(secs => %(recent_s)s)
 union all
 select
-  format('job %%s (%%s%%s) failed %%s', j.id, j.task_name, (
+  format('job %%s (%%s%%s) failed %%s: %%s', j.id, j.task_name, (
     select ' of ' || string_agg(format('%%s %%s', replace(a.key, '_id', ''), a.value), ', ' order by a.key)
     from jsonb_each_text(j.args) as a
     where a.key in ('run_id', 'block', 'ingest_source_id', 'ingest_item_id')
-  ), to_char(e.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI'))
+  ), to_char(e.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), case
+    when exists (
+      select from lode_queue.procrastinate_jobs n
+      where n.id > j.id and n.queueing_lock = j.queueing_lock
+        and (n.args ->> 'reaped')::integer > coalesce((j.args ->> 'reaped')::integer, 0)
+    ) then 'its worker was not heard of any more'
+    else coalesce(r.error, i.error, 'its worker was not heard of any more, or its log has the reason')
+  end)
 from lode_queue.procrastinate_jobs j
+left join lode.run r on r.run_id = (j.args ->> 'run_id')::integer
+left join lode.ingest_item i on i.ingest_item_id = (j.args ->> 'ingest_item_id')::bigint
 cross join lateral (
   select max(x.at) as at from lode_queue.procrastinate_events x where x.job_id = j.id and x.type = 'failed'
 ) as e
 where j.status = 'failed' and e.at > now() - make_interval(secs => %(recent_s)s)
+  and (r.status is null or r.status in ('requested', 'running'))
+  and (i.status is null or i.status in ('found', 'fetching', 'fetched'))
   and not exists (
-    select from lode.run r where r.run_id = (j.args ->> 'run_id')::integer and r.status = 'failed'
+    select from lode.run_block b
+    where b.run_id = r.run_id and b.block = (j.args ->> 'block')::integer and b.status = 'staged'
   )
   and not exists (
-    select from lode.ingest_item i
-    where i.ingest_item_id = (j.args ->> 'ingest_item_id')::bigint and i.status = 'failed'
+    select from lode.ingest_source c
+    where c.ingest_source_id = (j.args ->> 'ingest_source_id')::integer and j.task_name = 'scan_source'
+      and c.last_scan_at > e.at
+  )
+  and not exists (
+    select from lode_queue.procrastinate_jobs n
+    where n.id > j.id and n.queueing_lock = j.queueing_lock and n.status = 'succeeded'
   )
 union all
 select

@@ -20,7 +20,14 @@ from db.role_rights import apply_grants
 from db.roles import act_as_owner, hand_over, make_roles
 from db.settings import Settings
 from db.tables import metadata
-from db.upgrade import UPGRADE_LOCK, dbapi_cursor, is_at_head, prepare, settle_roles
+from db.upgrade import (
+    UPGRADE_LOCK,
+    dbapi_cursor,
+    is_at_head,
+    prepare,
+    settle_roles,
+    settle_sequences,
+)
 
 log = logging.getLogger("lode.upgrade")
 
@@ -61,6 +68,7 @@ def run(connection: Connection) -> None:
     if is_upgrade:
         with dbapi_cursor(connection) as cursor:
             settle_roles(cursor)
+            settle_sequences(cursor)
 
 
 def main() -> None:

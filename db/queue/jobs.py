@@ -7,26 +7,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from procrastinate import exceptions
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 from psycopg import Connection
 
+# What has ended refers to no worker: one whose row goes is taken out of all jobs that refer to it, and those
+# of a month may be hundreds of thousands.
 _FINISH = """
 update lode_queue.procrastinate_jobs
 set status = %(status)s::lode_queue.procrastinate_job_status, abort_requested = false,
-  attempts = attempts + 1
+  attempts = attempts + 1, worker_id = null
 where id = %(job_id)s and worker_id = %(worker_id)s and status = 'doing'
 """
 
-# What is cancelled is not begun again. The moment is the server's: its clock says when it is due.
+# What is cancelled is not begun again, nor what another job with the same key waits to do. The moment is the
+# server's: its clock says when it is due.
 _RETRY = """
-update lode_queue.procrastinate_jobs
-set status = case when abort_requested then 'failed' else 'todo' end::lode_queue.procrastinate_job_status,
-  abort_requested = false, attempts = attempts + 1, worker_id = null,
+update lode_queue.procrastinate_jobs j
+set status = case
+    when j.abort_requested or %(is_replaced)s or exists (
+      select from lode_queue.procrastinate_jobs o
+      where o.queueing_lock = j.queueing_lock and o.status = 'todo'
+    ) then 'failed'
+    else 'todo'
+  end::lode_queue.procrastinate_job_status,
+  abort_requested = false, attempts = j.attempts + 1, worker_id = null,
   scheduled_at = clock_timestamp() + make_interval(secs => %(pause_s)s)
-where id = %(job_id)s and worker_id = %(worker_id)s and status = 'doing'
+where j.id = %(job_id)s and j.worker_id = %(worker_id)s and j.status = 'doing'
 """
-
 
 _PENDING = """
 select count(*),
@@ -58,11 +67,20 @@ class OwnJobs(JobManager):
         queue: str | None = None,  # noqa: ARG002 - stays
         lock: str | None = None,  # noqa: ARG002 - there is none
     ) -> None:
-        """Let a job be done again, at this moment or later."""
+        """Let a job be done again, at this moment or later.
+
+        Where another one with the same key waits already, that one takes its place and this one has failed.
+        """
         pause_s = 0.0 if retry_at is None else (retry_at - datetime.now(retry_at.tzinfo)).total_seconds()
-        await self.connector.execute_query_async(
-            query=_RETRY, job_id=job.id, worker_id=job.worker_id, pause_s=max(pause_s, 0.0)
-        )
+        job_id, worker_id, pause_s = job.id, job.worker_id, max(pause_s, 0.0)
+        try:
+            await self.connector.execute_query_async(
+                query=_RETRY, job_id=job_id, worker_id=worker_id, pause_s=pause_s, is_replaced=False
+            )
+        except exceptions.UniqueViolation:  # the other one came at this very moment
+            await self.connector.execute_query_async(
+                query=_RETRY, job_id=job_id, worker_id=worker_id, pause_s=pause_s, is_replaced=True
+            )
 
 
 @dataclass(frozen=True)

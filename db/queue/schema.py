@@ -68,8 +68,8 @@ def install_queue(cursor: Cursor[Any]) -> None:
         "create index lode_pending_idx on lode_queue.procrastinate_jobs (priority desc, id)"
         " where status in ('todo', 'doing')"
     )
-    # A worker that ends is taken out of its jobs, of those that were done too: procrastinate's own index has
-    # only those that run, and all jobs were read.
+    # A worker that ends is taken out of the jobs that refer to it, whatever their status: procrastinate's own
+    # index has only those that run, and all jobs were read.
     cursor.execute(
         "create index lode_worker_idx on lode_queue.procrastinate_jobs (worker_id)"
         " where worker_id is not null"

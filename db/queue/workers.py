@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from db.blocks import BlockClaim, release_block
-from db.runs import Claim, release_run
+from db.runs import Claim, end_publishing, release_run
 
 
 def register_worker(
@@ -85,6 +85,8 @@ def token_of(conn: Connection[Any], run_id: int, block: int | None) -> UUID | No
 def give_back(conn: Connection[Any], run_id: int, block: int | None, token: UUID) -> None:
     """Give back the attempt of an engine that was ended in the middle of it, unless there is a newer one."""
     if block is None:
-        release_run(conn, Claim(run_id, 0, token))
+        claim = Claim(run_id, 0, token)
+        end_publishing(conn, claim)
+        release_run(conn, claim)
     else:
         release_block(conn, BlockClaim(run_id, block, 0, token))

@@ -13,7 +13,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from db.errors import SupersededError, UsageError
-from db.locks import waiting_in_parts
+from db.locks import end_sessions, waiting_in_parts
 from db.runs.rows import Run, run_by_id
 
 RUN_LOCK = 0x10DE0002
@@ -134,13 +134,39 @@ def fail_run(conn: Connection[Any], claim: Claim, reason: str, *, is_final: bool
     )
 
 
-def release_run(conn: Connection[Any], claim: Claim) -> None:
-    """Give an attempt back: the run waits as before it; nothing happens when a newer one has begun."""
-    conn.execute(
+def release_run(conn: Connection[Any], claim: Claim, *, only_queued: bool = False) -> bool:
+    """Give an attempt back: the run waits as before it; nothing happens when a newer one has begun.
+
+    Args:
+        conn: connection; the caller commits.
+        claim: the attempt.
+        only_queued: nothing happens either when nobody put the run into the queue.
+
+    Returns:
+        Whether it was given back.
+
+    """
+    row = conn.execute(
         "update lode.run set status = 'requested', attempt = attempt - 1, started_at = null"
-        " where run_id = %s and token = %s and status = 'running'",
-        (claim.run_id, claim.token),
-    )
+        " where run_id = %s and token = %s and status = 'running' and (queued_at is not null or not %s)"
+        " returning run_id",
+        (claim.run_id, claim.token, only_queued),
+    ).fetchone()
+    return row is not None
+
+
+def publishing_name(claim: Claim) -> str:
+    """Name of the connection that publishes an attempt, by which it is found and ended."""
+    return f"lode infer (publishing {claim.run_id}, {claim.token.hex[:12]})"
+
+
+def end_publishing(conn: Connection[Any], claim: Claim) -> None:
+    """End the server's session of an attempt whose process was ended; what it committed stays.
+
+    It holds the run's row as long as it waits for others or derives areas. That of another attempt is left
+    alone: its process may live, and has the right to publish.
+    """
+    end_sessions(conn, publishing_name(claim))
 
 
 def hold_for_publication(conn: Connection[Any], claim: Claim) -> bool:

@@ -47,6 +47,7 @@ run_block = Table(
     Column("attempt", Integer, nullable=False, server_default=text("0"), comment="Times it was started"),
     Column("token", UUID(as_uuid=True), comment="Right to stage; changes with every attempt"),
     Column("worker", Text, comment="Who computes or computed it: host, process and device"),
+    Column("lode_version", Text, comment="Version of Lode that computes or computed it"),
     Column("stage", Text, comment="What its worker does: classifying, outlining, storing polygons, ..."),
     Column("done", Integer, nullable=False, server_default=text("0"), comment="Units of the stage done"),
     Column("total", Integer, nullable=False, server_default=text("0"), comment="Units in all; 0: not known"),

@@ -18,9 +18,22 @@ from ingest.products.side_files import number, read_text
 
 BAND_COUNTS = {"vnir": 76, "swir": 90}
 _NAMES = {"vnir": ("VNIR", "VN"), "swir": ("SWIR", "SW")}
+_ENDINGS = tuple(mark + name for names in _NAMES.values() for name in names for mark in "-_")
 _LETTERS = {"vnir": "V", "swir": "S"}
 LARGEST_GAIN, LARGEST_OFFSET = 1e3, 1e5
 _LIMITS_NM = (350.0, 2600.0)
+_RADIANCE, _SPECTRUM = "radcal", "spectral"
+
+
+def is_spectrometer(path: str) -> bool:
+    """Whether a file has the name of an image of one spectrometer, or of what describes it."""
+    return PurePosixPath(path).stem.upper().endswith(_ENDINGS)
+
+
+def is_band_text(path: str) -> bool:
+    """Whether a file has the name of a text file with calibration or wavelengths."""
+    name = PurePosixPath(path).name.lower()
+    return (_RADIANCE in name or _SPECTRUM in name) and not name.endswith((".tif", ".tiff", ".xml"))
 
 
 def hyperspectral_layers(
@@ -42,8 +55,8 @@ def hyperspectral_layers(
 
     """
     count = BAND_COUNTS[role]
-    radiance = _text_file(package, xml, role, "radcal", "gain and offset (RadCal)")
-    spectrum = _text_file(package, xml, role, "spectral", "wavelengths (Spectral)")
+    radiance = _text_file(package, xml, role, _RADIANCE, "gain and offset (RadCal)")
+    spectrum = _text_file(package, xml, role, _SPECTRUM, "wavelengths (Spectral)")
     gains = _pairs(package.files[radiance], count)
     wavelengths = _pairs(package.files[spectrum], count)
     centers = [center for center, _ in wavelengths]
@@ -75,9 +88,9 @@ def _text_file(package: Package, xml: str, role: str, kind: str, what: str) -> s
     found = [
         path
         for path in package.files
-        if kind in PurePosixPath(path).name.lower()
+        if is_band_text(path)
+        and kind in PurePosixPath(path).name.lower()
         and wanted.search(PurePosixPath(path).stem)
-        and not path.lower().endswith((".tif", ".tiff", ".xml"))
     ]
     beside = [path for path in found if PurePosixPath(path).parent == PurePosixPath(xml).parent]
     chosen = beside or found

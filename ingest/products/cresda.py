@@ -35,6 +35,7 @@ _POLYNOMIALS = (".rpb", "_rpc.txt", ".rpc")
 _SUFFIX = re.compile(
     r"[-_](MSS\d?|PAN\d?|MUX|NAD|FWD|BWD|BWDMUX|BWDPAN|FWDPAN|VN|VNIR|SW|SWIR)$", re.IGNORECASE
 )
+_ELEMENT = re.compile(rb"<[A-Za-z]")
 _CORNERS = ("TopLeft", "TopRight", "BottomRight", "BottomLeft")
 
 LARGEST_MISFIT = 0.04
@@ -61,9 +62,26 @@ class _Side:
     values: Mapping[str, str]
 
 
+def split_stem(stem: str) -> tuple[str, str]:
+    """A file's name without its ending as the product's name and the part's; the part may be empty."""
+    suffix = _SUFFIX.search(stem)
+    return (stem[: suffix.start()], suffix.group(1)) if suffix else (stem, "")
+
+
 def find(package: Package) -> list[str]:
-    """Products of this family in a package, as paths that end in ``.xml``."""
-    return sorted({side.base + ".xml" for side in _sides(package)})
+    """Products of this family in a package, as paths that end in ``.xml``, which need not be there.
+
+    One with a damaged XML is among them, for ``read`` to refuse.
+    """
+    found = set()
+    for path in _xmls(package):
+        try:
+            is_ours = _side(package, path) is not None
+        except UsageError:
+            is_ours = True
+        if is_ours:
+            found.add(_base(path) + ".xml")
+    return sorted(found)
 
 
 def read(package: Package, path: str) -> Product:
@@ -78,7 +96,8 @@ def read(package: Package, path: str) -> Product:
 
     """
     base = path.removesuffix(".xml")
-    sides = [side for side in _sides(package) if side.base == base]
+    of_product = [each for each in _xmls(package) if _base(each) == base]
+    sides = [side for each in of_product if (side := _side(package, each)) is not None]
     _check_whole(package, base, sides)
     parts = []
     used: list[str] = []
@@ -115,30 +134,42 @@ def read(package: Package, path: str) -> Product:
     )
 
 
-def _sides(package: Package) -> list[_Side]:
-    """Every XML of the package that is one of this family's."""
-    found = []
-    for path, file in package.files.items():
-        if not path.lower().endswith(".xml"):
-            continue
-        if file.size_bytes < _EMPTY_BYTES and _has_image(package, path):
-            raise UsageError(f"{file.name}: the XML is empty ({file.size_bytes} bytes); get the package anew")
-        if f"<{ROOT}".encode() not in file.head(4096):
-            continue
-        root = read_xml(file)
-        if root.tag != ROOT:
-            continue
-        stem = path[: -len(".xml")]
-        suffix = _SUFFIX.search(stem)
-        base = stem[: suffix.start()] if suffix else stem
-        values = {element.tag: (element.text or "").strip() for element in root.iter() if len(element) == 0}
-        found.append(_Side(path, base, suffix.group(1) if suffix else "", values))
-    return found
+def _xmls(package: Package) -> list[str]:
+    return [path for path in package.files if path.lower().endswith(".xml")]
 
 
-def _has_image(package: Package, path: str) -> bool:
+def _base(path: str) -> str:
+    return split_stem(path[: -len(".xml")])[0]
+
+
+def _side(package: Package, path: str) -> _Side | None:
+    """An XML of the package; None when it is not one of this family's.
+
+    Raises:
+        UsageError: it is, or what lies beside it says that it should be, and is damaged or empty.
+
+    """
+    file = package.files[path]
+    if file.size_bytes < _EMPTY_BYTES and _has_sibling(package, path, _IMAGES):
+        raise UsageError(f"{file.name}: the XML is empty ({file.size_bytes} bytes); get the package anew")
+    head = file.head(4096)
+    # A copy that broke off early has no element, or zeros in place of them.
+    is_cut = _ELEMENT.search(head) is None and all(
+        _has_sibling(package, path, endings) for endings in (_IMAGES, _POLYNOMIALS)
+    )
+    if not is_cut and f"<{ROOT}".encode() not in head:
+        return None
+    root = read_xml(file)
+    if root.tag != ROOT:
+        return None
+    base, suffix = split_stem(path[: -len(".xml")])
+    values = {element.tag: (element.text or "").strip() for element in root.iter() if len(element) == 0}
+    return _Side(path, base, suffix, values)
+
+
+def _has_sibling(package: Package, path: str, endings: tuple[str, ...]) -> bool:
     stem = path[: -len(".xml")].lower()
-    return any(each.lower() in {stem + ending for ending in _IMAGES} for each in package.files)
+    return any(each.lower() in {stem + ending for ending in endings} for each in package.files)
 
 
 def _check_whole(package: Package, base: str, sides: list[_Side]) -> None:

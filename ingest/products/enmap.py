@@ -61,7 +61,7 @@ class _Tile:
 
 def find(package: Package) -> list[str]:
     """What stands for a product: the metadata of each delivery, and one tile for all tiles."""
-    tiles = [path for path, file in package.files.items() if _is_tile(path, file)]
+    tiles = [path for path, file in package.files.items() if is_tile(path, file)]
     if package.named is not None and package.named in tiles:
         return [package.named]
     return find_deliveries(package) + tiles[:1]
@@ -80,7 +80,7 @@ def read(package: Package, path: str) -> Product:
     """
     if is_delivered(path):
         return read_delivery(package, path)
-    paths = [each for each, file in package.files.items() if _is_tile(each, file)]
+    paths = [each for each, file in package.files.items() if is_tile(each, file)]
     if package.named is not None and package.named in paths:
         paths = [package.named]
     tiles = [_tile(each, package.files[each]) for each in paths]
@@ -113,7 +113,7 @@ def read(package: Package, path: str) -> Product:
     )
 
 
-def _is_tile(path: str, file: SourceFile) -> bool:
+def is_tile(path: str, file: SourceFile) -> bool:
     """Whether a TIFF has a hyperspectral image's bands, and is named for EnMAP or has EnMAP's wavelengths."""
     name = PurePosixPath(path).name
     if not name.lower().endswith((".tif", ".tiff")) or file.size_bytes < 16 or is_delivered(path):

@@ -32,7 +32,13 @@ _EMPTY_MEAN = -1e6
 
 def is_delivered(path: str) -> bool:
     """Whether a file has the name of a delivery's metadata or image."""
-    return _FILE.fullmatch(PurePosixPath(path).name) is not None
+    return delivery_of(path) is not None
+
+
+def delivery_of(path: str) -> str | None:
+    """What the names of all files of a delivery begin with, from its metadata or image; None for others."""
+    found = _FILE.fullmatch(PurePosixPath(path).name)
+    return None if found is None else found.group(1)
 
 
 def find_deliveries(package: Package) -> list[str]:

@@ -20,7 +20,9 @@ from typing import IO, Any
 from db.errors import UsageError
 from db.local_disk import LocalDiskError, is_disk_errno, lacks_room
 from ingest.files import SourceFile, describe_start, source_file
+from ingest.products.belonging import own_names, stated_paths
 from ingest.products.package import Package
+from ingest.products.sentinel2 import GRANULES, is_metadata_name
 from ingest.unpacking import COPY_BYTES, PRODUCTS, check_amount, check_place, check_zip, unpack_entry
 
 MAX_FILES = PRODUCTS.entries
@@ -31,7 +33,6 @@ LARGEST_PADDING = 64 << 20
 
 _SPARE_BYTES = 1 << 30
 _ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
-_DEEP = (".json", ".xml", ".txt")
 # NotImplementedError is zipfile's word for a method of compression that it does not know.
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 
@@ -80,25 +81,45 @@ def _check_root(folder: Path, given: str, roots: Sequence[Path]) -> None:
 
 
 def _beside(file: SourceFile, roots: Sequence[Path]) -> Package:
-    """The package of one file: its folder, and for files that name others by path, the folders below."""
-    folder = file.path.parent
-    deep = file.path.suffix.lower() in _DEEP
-    files = dict(_found(folder, roots, depth=MAX_DEPTH if deep else 0))
-    return Package(file.name, folder, files, file.path.name)
+    """The package of one file: what begins with its product's name, and what its side files name by path.
+
+    Other products may lie in the same folder, as many as there are: they are not looked at.
+    """
+    folder, named = file.path.parent, file.path.name
+    try:
+        with os.scandir(folder) as entries:
+            is_folder = {entry.name: entry.is_dir() for entry in entries}
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read: {error.strerror}") from None
+    files: dict[str, SourceFile] = {}
+    stated: set[str] = set()
+    for name in own_names(named, [name for name, is_one in is_folder.items() if not is_one]):
+        found = _regular(folder / name, name, roots)
+        if found is not None:
+            files[name] = found
+            stated |= stated_paths(name, found)
+    for path in stated - files.keys():
+        found = _regular(folder / path, path, roots) if path.split("/")[0] in is_folder else None
+        if found is not None:
+            files[path] = found
+    if is_metadata_name(named):
+        below = _found(folder / GRANULES, roots)
+        files |= {f"{GRANULES}/{path}": each for path, each in below}
+    return Package(file.name, folder, dict(sorted(files.items())), named)
 
 
 def _package(name: str, folder: Path, roots: Sequence[Path]) -> Package:
-    files = dict(_found(folder, roots, depth=MAX_DEPTH))
+    files = dict(_found(folder, roots))
     if not files:
         raise UsageError(f"{name}: the package is empty: there is no file in it")
     return Package(name, folder, files)
 
 
-def _found(folder: Path, roots: Sequence[Path], *, depth: int) -> Iterator[tuple[str, SourceFile]]:
+def _found(folder: Path, roots: Sequence[Path]) -> Iterator[tuple[str, SourceFile]]:
     listed: list[tuple[str, Path]] = []
     for parent, folders, names in os.walk(folder):
         level = len(Path(parent).relative_to(folder).parts)
-        if level >= depth:
+        if level >= MAX_DEPTH:
             folders.clear()
         listed += [(str(Path(parent, name).relative_to(folder)), Path(parent, name)) for name in names]
         if len(listed) > MAX_FILES:

@@ -24,6 +24,9 @@ _PRESENT = re.compile(r"MTD_MSIL(1C|2A)\.xml", re.IGNORECASE)
 _OLD = re.compile(r"S2[A-D]_(OPER|USER)_MTD_(SAFL|L)(1C|2A).*\.xml", re.IGNORECASE)
 _ROOT = re.compile(rb"<(?:\w+:)?Level-(1C|2A)_User_Product\b")
 _LEVELS: dict[str, Level] = {"1C": "toa_reflectance", "2A": "surface_reflectance"}
+GRANULES = "GRANULE"
+"""Folder of a SAFE folder that its images lie in."""
+
 _ADVICE = "fetch the product in its present format from the Copernicus Data Space"
 
 
@@ -65,6 +68,11 @@ class _Images:
         if file.size_bytes == 0:
             raise UsageError(f"{name}: the image is empty (0 bytes); get the product anew")
         return path
+
+
+def is_metadata_name(name: str) -> bool:
+    """Whether a file has the name of a product's metadata."""
+    return bool(_PRESENT.fullmatch(name) or _OLD.fullmatch(name))
 
 
 def find(package: Package) -> list[str]:

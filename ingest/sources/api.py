@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urljoin
 
-import pystac
 from pystac_client import Client, ItemSearch
 from pystac_client.conformance import ConformanceClasses
 from pystac_client.errors import ClientTypeError
@@ -19,21 +19,12 @@ from db.ingest_items import Found
 from db.ingest_sources import IngestSource
 from ingest.sources.listing import Refused
 from ingest.sources.stac_io import GuardedIO
-from ingest.sources.stac_items import collection_of, found_item
+from ingest.sources.stac_items import UNREADABLE, collection_of, found_item
 from ingest.sources.web import Beat, is_web, shown
 
 PAGE_ITEMS = 100
 MOST_ITEMS = 500_000
-_NO_API = (
-    APIError,
-    ClientTypeError,
-    NotImplementedError,
-    pystac.STACError,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-)
+_NO_API = (*UNREADABLE, APIError, ClientTypeError, NotImplementedError)
 
 
 def api_items(
@@ -95,14 +86,17 @@ def _search(io: GuardedIO, source: IngestSource, bounds: tuple[float, float, flo
     query = None
     if source.cloud_limit is not None and client.conforms_to(ConformanceClasses.QUERY):
         query = {"eo:cloud_cover": {"lte": source.cloud_limit * 100}}
-    return client.search(
-        method="POST" if "POST" in methods else "GET",
+    ask = partial(
+        client.search,
         collections=list(source.collections) or None,
         bbox=list(bounds),
         datetime=_days(source),
         query=query,
         limit=PAGE_ITEMS,
     )
+    if "POST" in methods and io.may_post(str((search := ask(method="POST")).url)):
+        return search
+    return ask(method="GET")
 
 
 def _days(source: IngestSource) -> str | None:
@@ -123,8 +117,9 @@ def _found(item: Any, source: IngestSource) -> Iterator[Found | Refused]:
         yield found_item(item, _self_href(item, source.location))
     except RetryError:
         raise
-    except UsageError as error:
-        yield Refused(str(error)[:500])
+    except UNREADABLE as error:
+        told = str(error) if isinstance(error, UsageError) else f"{item.get('id')}: cannot be read: {error}"
+        yield Refused(told[:500])
 
 
 def _self_href(item: Mapping[str, Any], location: str) -> str:

@@ -15,11 +15,10 @@ from db.ingest_items import Found
 from ingest.files import source_file
 from ingest.sources.listing import Refused
 from ingest.sources.stac_io import GuardedIO
-from ingest.sources.stac_items import collection_of, found_item
+from ingest.sources.stac_items import UNREADABLE, collection_of, found_item
 from ingest.sources.web import Beat, Web, is_web, shown
 
 MOST_CATALOGUES, MOST_ITEMS = 20_000, 500_000
-_UNREADABLE = (UsageError, pystac.STACError, KeyError, TypeError, ValueError, AttributeError)
 
 
 def catalogue_io(web: Web, location: str, roots: tuple[Path, ...]) -> GuardedIO:
@@ -35,9 +34,17 @@ def catalogue_io(web: Web, location: str, roots: tuple[Path, ...]) -> GuardedIO:
 
 
 def absolute(href: str, base: str) -> str:
-    """An address that a document at ``base`` names."""
-    if is_web(base) or is_web(href):
-        return urljoin(base, href)
+    """An address that a document at ``base`` names.
+
+    Raises:
+        UsageError: it is none.
+
+    """
+    try:
+        if is_web(base) or is_web(href):
+            return urljoin(base, href)
+    except ValueError as error:
+        raise UsageError(f"{href[:200]!r} is no address: {error}") from None
     path = href.removeprefix("file://")
     return str(Path(path) if path.startswith("/") else Path(base).parent / path)
 
@@ -70,7 +77,7 @@ def catalogue_items(
             node = _node(io, href)
         except RetryError:
             raise
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             if href == location:
                 raise UsageError(f"{_shown(href)}: is no STAC catalogue: {_first_line(error)}") from None
             yield Refused(_told(href, error))
@@ -114,7 +121,7 @@ def _item(io: GuardedIO, href: str, collections: Sequence[str]) -> Iterator[Foun
         found = found_item(item, href)
     except RetryError:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         yield Refused(_told(href, error))
         return
     if not collections or collection_of(item) in collections:

@@ -1,8 +1,8 @@
 """Products in a folder that others write into: packages, archives, GeoTIFFs with what describes them.
 
-A folder that holds one product and nothing else is that product. In any other folder each archive and each
-file that readers of products know stands for itself. So does each plain GeoTIFF where the source says what
-those are.
+A folder that holds one product, and no archive or plain GeoTIFF that is another, is that product. In any
+other folder each archive and each file that readers of products know stands for itself. So does each plain
+GeoTIFF where the source says what those are.
 What was touched a moment ago is still being written, and is left for the next time.
 """
 
@@ -12,16 +12,19 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path, PurePosixPath
 
 from db.errors import UsageError
 from db.ingest_items import LONGEST_KEY, Found
 from ingest.files import SourceFile
+from ingest.products import enmap
+from ingest.products.belonging import own_names, product_stem, stated_paths
 from ingest.products.gathering import gather
 from ingest.products.package import Package
 from ingest.products.recognition import READERS
+from ingest.products.sentinel2 import GRANULES, is_metadata_name
 from ingest.sources.listing import Refused, Unsettled
 from ingest.sources.web import Beat
 
@@ -104,13 +107,15 @@ def _within(
     files = _files(listed, roots)
     told = set()
     for named in _products(folder, files):
+        if isinstance(named, Refused):
+            yield named
+            continue
         own = _belonging(named, files)
         told |= own
-        yield _found(Path(folder, named), top, [files[each].path for each in own], settle_s)
+        paths = [files[each].path for each in own]
+        yield _found(Path(folder, named), top, paths, settle_s, href=_standing_for(named, own))
     for name, file in files.items():
-        lowered = name.lower()
-        is_archive = lowered.endswith(ARCHIVES)
-        if name not in told and (is_archive or (takes_plain and lowered.endswith(IMAGES))):
+        if name not in told and _stands_alone(name, takes_plain):
             yield _found(Path(folder, name), top, [file.path], settle_s)
     for entry in listed:
         if entry.is_dir() and depth < DEEPEST and _is_inside(Path(entry.path), roots):
@@ -127,7 +132,7 @@ def _subfolder(
     except UsageError:
         products, package = [], None
     is_own = len(products) == 1 and "/" not in products[0] and not products[0].endswith(".toml")
-    if is_own and package is not None:
+    if is_own and package is not None and not _others(products[0], package.files, takes_plain):
         paths = [folder, *(file.path for file in package.files.values())]
         yield _found(folder, top, paths, settle_s, names=list(package.files))
         return
@@ -146,6 +151,23 @@ def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
     return any(resolved.is_relative_to(root) for root in roots)
 
 
+def _stands_alone(name: str, takes_plain: bool) -> bool:
+    """Whether a file that belongs to no product is one."""
+    lowered = name.lower()
+    return lowered.endswith(ARCHIVES) or (takes_plain and lowered.endswith(IMAGES))
+
+
+def _others(named: str, files: Mapping[str, SourceFile], takes_plain: bool) -> bool:
+    """Whether archives or plain images that are none of its own lie in the folder of one product."""
+    is_tiled = named in files and enmap.is_tile(named, files[named])
+    for path in files.keys() - _belonging(named, files):
+        is_listed = all(map(_is_plain, path.split("/"))) and _stands_alone(path, takes_plain)
+        # One tile stands for all.
+        if is_listed and not (is_tiled and enmap.is_tile(path, files[path])):
+            return True
+    return False
+
+
 def _files(entries: Sequence[os.DirEntry[str]], roots: Sequence[Path]) -> dict[str, SourceFile]:
     """Regular files that lie inside the roots, links followed."""
     found = {}
@@ -161,28 +183,47 @@ def _files(entries: Sequence[os.DirEntry[str]], roots: Sequence[Path]) -> dict[s
     return found
 
 
-def _products(folder: Path, files: dict[str, SourceFile]) -> list[str]:
-    """The files of this very folder that stand for a product."""
+def _products(folder: Path, files: dict[str, SourceFile]) -> Iterator[str | Refused]:
+    """The files of this very folder that stand for a product, and why a reader cannot tell."""
     package = Package(folder.name, folder, files)
-    found: list[str] = []
     for reader in READERS:
         try:
-            found += [path for path in reader.find(package) if "/" not in path]
-        except UsageError:
-            continue
-    return found
+            yield from (path for path in reader.find(package) if "/" not in path)
+        except UsageError as error:
+            yield Refused(str(error))
+        except OSError as error:
+            yield Refused(f"{error.filename or folder.name}: cannot be read: {error.strerror}")
 
 
-def _belonging(named: str, files: dict[str, SourceFile]) -> set[str]:
-    """What lies beside a product's file and has its name in front: its images, masks and polynomials."""
-    stem = PurePosixPath(named).stem.removesuffix("_MTL")
-    return {name for name in files if name == named or name.startswith(stem)}
+def _belonging(named: str, files: Mapping[str, SourceFile]) -> set[str]:
+    """What is of a product: what lies beside its file and has its name in front, and what that names."""
+    own = own_names(named, [path for path in files if "/" not in path])
+    for name in tuple(own):
+        own |= stated_paths(name, files[name]) & files.keys()
+    if is_metadata_name(named):
+        own |= {path for path in files if path.startswith(f"{GRANULES}/")}
+    return own
+
+
+def _standing_for(named: str, own: set[str]) -> str:
+    """A product's own file: readers may list one that is not there, because each part has its own."""
+    sides = sorted(name for name in own if name.lower().endswith(".xml"))
+    if named in own or not sides:
+        return named
+    return next((name for name in sides if product_stem(name) == PurePosixPath(named).stem), sides[0])
 
 
 def _found(
-    path: Path, top: Path, paths: Sequence[Path], settle_s: int, names: Sequence[str] = ()
+    path: Path,
+    top: Path,
+    paths: Sequence[Path],
+    settle_s: int,
+    *,
+    names: Sequence[str] = (),
+    href: str | None = None,
 ) -> Found | Refused | Unsettled:
     key = _relative(path, top)
+    place = key if href is None else _relative(path.with_name(href), top)
     if len(key) > LONGEST_KEY:
         return Refused(f"{key[:80]}...: this path is too long")
     lines = []
@@ -190,17 +231,17 @@ def _found(
     try:
         for each in paths:
             facts = each.stat()
-            # Of a folder itself the time of change tells when entries came; ctime cannot be set back.
-            newest = max(newest, facts.st_ctime, facts.st_mtime)
+            # Every write sets ctime, also of a folder when entries come; unlike mtime nobody can set it.
+            newest = max(newest, facts.st_ctime)
             if not each.is_dir():
                 lines.append(f"{each.name} {facts.st_size} {facts.st_mtime_ns}")
     except OSError:
         return Unsettled(key)
     if time.time() - newest < settle_s:
         return Unsettled(key)
-    text = "\n".join(sorted(lines) + sorted(names))
+    text = "\n".join(sorted(lines) + sorted(names) + ([place] if place != key else []))
     mark = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-    return Found(key, mark, key)
+    return Found(key, mark, place)
 
 
 def _relative(path: Path, top: Path) -> str:

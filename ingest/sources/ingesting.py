@@ -24,9 +24,10 @@ from db.ingest_items import (
     skip_item,
     source_of_item,
     storing_name,
+    working_name,
 )
 from db.ingest_sources import IngestSource, source_by_id
-from db.local_disk import is_local_disk_fault
+from db.machine_faults import machine_fault
 from db.points import reached
 from ingest.product_scene import ingest_product
 from ingest.scene import ingest_scene
@@ -82,7 +83,7 @@ def ingest_item(
         beat: takes progress; may raise InterruptionError.
         settings: of fetching.
         roots: folders that files must lie in; empty: any.
-        is_by_hand: also of a paused source.
+        is_by_hand: also of a paused source, and nothing that another process is at.
 
     Raises:
         UsageError: the item is refused, or failed three times; its row says why.
@@ -107,7 +108,7 @@ def ingest_item(
             _give_back(url, claim)
         raise
     except Exception as error:
-        if is_local_disk_fault(error):  # another machine may have room
+        if machine_fault(error) is not None:  # another machine may have room
             _give_back(url, claim)
             raise
         if isinstance(error, UsageError) and not isinstance(error, RetryError):
@@ -123,7 +124,7 @@ def ingest_item(
 
 
 def _give_back(url: str, claim: Claim) -> None:
-    retrying(lambda: _with(url, lambda conn: release_item(conn, claim)))
+    retrying(lambda: _with(url, lambda conn: release_item(conn, claim.ingest_item_id, claim.token)))
 
 
 def _failed(url: str, claim: Claim, error: Exception) -> UsageError:
@@ -148,7 +149,7 @@ def _begin(url: str, item_id: int, is_by_hand: bool) -> tuple[IngestSource, Clai
         source = source_by_id(conn, found[0])
         if not source.is_enabled and not is_by_hand:
             return ItemOutcome("paused")
-        claim = claim_item(conn, item_id)
+        claim = claim_item(conn, item_id, is_by_hand=is_by_hand)
         if claim is None:
             after = source_of_item(conn, item_id)
             return ItemOutcome("removed" if after is None else after[1])
@@ -181,13 +182,17 @@ def _attempt(
 ) -> ItemOutcome:
     options = scene_options(source.options, roots)
     identity = "\n".join((source.location, claim.key, claim.mark, claim.href))
-    with cache_folder(settings.cache_folder(), identity) as cache, workspace() as folder:
+    beat("fetching", 0, 0)  # the worker notes whose attempt it is, for it may have to end this process
+    with (
+        connect(url, autocommit=True, application_name=working_name(claim.ingest_item_id)) as telling,
+        cache_folder(settings.cache_folder(), identity) as cache,
+        workspace() as folder,
+    ):
         try:
-            with connect(url, autocommit=True, application_name="lode source fetching") as telling:
-                counter = _Counter(telling, claim, beat)
-                material, fetched = material_of(
-                    source, claim, options, settings, roots, cache.path, folder, counter, beat
-                )
+            counter = _Counter(telling, claim, beat)
+            material, fetched = material_of(
+                source, claim, options, settings, roots, cache.path, folder, counter, beat
+            )
             retrying(lambda: _with(url, lambda c: note_fetched(c, claim, fetched, is_all=True)))
             reached("fetch.after")
             beat("ingesting", 0, 0)

@@ -18,10 +18,12 @@ from db.ingest_items import (
     enqueue_lost,
     insert_item,
     known_item,
+    move_item,
     reopen_item,
 )
+from db.ingest_returns import reopen_replaced, replaced_items
 from db.ingest_runs import ask_waiting
-from db.ingest_sources import IngestSource, ask_report, note_scan, source_by_id, wanted_bounds
+from db.ingest_sources import IngestSource, ask_report, note_scan, printable, source_by_id, wanted_bounds
 from ingest.sources.api import api_items
 from ingest.sources.catalogue import catalogue_io, catalogue_items
 from ingest.sources.folder import folder_items
@@ -33,8 +35,13 @@ from ingest.sources.wanted import unwanted_reason
 from ingest.sources.web import Beat, Web
 
 _BATCH = 100
+_CATALOGUE_REST_S = 86_400.0
+"""Servers of a catalogue that are not of one mind show old and new content by turns: once a day is enough."""
 _TOLD = 5
 """Refusals whose reason is written down."""
+
+_Listed = dict[str, dict[int, str]]
+"""What a look lists of scenes with several contents: key to item to where it lies."""
 
 
 @dataclass
@@ -43,7 +50,7 @@ class ScanOutcome:
 
     Attributes:
         listed: scenes that are there.
-        new: of them, never seen with this content, or now wanted, and wanted.
+        new: of them, never seen with this content, or there again, or now wanted, and wanted.
         skipped: of them, never seen and not wanted.
         unsettled: still being written; left for the next time.
         refused: what could not be taken, with the reason.
@@ -85,7 +92,8 @@ def scan(
     """Look through a source.
 
     Two at once write down each scene once: the database's key decides. What was not wanted before and is now,
-    because the source was changed, is found anew. Scenes that were found and lost their job get a new one.
+    because the source was changed, is found anew; so is content that is there again after other content took
+    its place. Scenes that were found and lost their job get a new one.
 
     Args:
         url: database.
@@ -104,11 +112,13 @@ def scan(
     if not source.is_enabled and not is_by_hand:
         return ScanOutcome(is_paused=True)
     outcome = ScanOutcome()
+    listed: _Listed = {}
     try:
         entries = _listed(url, source, settings or SourceSettings(), roots, beat)
         while batch := list(itertools.islice(entries, _BATCH)):
-            _note(url, source, batch, outcome, is_by_hand)
+            _note(url, source, batch, outcome, listed, is_by_hand)
             beat("writing down what was found", outcome.listed, 0)
+        outcome.new += retrying(lambda: _take_again(url, source, listed, is_by_hand))
         outcome.waiting = retrying(lambda: _requeue(url, source_id, is_by_hand))
     except UsageError as error:
         told = describe(error)
@@ -150,13 +160,14 @@ def _note(
     source: IngestSource,
     batch: list[Found | Refused | Unsettled],
     outcome: ScanOutcome,
+    listed: _Listed,
     is_by_hand: bool,
 ) -> None:
     found = [each for each in batch if isinstance(each, Found)]
 
     def write() -> tuple[int, int]:
         with connect(url, application_name="lode source") as conn:
-            states = [_note_one(conn, source, each, is_by_hand) for each in found]
+            states = [_note_one(conn, source, each, listed, is_by_hand) for each in found]
             return states.count("new"), states.count("skipped")
 
     new, skipped = retrying(write)
@@ -164,13 +175,19 @@ def _note(
     outcome.new += new
     outcome.skipped += skipped
     outcome.unsettled += sum(isinstance(each, Unsettled) for each in batch)
-    outcome.refused += [each.reason for each in batch if isinstance(each, Refused)]
+    outcome.refused += [printable(each.reason) for each in batch if isinstance(each, Refused)]
 
 
-def _note_one(conn: Connection[Any], source: IngestSource, found: Found, is_by_hand: bool) -> str:
+def _note_one(
+    conn: Connection[Any], source: IngestSource, found: Found, listed: _Listed, is_by_hand: bool
+) -> str:
     """Write one scene down, with its job, in the caller's transaction: new, skipped or known."""
     known = known_item(conn, source.ingest_source_id, found)
     if known is not None:
+        if known.href != found.href:
+            move_item(conn, known.ingest_item_id, found.href)
+        if known.has_others:
+            listed.setdefault(found.key, {})[known.ingest_item_id] = found.href
         if known.status != "skipped" or known.has_run or unwanted_reason(conn, source, known.facts):
             return "known"
         if not reopen_item(conn, known.ingest_item_id):
@@ -187,6 +204,28 @@ def _note_one(conn: Connection[Any], source: IngestSource, found: Found, is_by_h
     if not is_by_hand:
         enqueue_item(conn, item_id)
     return "new"
+
+
+def _take_again(url: str, source: IngestSource, listed: _Listed, is_by_hand: bool) -> int:
+    """Find content anew that is there again after other content of its scene was ingested; how many.
+
+    Where both are listed in one look nobody can say which one counts, and nothing happens.
+    """
+    hrefs = {item_id: href for each in listed.values() if len(each) == 1 for item_id, href in each.items()}
+    if not hrefs:
+        return 0
+    rest_s = 0.0 if source.kind == "folder" else _CATALOGUE_REST_S
+    count = 0
+    with connect(url, application_name="lode source") as conn:
+        for item_id, facts in replaced_items(conn, list(hrefs), rest_s):
+            if unwanted_reason(conn, source, facts) is not None:
+                continue
+            if reopen_replaced(conn, item_id, hrefs[item_id], rest_s):
+                count += 1
+                if not is_by_hand:
+                    enqueue_item(conn, item_id)
+            conn.commit()
+    return count
 
 
 def _requeue(url: str, source_id: int, is_by_hand: bool) -> tuple[int, str] | None:

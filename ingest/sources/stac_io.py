@@ -68,14 +68,21 @@ class GuardedIO(StacApiIO):
         except (OSError, UnicodeDecodeError):
             raise UsageError(f"{path.name}: is no readable text in UTF-8") from None
 
+    def may_post(self, href: str) -> bool:
+        """Whether a search may be sent to an address: it lies where the source does."""
+        return self._web.is_own(href)
+
     def request(
         self,
         href: str,
         method: str | None = None,
-        headers: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,  # noqa: ARG002 - pystac-client passes what links want
         parameters: dict[str, Any] | None = None,
     ) -> str:
-        """Ask a server; the same question twice within a listing means that its links lead in a circle."""
+        """Ask a server; the same question twice within a listing means that its links lead in a circle.
+
+        Headers that a link wants are left out: what a host may see stands in a file on this machine.
+        """
         verb = (method or "GET").upper()
         question = json.dumps([verb, href, parameters], sort_keys=True, default=str)
         if question in self._asked:
@@ -85,7 +92,6 @@ class GuardedIO(StacApiIO):
         return self._web.text(
             href,
             method=verb,
-            headers=headers,
             parameters=None if is_body else parameters,
             body=parameters if is_body else None,
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import pystac
 import shapely
+import shapely.errors
 import shapely.geometry
 
 from db.errors import UsageError
@@ -17,6 +19,19 @@ from db.ingest_items import LONGEST_KEY, Facts, Found
 from ingest.products.sentinel2_granule import utc
 
 Item = Mapping[str, Any]
+
+UNREADABLE = (
+    UsageError,
+    pystac.STACError,
+    shapely.errors.ShapelyError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"""What reading a document that others wrote can end in."""
+
 MOST_VERTICES = 100_000
 
 
@@ -28,15 +43,17 @@ def found_item(item: Item, href: str) -> Found:
         href: where it can be read again.
 
     Raises:
-        UsageError: it is no item, or its day cannot be understood.
+        UsageError: it is no item, or something that it says cannot be understood or stored.
 
     """
+    if not href.isprintable():
+        raise UsageError(f"{href[:200]!r}: the address of this item holds control characters")
     name = item_name(item, href)
     properties, assets = item.get("properties"), item.get("assets")
     if not isinstance(properties, Mapping) or not isinstance(assets, Mapping):
         raise UsageError(f"{name}: is no STAC item: it has no properties or no assets")
     facts = Facts(_day(properties, name), _footprint(item, name), _cloud_fraction(properties))
-    return Found(item_key(item, href), _mark(properties, assets), href, facts)
+    return Found(item_key(item, href), _mark(properties, assets, name), href, facts)
 
 
 def item_name(item: Item, href: str) -> str:
@@ -69,7 +86,10 @@ def collection_of(item: Item) -> str | None:
 
 def _day(properties: Item, name: str) -> date:
     text = properties.get("datetime") or properties.get("start_datetime")
-    moment: datetime = utc(str(text or ""), "datetime", name)
+    try:
+        moment: datetime = utc(str(text or ""), "datetime", name)
+    except OverflowError:
+        raise UsageError(f"{name}: datetime is {str(text)[:100]!r}, outside of the years 1 to 9999") from None
     return moment.date()
 
 
@@ -90,7 +110,7 @@ def _footprint(item: Item, name: str) -> shapely.MultiPolygon | None:
         elif isinstance(box, list) and len(box) in (4, 6):
             half = len(box) // 2
             shape = shapely.box(box[0], box[1], box[half], box[half + 1])
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, shapely.errors.ShapelyError):
+    except UNREADABLE:
         raise UsageError(f"{name}: its geometry cannot be understood") from None
     if shape is None or shape.is_empty:
         return None
@@ -114,16 +134,15 @@ def polygons_of(shape: shapely.Geometry) -> shapely.MultiPolygon | None:
     return shapely.MultiPolygon(parts) if parts else None
 
 
-def _mark(properties: Item, assets: Item) -> str:
+def _mark(properties: Item, assets: Item, name: str) -> str:
     """Digest of what changes when the content does: the moment of the last change, else assets and version.
 
     Queries of addresses are left out: signed ones differ every time.
     """
     files = sorted(
         [str(key), str(asset.get("file:checksum")), str(asset.get("file:size"))]
-        + ([] if properties.get("updated") else [urlsplit(str(asset.get("href"))).path])
-        for key, asset in assets.items()
-        if isinstance(asset, Mapping)
+        + ([] if properties.get("updated") else [path])
+        for key, asset, path in _files(assets, name)
     )
     versions = {
         key: str(properties.get(key))
@@ -132,3 +151,15 @@ def _mark(properties: Item, assets: Item) -> str:
     }
     text = json.dumps([versions, files], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _files(assets: Item, name: str) -> Iterator[tuple[str, Item, str]]:
+    """Each asset with its key and the path in its address."""
+    for key, asset in assets.items():
+        if not isinstance(asset, Mapping):
+            continue
+        try:
+            path = urlsplit(str(asset.get("href"))).path
+        except ValueError:
+            raise UsageError(f"{name}: the address of asset {key[:80]!r} is no address") from None
+        yield key, asset, path

@@ -155,9 +155,15 @@ class Web:
     def _follow(
         self, url: str, method: str, headers: dict[str, str], parameters: Mapping[str, Any] | None, body: Any
     ) -> Response:
+        if method not in ("GET", "POST"):
+            raise UsageError(f"{shown(url)}: is to be asked by {method[:20]!r}; only GET and POST are sent")
         address = url
         for _ in range(MOST_REDIRECTS + 1):
             self._check_address(address, url)
+            if method == "POST" and not self.is_own(address):
+                raise UsageError(
+                    f"{shown(address)}: is to be sent a POST, and is not where the source lies; it is refused"
+                )
             try:
                 response = self._session.request(
                     method,
@@ -184,11 +190,15 @@ class Web:
             address, parameters = target, None
         raise UsageError(f"{shown(url)}: redirects more than {MOST_REDIRECTS} times; it is refused")
 
+    def is_own(self, address: str) -> bool:
+        """Whether an address has the host and port of the source's location."""
+        return self._origin is not None and urlsplit(address).netloc.lower() == self._origin
+
     def _secrets_for(self, address: str) -> dict[str, str]:
         """What the host wants to see; never in clear over the public internet."""
         found, named = headers_for(address, self._secrets), "LODE_STAC_HEADERS_FILE"
         split = urlsplit(address)
-        if not found and split.netloc.lower() == self._origin:
+        if not found and self.is_own(address):
             found, named = self._netrc, "~/.netrc"
         if found and split.scheme.lower() != "https" and not is_private(split.hostname or ""):
             raise UsageError(
@@ -254,7 +264,6 @@ class Web:
         url: str,
         *,
         method: str = "GET",
-        headers: Mapping[str, str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         body: Any = None,
         limit_bytes: int = LARGEST_PAGE_BYTES,
@@ -274,9 +283,7 @@ class Web:
             try:
                 with (
                     self._within(left_s),
-                    self.opened(
-                        url, method=method, headers=headers, parameters=parameters, body=body
-                    ) as answer,
+                    self.opened(url, method=method, parameters=parameters, body=body) as answer,
                 ):
                     return _read(answer, url, limit_bytes)
             finally:

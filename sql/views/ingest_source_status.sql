@@ -36,8 +36,8 @@ left join (
   select
     x.ingest_source_id,
     count(*) as items,
-    count(*) filter (where x.status in ('found', 'fetching', 'fetched', 'interpreting')
-      or (x.status = 'ingested' and x.run_id is not null)) as under_way,
+    count(*) filter (where x.status in ('found', 'fetching', 'fetched')
+      or (x.status in ('ingested', 'interpreting') and x.run_id is not null)) as under_way,
     count(*) filter (where x.ingested_at is not null) as stored,
     count(*) filter (where x.status in ('published', 'reported')) as published,
     count(*) filter (where x.status = 'skipped') as skipped,

@@ -37,7 +37,7 @@ comment on column lode_api.run_history.product is 'Scene';
 comment on column lode_api.run_history.product_version is 'Version of the scene';
 comment on column lode_api.run_history.acquired_on is 'Day the scene was acquired (UTC)';
 comment on column lode_api.run_history.model is 'Network';
-comment on column lode_api.run_history.status is 'requested, running, published, failed or withdrawn';
+comment on column lode_api.run_history.status is 'requested, running, published, failed, cancelled or withdrawn';
 comment on column lode_api.run_history.is_current is 'Its polygons stand for the scene in maps and areas';
 comment on column lode_api.run_history.priority is
   'Analyst''s choice where runs overlap; the higher one owns the ground';
@@ -45,7 +45,7 @@ comment on column lode_api.run_history.attempt is 'Times it was started';
 comment on column lode_api.run_history.requested_by is 'Who asked';
 comment on column lode_api.run_history.requested_at is 'When it was asked for';
 comment on column lode_api.run_history.started_at is 'Start of the last attempt';
-comment on column lode_api.run_history.finished_at is 'When it was published or failed';
+comment on column lode_api.run_history.finished_at is 'When it was published, failed or was cancelled';
 comment on column lode_api.run_history.duration_s is 'Duration of the last attempt, s';
 comment on column lode_api.run_history.device is 'What computed it';
 comment on column lode_api.run_history.observed_area_km2 is 'Area observed, km2';

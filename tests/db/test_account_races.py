@@ -199,3 +199,25 @@ def test_a_run_that_is_preferred_is_not_locked_before_areas_may_be_derived(
             other.commit()
     runs.make_current(mine, newer.run_id)
     assert areas(mine, "M1", "open_pit") == {2021: 10}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        lambda conn, run: runs.withdraw_run(conn, run, "another reason"),
+        lambda conn, run: runs.make_current(conn, run),
+    ],
+    ids=["withdraw", "make current"],
+)
+def test_a_choice_beside_a_withdrawal(
+    mine: Connection[Any], database_url: str, choice: Callable[[Connection[Any], int], object]
+) -> None:
+    """Who waits for the withdrawal finds the run withdrawn, as if it had come later."""
+    scene = scene_of(mine, "first")
+    run = publish_drawing(mine, scene, add_model(mine, "other", ALL), 2021, "pppvvvvvvv", current=False)
+    mine.commit()
+    runs.withdraw_run(mine, run, "clouds")
+    with pytest.raises(UsageError, match=f"run {run} is withdrawn; only a published run can"):
+        beside(mine, database_url, lambda other: choice(other, run))
+    found = mine.execute("select withdrawn_reason, is_current from lode.run where run_id = %s", (run,))
+    assert found.fetchone() == ("clouds", False)

@@ -12,6 +12,7 @@ from psycopg import Connection, errors
 from db.connection import connect
 from db.errors import UsageError
 from db.ingest_sources import NewSource, add_source, take_schedule
+from service.redaction import Redactor
 from service.scheduling import enqueue_due_sources, next_time
 
 
@@ -76,6 +77,42 @@ def test_sources_that_cannot_be_right_are_refused_with_the_reason(conn: Connecti
     assert conn.execute("select count(*) from lode.ingest_source").fetchone() == (0,)
 
 
+SECRET_NAMES = [
+    "api-key", "api_key", "apikey", "key", "Ocp-Apim-Subscription-Key", "subscription-key", "access_key",
+    "accesskey", "AWSAccessKeyId", "access_token", "X-Amz-Security-Token", "X-Amz-Signature",
+    "X-Amz-Credential", "sig", "signature", "pwd", "password", "passwd", "passphrase", "client_secret",
+    "auth", "authorization", "cookie",
+]  # fmt: skip
+
+
+def test_no_location_keeps_a_secret(conn: Connection[Any]) -> None:
+    for name in SECRET_NAMES:
+        for separator in "?&;#":
+            location = f"https://x.example/v1?a=1{separator}{name}=Abc123"
+            with pytest.raises(errors.CheckViolation, match="holds a password or key"), conn.transaction():
+                insert(conn, kind="stac_api", location=location)
+        assert "Abc123" not in Redactor().text(f"https://x.example/v1?{name}=Abc123")
+
+
+def test_a_location_that_only_looks_so_is_taken(conn: Connection[Any]) -> None:
+    for number, query in enumerate(("a=key", "author=me", "design=1", "keyword=mine", "f=json#key")):
+        insert(conn, name=f"s{number}", kind="stac_api", location=f"https://x.example/token/v1?{query}")
+
+
+def test_a_location_of_an_older_rule_stops_no_scheduler(conn: Connection[Any], database_url: str) -> None:
+    location = "https://x.example/v1?api-key=abc"
+    conn.execute("alter table lode.ingest_source disable trigger guard")
+    insert(conn, name="old", kind="stac_api", location=location, cron="* * * * *")
+    conn.execute("alter table lode.ingest_source enable trigger guard")
+    insert(conn, cron="* * * * *")
+    conn.execute("update lode.ingest_source set next_scan_at = now() - interval '1 minute'")
+    conn.commit()
+    assert enqueue_due_sources(database_url) == 2
+    conn.execute("update lode.ingest_source set enabled = false where name = 'old'")
+    with pytest.raises(errors.CheckViolation, match="holds a password or key"), conn.transaction():
+        conn.execute("update lode.ingest_source set location = location || '&a=1' where name = 'old'")
+
+
 CRONS = [
     "* * * * *",
     "0 3 * * *",
@@ -98,6 +135,37 @@ def test_what_the_database_takes_for_a_cron_expression_has_a_next_time(conn: Con
     assert next_time("0 0 29 2 *", now) == datetime(2024, 2, 29, tzinfo=UTC)
     with pytest.raises(UsageError, match="names no moment"):
         next_time("0 0 31 2 *", now)
+
+
+RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [
+        "0 3-3 * * *", "7-7 03-3/2 * * *", "5-5,50-52/1 * * * *", "0 0 15-15 * *", "0 0 * 11-11 *",
+        "30 6 * * 6-6", "30 6 * * 7-7/3", "0 13-13/5,1-2 1-3 2-2 *", "10-12 3-23 * * *",
+    ],
+)  # fmt: skip
+def test_the_scheduler_comes_at_the_moments_that_the_database_reads(conn: Connection[Any], cron: str) -> None:
+    """Compared minute by minute with ``lode_api.cron_values`` until the third moment."""
+    fields = []
+    for text, (low, high) in zip(cron.split(), RANGES, strict=True):
+        row = conn.execute("select lode_api.cron_values(%s, %s, %s)", (text, low, high)).fetchone()
+        assert row is not None
+        fields.append({value % 7 for value in row[0]} if high == 7 else set(row[0]))
+    minutes, hours, days, months, weekdays = fields
+    now = datetime(2024, 3, 30, 23, 59, 30, tzinfo=UTC)
+    moment = datetime(2024, 3, 31, tzinfo=UTC)
+    for _ in range(3):
+        while not (
+            moment.month in months and moment.day in days and moment.isoweekday() % 7 in weekdays
+            and moment.hour in hours and moment.minute in minutes
+        ):  # fmt: skip
+            moment += timedelta(minutes=1)
+        now = next_time(cron, now)
+        assert now == moment
+        moment += timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +216,22 @@ def test_the_scheduler_computes_times_and_makes_up_once_for_what_was_missed(
     conn.commit()
     assert enqueue_due_sources(database_url) == 0
     assert len(jobs(conn)) == 1
+
+
+def test_a_time_written_while_the_clock_ran_ahead_is_corrected(
+    conn: Connection[Any], database_url: str
+) -> None:
+    insert(conn, cron="0 3 * * *")
+    insert(conn, name="in leap years", cron="0 0 29 2 *")
+    conn.commit()
+    enqueue_due_sources(database_url)
+    right = "select array_agg(next_scan_at order by name) from lode.ingest_source"
+    before = conn.execute(right).fetchone()
+    conn.execute("update lode.ingest_source set next_scan_at = next_scan_at + interval '8 years'")
+    conn.commit()
+    assert enqueue_due_sources(database_url) == 0
+    assert conn.execute(right).fetchone() == before
+    assert jobs(conn) == []
 
 
 def test_a_change_of_times_is_computed_anew_and_who_added_a_source_stays(

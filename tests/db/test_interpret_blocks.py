@@ -80,6 +80,7 @@ def test_the_same_rows_byte_for_byte_whoever_computes_the_blocks(
         assert (done.rows, done.is_last) == (BLOCK_ROWS, False)
     with connect(url) as conn:  # as after a kill between the stage and the end of the job
         conn.execute("update lode.run_block set status = 'waiting' where block = %s", (order[0],))
+        conn.execute("update lode.run set queued_at = now()")
     compute_block(url, run_id, order[0], models, most_attempts=MOST)
     assert published(url)[:2] == [[], []]
     assert jobs(url) == []

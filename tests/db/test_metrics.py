@@ -69,6 +69,7 @@ def test_a_scrape_tells_the_queue(conn: Connection[Any], database_url: str) -> N
     assert value(found, "lode_oldest_waiting_seconds", queue="inference") == pytest.approx(500, abs=30)
     assert value(found, "lode_runs", status="running") == 1
     assert value(found, "lode_runs_by_attempt", attempt="1") == 1
+    assert value(found, "lode_runs_by_attempt", attempt="3") is None
     assert value(found, "lode_workers_alive") == 1
     heartbeat = "lode_worker_heartbeat_seconds"
     near, far = (
@@ -77,6 +78,22 @@ def test_a_scrape_tells_the_queue(conn: Connection[Any], database_url: str) -> N
     )
     assert (near, far) == (pytest.approx(20, abs=15), pytest.approx(300, abs=15))
     assert value(found, "lode_staged_bytes") == pytest.approx(900, abs=20)
+
+
+def test_the_third_attempt_of_a_block_is_one_of_its_run(conn: Connection[Any], database_url: str) -> None:
+    """Blocks are tried again by themselves: the run's own attempts begin with its publication."""
+    scene = add_scene(conn, "one", date(2022, 6, 1), cells("xx", "x"))
+    run = runs.request_interpretation(conn, scene, add_model(conn, "net"))
+    runs.claim_run(conn, run.run_id, device="drawn", versions={})
+    for status, attempt in (("running", 3), ("waiting", 1)):
+        conn.execute(
+            "update lode.run_block set status = %s, attempt = 3, token = gen_random_uuid()", (status,)
+        )
+        conn.commit()
+        [family] = [
+            each for each in DatabaseCollector(database_url).collect() if each.name == "lode_runs_by_attempt"
+        ]
+        assert [(each.labels["attempt"], each.value) for each in family.samples] == [(str(attempt), 1)]
 
 
 def test_a_worker_counts_what_it_did(database_url: str) -> None:

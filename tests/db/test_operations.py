@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,19 +11,24 @@ import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
+from psycopg import Connection
 
 from db.checks import CHECKS, run_checks
 from db.commands import psql_environment
 from db.connection import connect
 from db.embedded import Cluster
+from db.qgis.styles import install_styles
+from db.upgrade import upgrade
 from service.metrics import DatabaseCollector, WorkerMetrics
 from tests.catalogue_rows import add_mine, add_model, add_scene, publish_drawing
 from tests.conftest import copied_database
 from tests.grids import cells
 from tests.rasters import noise, write_table
+from tests.role_logins import login
 from tests.support import REPOSITORY, throwaway_cluster
 
 DOCUMENT = (REPOSITORY / "docs" / "operations.md").read_text("utf-8")
@@ -76,6 +82,29 @@ def filled(cluster: Cluster, template_database: str) -> Iterator[str]:
                 conn.execute("drop role lode_backup")
 
 
+def test_the_documents_installation_ends_with_a_login_for_workers(home: Path, tmp_path: Path) -> None:
+    """On a server that has nothing of Lode yet, by its superuser."""
+    cluster = throwaway_cluster(home)
+    cluster.ensure_running()
+    sudo = tmp_path / "sudo"
+    sudo.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')  # the test's superuser has another name
+    sudo.chmod(0o755)
+    environment = libpq(cluster, "postgres")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block("installing").replace("/opt/lode/bin/", "")],
+        env={**environment, "PATH": f"{tmp_path}:{environment['PATH']}", "LC_ALL": "C.UTF-8"},
+        input="geheim-9\ngeheim-9\n", capture_output=True, text=True, check=False, timeout=200,
+        start_new_session=True,  # without a terminal psql reads the password from its input
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAIL" not in done.stdout
+    with connect(cluster.url("lode")) as conn:
+        row = conn.execute(
+            "select rolpassword like 'SCRAM-SHA-256$%' from pg_authid where rolname = 'lode_worker'"
+        ).fetchone()
+    assert row == (True,)
+
+
 def test_the_documents_back_up_comes_back_on_another_server(
     cluster: Cluster, filled: str, home: Path, tmp_path: Path
 ) -> None:
@@ -113,6 +142,68 @@ def test_the_documents_back_up_comes_back_on_another_server(
             assert copy.execute(query).fetchall() == source.execute(query).fetchall()
         statistics = copy.execute("select count(*) > 0 from pg_stats where schemaname = 'lode'").fetchone()
         assert statistics == (True,)
+
+
+@pytest.fixture
+def checker(cluster: Cluster, filled: str) -> Iterator[Connection[Any]]:
+    """The login that the document makes for checks."""
+    url = cluster.url(filled)
+    [statement] = re.findall(r"^```sql\n(create role lode_check.*?)^```", DOCUMENT, re.M | re.S)
+    with connect(url, autocommit=True) as conn:
+        conn.execute(statement.encode())
+        install_styles(conn)
+    try:
+        with login(url, "lode_check", autocommit=False) as conn:
+            yield conn
+    finally:
+        with connect(url, autocommit=True) as conn:
+            conn.execute("drop role lode_check")
+
+
+def test_the_documents_login_for_checks_sees_all_and_writes_nothing(
+    cluster: Cluster, filled: str, checker: Connection[Any]
+) -> None:
+    found = run_checks(checker)
+    assert [(result.title, result.unseen) for result in found if result.unseen] == []
+    with connect(cluster.url(filled)) as conn:
+        assert [result.faults for result in found] == [result.faults for result in run_checks(conn)]
+        tables = conn.execute(
+            "select c.oid::regclass::text from pg_class c where c.relkind in ('r', 'p', 'v')"
+            " and c.relnamespace::regnamespace::text in ('lode', 'lode_api', 'lode_queue', 'lode_raster')"
+            " and (has_table_privilege('lode_check', c.oid, 'insert,update,delete,truncate')"
+            "  or has_any_column_privilege('lode_check', c.oid, 'insert,update'))"
+        ).fetchall()
+    assert tables == []
+
+
+def test_a_worker_finds_the_styles(cluster: Cluster, filled: str, checker: Connection[Any]) -> None:
+    assert checker.info.user == "lode_check"  # who checks, after styles were written and an upgrade
+    upgrade(cluster.url(filled))
+    with login(cluster.url(filled), "lode_worker", autocommit=False) as worker:
+        [found] = [result for result in run_checks(worker) if "QGIS" in result.title]
+    assert (found.faults, found.unseen) == ([], [])
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_the_documents_filters_of_logs_pass_over_other_lines() -> None:
+    """The journal has systemd's own lines between those of workers."""
+    filters = re.findall(r"^    journalctl .*?\| (jq .*)$", DOCUMENT, re.M)
+    assert len(filters) == 2
+    lines = [
+        "Started lode-worker@cpu.service - Lode worker on cpu.",
+        json.dumps({"timestamp": "t", "event": "failed", "level": "error", "run_id": 4711, "reason": "r"}),
+        "lode-worker@cpu.service: Consumed 3s CPU time.",
+        json.dumps({"timestamp": "u", "event": "other", "level": "info", "run_id": 12}),
+        json.dumps({"timestamp": "v", "event": "again", "level": "info", "run_id": 4711}),
+    ]
+    told = [
+        subprocess.run(
+            ["bash", "-c", each], input="\n".join(lines), capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        for each in filters
+    ]
+    assert [json.loads(line) for line in told[0]] == [json.loads(lines[1]), json.loads(lines[4])]
+    assert told[1] == ["t\tfailed\tr"]
 
 
 def test_a_parallel_restore_in_one_go_is_found(cluster: Cluster, filled: str, tmp_path: Path) -> None:

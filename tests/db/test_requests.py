@@ -155,6 +155,36 @@ def test_quotas_hold_for_logins_and_for_members(catalogue: Connection[Any], data
         catalogue.commit()
 
 
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_quota_holds_for_sessions_that_began_before_each_other(
+    catalogue: Connection[Any], database_url: str, level: str
+) -> None:
+    """What one asks for is not in the other's snapshot: only READ COMMITTED sees it after the wait."""
+    catalogue.execute("update lode.quota set pending_runs = 1")
+    catalogue.commit()
+    with connect(database_url) as first, connect(database_url) as second:
+        for session in (first, second):
+            session.execute(f"set transaction isolation level {level}".encode())
+            session.execute("select from lode.run")
+        for session, scene in ((first, "a"), (second, "b")):
+            with pytest.raises(errors.RaiseException) as caught:
+                request(session, scene)
+            assert caught.value.diag.message_primary == (
+                f"a quota cannot be checked in a transaction that is {level}"
+            )
+            assert caught.value.diag.message_hint == "begin it with: begin isolation level read committed"
+            session.rollback()
+        request(first, "a")
+        first.commit()
+        with pytest.raises(errors.ConfigurationLimitExceeded):
+            request(second, "b")
+    catalogue.execute("update lode.quota set pending_runs = null, area_km2_per_day = null")
+    catalogue.commit()
+    catalogue.execute(f"set transaction isolation level {level}".encode())
+    request(catalogue, "b")  # nothing is counted for who has no limit
+    catalogue.commit()
+
+
 def test_a_cancelled_run_publishes_nothing_and_may_be_asked_for_again(catalogue: Connection[Any]) -> None:
     run_id = request(catalogue, "a")
     claim = runs.claim_run(catalogue, run_id, device="cpu", versions={}, most_attempts=3)

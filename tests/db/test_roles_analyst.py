@@ -77,6 +77,42 @@ def test_it_reviews_alerts_in_its_own_name(province: str) -> None:
             analyst.execute("delete from lode.alert_review")
 
 
+def test_it_has_a_source_looked_through_by_the_workers(province: str, tmp_path: Path) -> None:
+    """By a function of its own: the queue itself stays closed."""
+    analyst = url_of(province, "lode_analyst")
+    added = lode_here(analyst, "source", "add", "in", "--kind", "folder", "--location", tmp_path)
+    assert added.returncode == 0, added.stderr
+    asked = lode_here(analyst, "source", "run", "in", "--queue")
+    assert (asked.returncode, asked.stdout) == (0, "a job was put into the queue\n")
+    assert lode_here(analyst, "source", "run", "in", "--queue").stdout == "a job waits already\n"
+    with login(province, "lode_worker") as worker:
+        jobs = worker.execute(
+            "select task_name, queue_name, args, queueing_lock, priority from lode_queue.procrastinate_jobs"
+        ).fetchall()
+        assert jobs == [("scan_source", "ingest", {"ingest_source_id": 1}, "scan of source 1", 10)]
+    with login(province, "lode_analyst") as conn:
+        assert conn.execute("select lode_api.ask_scan(77)").fetchone() == (False,)
+        with denied("42501"):
+            conn.execute("select lode_api.enqueue('ingest', 'scan_source', '{}')")
+    with login(province, "lode_reader") as reader, denied("42501"):
+        reader.execute("select lode_api.ask_scan(1)")
+
+
+def test_what_it_may_not_do_is_said_without_a_traceback(province: str, tmp_path: Path) -> None:
+    analyst = url_of(province, "lode_analyst")
+    lode_here(analyst, "source", "add", "in", "--kind", "folder", "--location", tmp_path)
+    for words, thing in (
+        (("status", "--watch", "--times", "1"), "alembic_version"),
+        (("source", "run", "in", "--retry", "--queue"), "ingest_item"),
+    ):
+        done = lode_here(analyst, *words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(
+            f"lode: error: permission denied for table {thing}: LODE_DATABASE_URL names a login that may not"
+        )
+        assert "for lode_worker" in done.stderr
+
+
 def test_it_ingests_mines_and_labels_by_command_line(province: str, tmp_path: Path) -> None:
     path = write_vector(
         tmp_path / "mines.gpkg",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from db.connection import connect
 from db.errors import UsageError
+from db.ingest_sources import note_error
 from tests.source_files import sentinel_item
 from tests.source_runs import Sources
 from tests.stac_server import StacServer, served
@@ -172,3 +175,43 @@ def test_an_api_that_misbehaves_is_refused_and_says_why(
     assert reason in sources.value("select last_error from lode.ingest_source")
     # What was listed before the fault stays, once.
     assert set(sources.states().values()) <= {"found"}
+
+
+SPOILED: dict[str, dict[str, Any]] = {
+    "address of an asset": {"assets": {"red": {"href": "http://[x]/a.tif"}}},
+    "own address": {"links": [{"rel": "self", "href": "http://[x]/item"}]},
+    "NUL in its own address": {"links": [{"rel": "self", "href": "http://127.0.0.1/\0"}]},
+    "half a letter in its own address": {"links": [{"rel": "self", "href": "http://127.0.0.1/\ud800"}]},
+    "NUL in its id": {"id": "x\0y", "assets": None},
+    "coordinate": {"geometry": {"type": "Point", "coordinates": [10**400, 0]}},
+    "day": {"properties": {"datetime": "0001-01-01T00:00:00+01:00"}},
+}
+
+
+def test_an_item_that_cannot_be_read_is_told_of_and_the_rest_is_found(
+    sources: Sources, server: StacServer
+) -> None:
+    server.page_items = 1
+    good = add_item(server, "good", 1)
+    server.items[:] = [{**copy.deepcopy(good), "id": name, **spoiled} for name, spoiled in SPOILED.items()]
+    server.items.append(good)
+    source = sources.add("stac_api", server.url("api"))
+    outcome = sources.scan(source)
+    assert (outcome.new, len(outcome.refused)) == (1, len(SPOILED))
+    assert all(reason.isprintable() for reason in outcome.refused)
+    assert sources.states() == {"sentinel-2-l2a/good": "found"}
+    told = sources.value("select last_error from lode.ingest_source where last_scan_at is not null")
+    assert told.startswith(f"{len(SPOILED)} refused: ")
+
+
+def test_what_a_server_says_is_written_down_without_control_characters(
+    sources: Sources, server: StacServer
+) -> None:
+    server.bodies["/api"] = ("application/json", b'{"type": "Catalog", "id": "a", "stac_version": "\\u0000"}')
+    source = sources.add("stac_api", server.url("api"))
+    with pytest.raises(UsageError, match="cannot be searched"):
+        sources.scan(source)
+    assert "cannot be searched" in sources.value("select last_error from lode.ingest_source")
+    with connect(sources.url) as conn:
+        note_error(conn, source, "a\0b\nc\ud800")
+    assert sources.value("select last_error from lode.ingest_source") == "a?b c?"

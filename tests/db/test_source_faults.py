@@ -12,7 +12,8 @@ import pytest
 
 from db.connection import connect
 from db.errors import InterruptionError, SupersededError, UsageError
-from db.ingest_items import claim_item, enqueue_lost, retry_failed
+from db.ingest_items import claim_item, enqueue_lost
+from db.ingest_retries import retry_failed
 from db.local_disk import LocalDiskError
 from ingest.sources.ingesting import ItemOutcome, ingest_item
 from ingest.sources.scanning import scan

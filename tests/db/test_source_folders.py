@@ -12,6 +12,7 @@ import pytest
 from db.errors import UsageError
 from tests.source_files import PLAIN, described_tiff, plain_tiff, sentinel_item
 from tests.source_runs import Sources
+from tests.unit.test_products_cresda import write_part
 
 
 @pytest.fixture
@@ -132,6 +133,25 @@ def test_a_broken_package_fails_with_its_reason_and_the_rest_goes_on(
     assert "truncated, damaged" in errors["cut.zip"]
     assert errors["good.toml"] is None
     assert sources.states() == {"bad.toml": "failed", "cut.zip": "failed", "good.toml": "ingested"}
+
+
+def test_parts_without_a_file_of_the_whole_come_in_and_a_damaged_one_fails_alone(
+    sources: Sources, tmp_path: Path
+) -> None:
+    folder = tmp_path / "inbox"
+    described_tiff(folder / "good.tif")
+    for number in (1, 2):
+        for part, bands, count in (("MSS1", "1,2,3,4", 4), ("PAN1", "5", 1)):
+            write_part(folder, f"GF2_L1A{number}-{part}", "GF2", "PMS1", bands, count)
+    (folder / "GF2_L1A2-PAN1.xml").write_bytes(b"")
+    source = sources.add("folder", folder, to_day="2021-12-31")
+    assert sources.scan(source).new == 3
+    sources.ingest_all(source)
+    rows = {row["item_key"]: row for row in sources.items()}
+    assert sources.states() == {"GF2_L1A1.xml": "skipped", "GF2_L1A2.xml": "failed", "good.toml": "ingested"}
+    assert rows["GF2_L1A1.xml"]["href"] == "GF2_L1A1-MSS1.xml"
+    assert "GF2_L1A2-PAN1.xml: the XML is empty" in rows["GF2_L1A2.xml"]["error"]
+    assert sources.scan(source).new == 0
 
 
 def test_a_folder_that_is_gone_says_so(sources: Sources, tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
+from db.errors import UsageError
 from tests.source_files import sentinel_item, write_catalogue, write_item
 from tests.source_runs import Sources
-from tests.stac_server import served
+from tests.stac_server import StacServer, served
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +128,77 @@ def test_a_catalogue_on_disk_does_not_lead_out_of_its_folder(database_url: str, 
     errors = [row["error"] for row in sources.items() if row["status"] == "failed"]
     assert len(errors) == 5
     assert all("outside the folders" in error for error in errors)
+
+
+@pytest.fixture
+def guarded(database_url: str, tmp_path: Path) -> Iterator[tuple[Sources, StacServer, StacServer]]:
+    """An API with two pages, and another server whose secrets lie in the worker's file."""
+    sources = Sources(database_url, tmp_path)
+    with served(tmp_path / "api") as server, served(tmp_path / "other") as other:
+        server.page_items = 1
+        server.items += [sentinel_item(server.root, name, 1) for name in ("one", "two")]
+        secrets = tmp_path / "headers.toml"
+        secrets.write_text(f'["{other.address.removeprefix("http://")}"]\nX-Api-Key = "s3cret"\n')
+        secrets.chmod(0o600)
+        sources.settings = sources.settings.model_copy(update={"stac_headers_file": secrets})
+        yield sources, server, other
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [("DELETE", "only GET and POST"), ("PUT", "only GET and POST"), ("POST", "not where the source lies")],
+)
+def test_no_link_makes_us_change_anything_on_another_server(
+    guarded: tuple[Sources, StacServer, StacServer], method: str, reason: str
+) -> None:
+    sources, server, other = guarded
+    server.next_link = {"method": method, "href": other.url("api/collections/c"), "body": {"a": 1}}
+    source = sources.add("stac_api", server.url("api"))
+    with pytest.raises(UsageError, match=reason):
+        sources.scan(source)
+    assert other.asked == []
+    assert reason in sources.value("select last_error from lode.ingest_source")
+
+
+def test_no_redirect_takes_a_search_to_another_server(
+    guarded: tuple[Sources, StacServer, StacServer],
+) -> None:
+    sources, server, other = guarded
+    server.redirects["/api/search"] = other.url("api/search")
+    with pytest.raises(UsageError, match="not where the source lies"):
+        sources.scan(sources.add("stac_api", server.url("api")))
+    assert other.asked == []
+
+
+def test_headers_that_a_link_wants_are_not_sent(guarded: tuple[Sources, StacServer, StacServer]) -> None:
+    sources, server, _ = guarded
+    server.next_link = {"headers": {"X-Wanted": "1", "Host": "elsewhere.example"}}
+    assert sources.scan(sources.add("stac_api", server.url("api"))).listed == 2
+    assert not any("X-Wanted" in each.headers or "elsewhere" in str(each.headers) for each in server.asked)
+
+
+def test_a_search_that_lies_on_another_server_is_asked_without_a_body(
+    guarded: tuple[Sources, StacServer, StacServer],
+) -> None:
+    sources, server, other = guarded
+    other.items = server.items
+    with urlopen(server.url("api")) as answer:  # noqa: S310 - on loopback
+        landing = json.load(answer)
+    for link in landing["links"]:
+        if link["rel"] == "search":
+            link["href"] = other.url("api/search")
+    server.bodies["/api"] = ("application/json", json.dumps(landing).encode())
+    assert sources.scan(sources.add("stac_api", server.url("api"))).listed == 2
+    assert {each.method for each in other.asked} == {"GET"}
+
+
+def test_items_that_cannot_be_read_stop_no_catalogue(database_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "catalogue"
+    sentinel_item(folder, "good", 1)
+    spoil(folder, "address", "http://[x]/B04.tif")
+    spoil(folder, "coordinate", None, geometry={"type": "Point", "coordinates": [10**400, 0]})
+    catalogue = write_catalogue(folder, ["address", "coordinate", "good"])
+    sources = Sources(database_url, tmp_path)
+    outcome = sources.scan(sources.add("stac_catalogue", catalogue))
+    assert (outcome.new, len(outcome.refused)) == (1, 2)
+    assert "2 refused" in sources.value("select last_error from lode.ingest_source")

@@ -12,7 +12,7 @@ import pytest
 
 from db import runs
 from db.connection import connect
-from db.errors import InterruptionError, UsageError
+from db.errors import InterruptionError, RetryError, UsageError
 from service.source_reports import write_report
 from service.source_tasks import report_source
 from tests.source_files import described_tiff
@@ -190,3 +190,75 @@ def test_items_go_with_their_runs(sources: Sources, tmp_path: Path, place: Path)
     publish(sources.url, first, BEFORE)
     assert sources.states()["s1.toml"] == "published"
     assert sources.jobs("report_source") == [{"ingest_source_id": source}]
+
+
+def ingest_one(sources: Sources, source: int, path: Path, seed: int, day: str) -> int:
+    """Store one more scene of a folder; its run."""
+    described_tiff(path, seed, day=day)
+    sources.scan(source)
+    (done,) = sources.ingest_all(source)
+    assert done.run_id is not None
+    return done.run_id
+
+
+def test_a_run_deleted_while_it_was_computed_keeps_no_report_waiting(
+    sources: Sources, tmp_path: Path, place: Path
+) -> None:
+    source = add_source(sources, tmp_path / "inbox")
+    gone = ingest_one(sources, source, tmp_path / "inbox" / "a.tif", 1, "2021-06-19")
+    with connect(sources.url) as conn:
+        runs.claim_run(conn, gone, device="x", versions={})
+    other = ingest_one(sources, source, tmp_path / "inbox" / "b.tif", 2, "2022-06-19")
+    publish(sources.url, other, BEFORE)
+    assert sources.jobs("report_source") == []
+    sources.execute("delete from lode.run where run_id = %s", (gone,))
+    sources.scan(source)
+    assert sources.jobs("report_source") == [{"ingest_source_id": source}]
+    assert sources.states() == {"a.toml": "interpreting", "b.toml": "published"}
+
+
+def test_a_scene_deleted_before_its_report_keeps_no_other_waiting(
+    sources: Sources, tmp_path: Path, place: Path
+) -> None:
+    source = published(sources, tmp_path / "inbox")
+    for table in ("run", "scene_band", "scene"):
+        sources.execute(f"delete from lode.{table}")
+    sources.execute("delete from lode_queue.procrastinate_jobs")
+    sources.scan(source)
+    assert sources.jobs("report_source") == []  # there is nothing to tell of
+    for number in (2, 3):
+        run_id = ingest_one(
+            sources, source, tmp_path / "inbox" / f"s{number}.tif", number, f"202{number}-06-19"
+        )
+        publish(sources.url, run_id, BEFORE)
+        done = write_report(sources.url, source, quiet)
+        assert done is not None
+        assert done.items == 1
+    assert sources.states() == {"early.toml": "published", "s2.toml": "reported", "s3.toml": "reported"}
+
+
+def test_two_sources_that_report_to_one_folder_write_one_each(
+    sources: Sources, tmp_path: Path, place: Path
+) -> None:
+    first = published(sources, tmp_path / "inbox")
+    second = sources.add(
+        "folder", tmp_path / "other", name="second", report_folder="province",
+        model_id=sources.value("select model_id from lode.model"),
+    )  # fmt: skip
+    publish(sources.url, ingest_one(sources, second, tmp_path / "other" / "late.tif", 2, "2022-06-19"), AFTER)
+    names: list[str] = []
+
+    def meanwhile(_stage: str, _done: int, _total: int) -> None:
+        if not names:
+            done = write_report(sources.url, second, quiet)
+            assert done is not None
+            names.append(done.name)
+
+    with pytest.raises(RetryError, match="somebody else wrote a report of this name meanwhile"):
+        write_report(sources.url, first, meanwhile)
+    assert sources.value("select last_error from lode.ingest_source where name = 'source'") is None
+    done = write_report(sources.url, first, quiet)
+    assert done is not None
+    assert {path.name for path in place.iterdir()} == {done.name, *names}
+    assert len({done.name, *names}) == 2
+    assert set(sources.states().values()) == {"reported"}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
+from io import StringIO
 from typing import Any
 
 import pytest
 from psycopg import Connection
+from rich.console import Console
 
 from db import runs
 from db.errors import UsageError
 from db.upgrade import upgrade
 from db.watch import JobCount, require_current, take_snapshot
+from db.watch_screen import screen_of
 from tests.catalogue_rows import add_model, add_scene
 from tests.db.queue_rows import add_job, add_worker
 from tests.grids import cells
@@ -59,7 +62,20 @@ def test_a_snapshot_tells_who_does_what_and_how_far_it_is(busy: Connection[Any])
         ("run 3 of scene three", "clouds")
     ]
     assert found.runs == {"running": 1, "requested": 1, "failed": 1}
-    assert (found.attempts, found.staged_bytes, found.workers_alive) == ({1: 1}, 0, 1)
+    assert (found.attempts, found.staged_bytes, found.workers_alive) == ({2: 1}, 0, 1)
+
+
+def test_the_screen_shows_names_and_reasons_as_they_are(busy: Connection[Any]) -> None:
+    """What a catalogue or a network is called is no markup, not even where it looks like it."""
+    busy.execute("update lode.scene set product = '[north]' || product || '[/x].tif'")
+    busy.execute("update lode.run set error = 'bands [blue,green] lack' where run_id = 3")
+    busy.execute("update lode_queue.procrastinate_workers set last_heartbeat = now() - interval '1 day'")
+    busy.commit()
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(screen_of(take_snapshot(busy)))
+    shown = console.export_text()
+    for wanted in ("[north]one[/x].tif", "scene [north]three[/x].tif", "bands [blue,green] lack", "s ago"):
+        assert wanted in shown
 
 
 def test_a_snapshot_leaves_no_transaction_open(busy: Connection[Any]) -> None:

@@ -148,7 +148,9 @@ def test_the_answer_to_a_commit_is_lost(ground: Ground, network: Network, machin
         " execute function lode.wait_for_the_test()"
     )
     waiting = f"select count(*) from pg_locks where objid = {ANSWER} and not granted"
-    publishing = "select client_port from pg_stat_activity where application_name = 'lode infer (publishing)'"
+    publishing = (
+        "select client_port from pg_stat_activity where application_name like 'lode infer (publishing %'"
+    )
     with ground.watcher() as watcher:
         watcher.execute(f"select pg_advisory_lock({ANSWER})".encode())
         (first,) = ground.request(1)

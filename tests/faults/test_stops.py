@@ -99,7 +99,7 @@ def test_an_engine_that_sleeps_in_its_transaction_goes_on(ground: Ground) -> Non
     os.kill(engine, signal.SIGSTOP)
     publishing = (
         "select count(*) from pg_stat_activity"
-        " where application_name like '%%(publishing)' and datname = current_database()"
+        " where application_name like 'lode infer (publishing %%' and datname = current_database()"
     )
     wait_for(lambda: ground.value(publishing) == 0, "the server ends its transaction", 90)
     worker.let_go()

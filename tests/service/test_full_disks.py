@@ -60,7 +60,7 @@ def test_a_worker_without_room_for_its_maps_fails_no_run(
             assert "has no room for" in kept[1]
             assert len(events("job ended")) == 3  # the first stops nothing: another job may fit
             assert {event["end"] for event in events("job ended")} == {"unwell"}
-            assert len(events("a disk of this machine is in the way")) == 3
+            assert len(events("this machine is in the way")) == 3
             flag.unlink()
             wait_for(all_are(url, len(runs), "published"), "there is room again", 120)
             assert worker.wait() == 0

@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import date
 from typing import Any
 
 import pytest
-from procrastinate.jobs import Job, Status
 from psycopg import Connection
 
-from db import blocks, runs
+from db import blocks, campaigns, runs
 from db.connection import connect
-from db.queue.connector import PatientConnector
-from db.queue.jobs import OwnJobs
-from db.queue.workers import give_back, reap_jobs, register_worker, token_of
-from tests.catalogue_rows import add_model, add_scene
+from db.queue.workers import give_back, register_worker, token_of
 from tests.db.queue_rows import add_worker
-from tests.grids import cells
-
-SILENT_S = 0.5
-FETCH = "select id from lode_queue.procrastinate_fetch_job_v2(array['inference']::varchar[], %s)"
-JOBS = "select status::text, priority, worker_id from lode_queue.procrastinate_jobs order by id"
+from tests.service.queued import JOBS, fetch, reap, request
 
 
-@pytest.fixture
-def catalogue(conn: Connection[Any]) -> Connection[Any]:
-    """Two scenes and a network."""
-    add_model(conn, "net")
-    for product in ("a", "b"):
-        add_scene(conn, product, date(2022, 6, 1), cells("xx\nxx", "x"))
-    conn.commit()
-    return conn
-
-
-def request(conn: Connection[Any], product: str = "a", priority: int = 0) -> int:
-    row = conn.execute(
-        "select lode_api.request_run(s.scene_id, m.model_id, false, %s) from lode.scene s, lode.model m"
-        " where s.product = %s",
-        (priority, product),
-    ).fetchone()
-    conn.commit()
+def asked_by_hand(conn: Connection[Any]) -> int:
+    """A run that `lode infer` or a campaign asked for: nothing of it is in the queue."""
+    row = conn.execute("select scene_id, model_id from lode.scene, lode.model limit 1").fetchone()
     assert row is not None
-    return int(row[0])
-
-
-def fetch(conn: Connection[Any], worker: int) -> int:
-    row = conn.execute(FETCH, (worker,)).fetchone()
+    run_id = runs.request_interpretation(conn, *row).run_id
     conn.commit()
-    assert row is not None
-    assert row[0] is not None
-    return int(row[0])
-
-
-def reap(conn: Connection[Any], silent_s: float = SILENT_S) -> int | None:
-    """Reap, and sweep whenever the last sweep was."""
-    conn.execute("update lode.sweep set swept_at = '-infinity'")
-    found = reap_jobs(conn, silent_s)
-    conn.commit()
-    return found
+    return run_id
 
 
 def server_started(conn: Connection[Any], ago: str) -> None:
@@ -90,55 +52,6 @@ def registered(conn: Connection[Any], *, silent_s: float, ago_s: float) -> int:
     )
     conn.commit()
     return int(row[0])
-
-
-def ended(url: str, job: int, worker: int, *, retried: bool = False) -> None:
-    """What a worker says at the end of a job that it fetched once."""
-    stale = Job(
-        id=job,
-        queue="inference",
-        lock=None,
-        queueing_lock=None,
-        task_name="interpret_run",
-        attempts=0,
-        worker_id=worker,
-    )
-
-    async def say() -> None:
-        connector = PatientConnector(url, application_name="the test")
-        await connector.open_async()
-        try:
-            jobs = OwnJobs(connector)
-            if retried:
-                await jobs.retry_job(stale)
-            else:
-                await jobs.finish_job(stale, Status.SUCCEEDED, delete_job=False)
-        finally:
-            await connector.close_async()
-
-    asyncio.run(say())
-
-
-@pytest.mark.parametrize("retried", [False, True])
-def test_who_was_taken_for_dead_ends_no_job_of_another(
-    catalogue: Connection[Any], database_url: str, retried: bool
-) -> None:
-    request(catalogue)
-    stale = add_worker(catalogue, silent_s=3600)
-    job = fetch(catalogue, stale)
-    assert reap(catalogue) == 1
-    fresh = add_worker(catalogue)
-    again = fetch(catalogue, fresh)
-    after = [("failed", 0, None), ("doing", 0, fresh)]
-    assert catalogue.execute(JOBS).fetchall() == after
-    catalogue.commit()
-    ended(database_url, job, stale, retried=retried)
-    ended(database_url, again, stale, retried=retried)  # the very row of its successor
-    assert catalogue.execute(JOBS).fetchall() == after
-    catalogue.commit()
-    ended(database_url, again, fresh, retried=retried)
-    status = catalogue.execute(JOBS).fetchall()[1][0]
-    assert status == ("todo" if retried else "succeeded")
 
 
 def test_a_row_that_somebody_holds_keeps_nobody_waiting(
@@ -217,9 +130,7 @@ def test_an_impatient_worker_does_not_take_the_others_for_dead(catalogue: Connec
 def test_who_computed_by_hand_and_died_is_told_to_have_failed(
     catalogue: Connection[Any], database_url: str
 ) -> None:
-    row = catalogue.execute("select scene_id, model_id from lode.scene, lode.model limit 1").fetchone()
-    assert row is not None
-    run_id = runs.request_interpretation(catalogue, *row).run_id
+    run_id = asked_by_hand(catalogue)
     runs.claim_run(catalogue, run_id, device="cpu", versions={})
     catalogue.execute("update lode.run set started_at = now() - interval '6 minutes'")
     server_started(catalogue, "1 hour")
@@ -284,3 +195,38 @@ def test_a_run_that_lost_its_jobs_keeps_its_priority(
     catalogue.commit()
     assert reap(catalogue) == sum(row[3] for row in before)
     assert catalogue.execute(priority).fetchall() == before
+
+
+@pytest.mark.parametrize("end", ["left", "published"])
+def test_who_asks_for_a_run_that_is_computed_by_hand_is_not_forgotten(
+    catalogue: Connection[Any], database_url: str, end: str
+) -> None:
+    run_id = asked_by_hand(catalogue)
+    with connect(database_url) as other, runs.working_on(other, run_id):
+        runs.claim_run(catalogue, run_id, device="cpu", versions={})
+        assert request(catalogue) == run_id
+        catalogue.execute("update lode.run set queued_at = queued_at - interval '2 minutes'")
+        assert reap(catalogue) == 0
+        if end == "published":
+            catalogue.execute("update lode.run set status = 'published'")
+        campaigns.leave_runs(catalogue, [run_id])
+        catalogue.commit()
+    assert [reap(catalogue), reap(catalogue)] == [1 if end == "left" else 0, 0]
+    assert len(catalogue.execute(JOBS).fetchall()) == (1 if end == "left" else 0)
+
+
+def test_what_a_campaign_computes_is_not_put_into_the_queue_by_itself(
+    catalogue: Connection[Any], database_url: str
+) -> None:
+    """Also when its last block is staged while its hold of the run is lost, as in a restart of the server."""
+    run_id = asked_by_hand(catalogue)
+    for is_held in (True, False):
+        claim = blocks.claim_block(catalogue, run_id, 0, worker="w", most_attempts=3)
+        with connect(database_url) as other:
+            assert not is_held or runs.hold(other, run_id)
+            assert blocks.finish_block(catalogue, claim)
+        assert catalogue.execute("select queued_at from lode.run").fetchone() == (None,)
+        catalogue.execute("update lode.run_block set status = 'waiting'")
+        catalogue.commit()
+    assert reap(catalogue) == 0
+    assert catalogue.execute(JOBS).fetchall() == []

@@ -65,8 +65,11 @@ class PretendedRay:
 
     exceptions = SimpleNamespace(RayError=RuntimeError)
 
-    def __init__(self, clock: Clock, has_room: HasRoom, publish: Callable[[Task], None]) -> None:
+    def __init__(
+        self, clock: Clock, has_room: HasRoom, publish: Callable[[Task], None], *, is_spoilt: bool
+    ) -> None:
         self._clock, self._has_room, self._publish = clock, has_room, publish
+        self._is_spoilt = is_spoilt
         self._made = 0
 
     def cluster_resources(self) -> dict[str, float]:
@@ -81,7 +84,8 @@ class PretendedRay:
 
         def perform(_number: int, task: Task) -> tuple[float, Ended]:
             if not self._has_room(number, task, self._clock.now):
-                return UNWELL_S, Ended(task, protocol.UNWELL, "the disk has no room")
+                said = "the disk has no room"
+                return UNWELL_S, Ended(task, protocol.UNWELL, said, is_spoilt=self._is_spoilt)
             return WORK_S, Ended(task, protocol.DONE, figures={"polygons": 1})
 
         return SimpleNamespace(
@@ -149,13 +153,19 @@ class Night:
         *,
         blocks_of_first: int = 1,
         ends: Callable[[Night], bool] = lambda _night: False,
+        is_spoilt: bool = False,
     ) -> None:
         self.clock = Clock()
         self.book = PretendedBook(blocks_of_first)
         self.shown: list[Progress] = []
         self.said: list[str] = []
         self.most_open = 0
-        ray = PretendedRay(self.clock, has_room, lambda task: self.book.published.add(task.run_id))
+        ray = PretendedRay(
+            self.clock,
+            has_room,
+            lambda task: self.book.published.add(task.run_id),
+            is_spoilt=is_spoilt,
+        )
         monkeypatch.setattr(campaign_ray, "ray", ray)
         monkeypatch.setattr(campaign_ray, "time", self.clock)
         stop = Event()
@@ -199,6 +209,33 @@ def test_one_actor_without_room_costs_no_scene_and_little_time(monkeypatch: pyte
     ]
 
 
+def test_an_actor_whose_process_is_spoilt_rests_and_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a fault of its GPU: the same process would never do a task again."""
+    night = Night(monkeypatch, lambda actor, _task, _now: actor > 0, 30, is_spoilt=True)
+    assert len(night.book.published) == 30
+    assert night.took_s < 30 / ACTORS * WORK_S * 1.15
+    assert night.said == [
+        "process 0 on host0: the disk has no room; it rests, and tries again from time to time",
+        f"process {ACTORS} on host{ACTORS} is well again",
+    ]
+    first = next(number for number, shown in enumerate(night.shown) if shown.resting)
+    assert night.shown[first].resting == 1
+
+
+def test_spoilt_actors_keep_resting_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process on the same machine rests as its predecessor would have: not one a second."""
+    well_at = 3600.0
+    made: set[int] = set()
+
+    def has_room(actor: int, _task: Task, now: float) -> bool:
+        made.add(actor)
+        return now > well_at
+
+    night = Night(monkeypatch, has_room, 8, is_spoilt=True)
+    assert len(night.book.published) == 8
+    assert len(made) < ACTORS * (well_at / campaign_ray.LONGEST_REST_S + 10)
+
+
 def test_a_scene_that_fits_nowhere_keeps_no_other_from_being_done(monkeypatch: pytest.MonkeyPatch) -> None:
     night = Night(
         monkeypatch,
@@ -220,8 +257,6 @@ def test_actors_that_all_lack_room_wait_for_it_and_say_so(monkeypatch: pytest.Mo
     assert len(night.reports) == 60
     assert night.took_s < room_at + 60 / ACTORS * WORK_S * 1.3
     assert night.most_open <= MOST_STUCK + ACTORS
-    assert (
-        night.said[ACTORS] == "every actor rests for want of room on its disk: make room, or end with Ctrl-C"
-    )
+    assert night.said[ACTORS] == "every actor rests: see to their machines, or end with Ctrl-C"
     assert night.said[ACTORS + 1 :] == [f"process {n} on host{n} is well again" for n in range(ACTORS)]
     assert max(shown.resting for shown in night.shown) == ACTORS

@@ -14,7 +14,8 @@ import pytest
 
 import lode
 from db.errors import RetryError, UsageError
-from db.local_disk import LocalDiskError, is_disk_errno, is_local_disk_fault, temporary_folder
+from db.local_disk import LocalDiskError, is_disk_errno, temporary_folder
+from db.machine_faults import machine_fault
 from inference.maps import mapped_file
 from ingest.files import SourceFile
 from ingest.processing.sensor_geometry import corrected_hyperspectral
@@ -86,7 +87,7 @@ def test_a_cache_on_a_full_disk_is_told_from_a_forbidden_one(
         cache_folder(tmp_path / "cache", "one"),
     ):
         pass
-    assert is_local_disk_fault(caught.value) is is_disk_errno(number)
+    assert (machine_fault(caught.value) is not None) is is_disk_errno(number)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -110,7 +111,7 @@ def test_a_disk_that_fills_while_an_archive_is_unpacked(
     monkeypatch.setattr(place, failing(number))
     with pytest.raises(UsageError, match=r"p\.zip: cannot be unpacked: no disk to write on") as caught:
         gather(str(archive), (), tmp_path)
-    assert is_local_disk_fault(caught.value) is is_disk_errno(number)
+    assert (machine_fault(caught.value) is not None) is is_disk_errno(number)
 
 
 @pytest.mark.parametrize("make", [zip_of, tar_of])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from db.errors import UsageError
 from ingest.preprocess.solar import sun_position
+from ingest.products import cresda
 from ingest.products.cresda_times import geometry_of
 from ingest.products.gathering import gather
 from ingest.products.instruments import image_of
@@ -146,6 +148,30 @@ def test_two_products_in_one_folder_are_told_apart(tmp_path: Path) -> None:
         product_of(folder)
     named = gather(str(folder / "GF2_PMS1_L1A2-MSS1.tiff"), (), tmp_path)
     assert read_product(named).name == "GF2_PMS1_L1A2"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda raw: raw[: len(raw) // 2], "is damaged or no XML"),
+        (lambda raw: raw[:30], "is damaged or no XML"),
+        (lambda raw: bytes(len(raw)), "is damaged or no XML"),
+        (lambda _: b"<", "the XML is empty"),
+    ],
+)
+def test_a_damaged_xml_refuses_its_own_product_only(
+    tmp_path: Path, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    folder = tmp_path / "package"
+    for name in ("GF2_PMS1_L1A1-MSS1", "GF2_PMS1_L1A2-MSS1"):
+        write_part(folder, name, "GF2", "PMS1", "1,2,3,4", 4)
+    path = folder / "GF2_PMS1_L1A2-MSS1.xml"
+    path.write_bytes(damage(path.read_bytes()))
+    package = gather(str(folder), (), tmp_path)
+    good, bad = cresda.find(package)
+    assert cresda.read(package, good).name == "GF2_PMS1_L1A1"
+    with pytest.raises(UsageError, match=said):
+        cresda.read(package, bad)
 
 
 def test_an_image_of_the_whole_package_needs_no_part_of_its_own(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from db.errors import UsageError
+from ingest.products import gathering
 from ingest.products.gathering import gather
 from ingest.products.recognition import read_product
 
@@ -69,13 +70,42 @@ def test_folders_and_archives_hold_the_same_files(
     assert package.named is None
 
 
-def test_one_file_stands_for_what_lies_beside_it(tmp_path: Path, workspace: Path) -> None:
+def test_one_file_stands_for_what_has_its_name_and_what_that_names(tmp_path: Path, workspace: Path) -> None:
     folder = folder_of(tmp_path / "p") / "scene"
-    package = gather(str(folder / "a.xml"), (), workspace)
-    assert package.named == "a.xml"
-    assert set(package.files) == {"a.xml", "empty.tif", "deep/b.tif"}
-    (folder / "c.tif").write_bytes(b"II*\0")
-    assert set(gather(str(folder / "c.tif"), (), workspace).files) == {"a.xml", "empty.tif", "c.tif"}
+    for name in ("a-1.tif", "a1.tif", "mask.tif", "b.json", "deep/c.tif", "&.tif", "../outside.tif"):
+        (folder / name).write_bytes(b"II*\0")
+    own = {"a.xml", "a-1.tif"}
+
+    def gathered(name: str, text: str | None = None) -> set[str]:
+        if text is not None:
+            (folder / name).write_text(text)
+        package = gather(str(folder / name), (), workspace)
+        assert package.named == name
+        return set(package.files)
+
+    assert gathered("a.xml") == own
+    text = "<a>x/../deep/b.tif</a><b>&amp;.tif</b><c>../outside.tif</c><d>/etc/passwd</d><e>gone.tif</e>"
+    assert gathered("a.xml", text) == own | {"deep/b.tif", "&.tif"}
+    # An image stands for what describes it, with all that is described.
+    assert gathered("a-1.tif") == own | {"deep/b.tif", "&.tif"}
+    assert gathered("a1.tif") == {"a1.tif"}
+    assert gathered("b.json", '["https://example.org/x/mask.tif?k=1", {"a": "./deep/c.tif"}]') == {
+        "b.json", "mask.tif", "deep/c.tif",
+    }  # fmt: skip
+    assert gathered("b.json", '["mask.tif"') == {"b.json"}
+
+
+def test_one_file_is_found_beside_more_than_a_package_may_hold(
+    tmp_path: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "MAX_FILES", 5)
+    folder = folder_of(tmp_path / "p") / "scene"
+    for number in range(6):
+        (folder / f"{number}.xml").write_bytes(b"<x/>")
+        (folder / "deep" / f"{number}.xml").write_bytes(b"<x/>")
+    assert set(gather(str(folder / "a.xml"), (), workspace).files) == {"a.xml"}
+    with pytest.raises(UsageError, match="holds more than 5 files"):
+        gather(str(folder), (), workspace)
 
 
 def entry_tar(path: Path, **facts: object) -> Path:

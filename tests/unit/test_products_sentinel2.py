@@ -205,3 +205,4 @@ def test_two_products_are_both_listed_and_others_are_not(tmp_path: Path, l2a: Pa
     assert sorted(path.rpartition("/")[2] for path in found) == ["MTD_MSIL1C.xml", "MTD_MSIL2A.xml"]
     package = gather(str(l2a / "MTD_MSIL2A.xml"), (), tmp_path)
     assert sentinel2.find(package) == ["MTD_MSIL2A.xml"]
+    assert sentinel2.read(package, "MTD_MSIL2A.xml").files == read(l2a).files

@@ -315,6 +315,8 @@ def test_ahsi_reads_back_with_its_wavelengths(ahsi: AhsiSimulation) -> None:
         assert centers == facts[part.role]["center_nm"]
     assert facts["vnir"]["center_nm"][-1] > facts["swir"]["center_nm"][0]
     assert not product.notes
+    # One file stands for all, also for those that do not have the product's name.
+    assert read(next(ahsi.package.glob("*-SW.xml"))).files == product.files
 
 
 def test_ahsi_radiance_is_the_planted_reflectance(ahsi: AhsiSimulation) -> None:

@@ -19,6 +19,49 @@ down_revision = "0014"
 branch_labels = None
 depends_on = None
 
+_IDENTITY = """
+update lode.run r
+set parameters = n.parameters, parameters_digest = n.parameters_digest
+from (
+  select m.run_id, m.parameters,
+    case row_number() over (
+      partition by m.scene_id, m.model_id, m.digest
+      order by m.is_current desc, m.status = 'published' desc, m.status = 'withdrawn' desc, m.run_id desc
+    )
+      when 1 then m.digest
+      else m.parameters_digest
+    end as parameters_digest
+  from (
+    select o.run_id, o.scene_id, o.model_id, o.is_current, o.status, o.parameters_digest,
+      p.settings || jsonb_build_object(
+        'block_px',
+        case when o.status in ('published', 'withdrawn')
+          then greatest(16777216, s.width_px::bigint * s.height_px) else 16777216 end
+      ) as parameters,
+      encode(sha256(convert_to(p.settings::text, 'UTF8')), 'hex') as digest
+    from lode.run o
+    join lode.scene s on s.scene_id = o.scene_id
+    cross join lateral (
+      select o.parameters || jsonb_build_object(
+        'overlap_px', cast(o.parameters ->> 'overlap_px' as integer),
+        'tile_px', cast(o.parameters ->> 'tile_px' as integer),
+        'max_segment_m', cast(o.parameters ->> 'max_segment_m' as double precision),
+        'min_patch_m2', (
+          select coalesce(jsonb_object_agg(c.key, cast(c.value as double precision)), '{}')
+          from jsonb_each_text(o.parameters -> 'min_patch_m2') as c
+        )
+      ) as settings
+    ) as p
+    where o.parameters ?& array['overlap_px', 'tile_px', 'max_segment_m', 'min_patch_m2']
+  ) as m
+) as n
+where r.run_id = n.run_id
+"""
+"""Gives older runs the identity that requests look for from here on (lode_api.ask_run): the digest of the settings
+as the database writes them, 500 where Python wrote 500.0. ``block_px`` is no part of it: what was published before
+had one block, the whole scene; what was not is split when it is computed. Of runs that become equal, which no Lode
+made, the one that counts has the digest; the others keep theirs, and what they published."""
+
 
 def upgrade() -> None:
     """Make the tables of the service and the queue."""
@@ -138,6 +181,12 @@ def upgrade() -> None:
             comment="Who computes or computed it: host, process and device",
         ),
         sa.Column(
+            "lode_version",
+            sa.Text(),
+            nullable=True,
+            comment="Version of Lode that computes or computed it",
+        ),
+        sa.Column(
             "stage",
             sa.Text(),
             nullable=True,
@@ -248,6 +297,7 @@ def upgrade() -> None:
         "status in ('requested', 'running', 'published', 'failed', 'cancelled', 'withdrawn')",
         schema="lode",
     )
+    op.execute(_IDENTITY)
     op.create_index(
         "run_pending_idx",
         "run",

@@ -84,6 +84,9 @@ begin
   from lode.run r
   where r.scene_id = ask_run.scene_id and r.model_id = ask_run.model_id and r.parameters_digest = digest
   for no key update;
+  if found_status = 'published' then -- while this waited for its row
+    return lode_api.ask_run(scene_id, model_id, overlap_px, becomes_current, source_id);
+  end if;
   if found_status = 'withdrawn' then
     raise exception 'run % of scene % by model % was withdrawn', found_id, scene.product, model.name
       using errcode = 'check_violation',

@@ -2,7 +2,8 @@
 -- Units: runs, km2 of valid pixels.
 -- Rules: rows of lode.quota hold for the login of that name and for members of the role; of several the most generous
 --   counts, without any the row with the empty name. Two requests of one login are looked at one after the other.
---   Where a worker asks for what somebody ordered, that login counts, even if it is there no more.
+--   Where a worker asks for what somebody ordered, that login counts, even if it is there no more. What the request
+--   before committed must be seen after the wait, which READ COMMITTED alone grants: others are refused.
 -- Used by: lode_api.request_inference, request_mine; ask_run for sources.
 create function lode_api.check_quota(area_km2 double precision, counted text default session_user) returns void
 language plpgsql security definer
@@ -37,6 +38,10 @@ begin
   from applying a;
   if most_runs is null and most_km2 is null then
     return;
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'a quota cannot be checked in a transaction that is %', current_setting('transaction_isolation')
+      using hint = 'begin it with: begin isolation level read committed';
   end if;
   perform pg_advisory_xact_lock(hashtext('lode quota'), hashtext(login));
   if most_runs is not null then

@@ -1,6 +1,7 @@
 -- Purpose: put the jobs of a run into the queue: one for each block that is not staged, or the one that publishes.
 -- Rules: a run with one block has one job, which computes and publishes. Nothing happens to a run that is neither
---   requested nor running, that `lode infer` is computing (it holds an advisory lock), or whose jobs wait or run.
+--   requested nor running, or whose jobs wait or run. One that `lode infer` or a campaign is computing (it holds an
+--   advisory lock) is marked only: should it be left undone, lode_api.reap_jobs puts it into the queue.
 --   Where no priority is said, the run's newest job says it, ended or not. The scene's name is for the logs.
 -- Used by: lode_api.request_inference, request_mine, finish_block, reap_jobs, sources.
 create function lode_api.put_in_queue(run_id integer, priority integer default null) returns integer
@@ -19,12 +20,15 @@ begin
   perform from lode.run r
   where r.run_id = put_in_queue.run_id and r.status in ('requested', 'running')
   for no key update;
-  if not found or not pg_try_advisory_lock(x'10DE0002'::integer, run_id) then
+  if not found then
+    return 0;
+  end if;
+  update lode.run r set queued_at = clock_timestamp()
+  where r.run_id = put_in_queue.run_id and r.queued_at is null;
+  if not pg_try_advisory_lock(x'10DE0002'::integer, run_id) then
     return 0;
   end if;
   perform pg_advisory_unlock(x'10DE0002'::integer, run_id); -- only to see that nobody holds it
-  update lode.run r set queued_at = clock_timestamp()
-  where r.run_id = put_in_queue.run_id and r.queued_at is null;
   select jsonb_build_object('run_id', r.run_id, 'scene', s.product) into work
   from lode.run r
   join lode.scene s on s.scene_id = r.scene_id

@@ -4,7 +4,8 @@
 --   that silence, nobody is taken for dead: they could not be heard. A job whose worker went silent ends as
 --   failed, and a new one with the same work takes its place: should the worker come back, it can end its own job
 --   only. Attempts are counted, and ended, where the work begins (run, run_block, ingest_item); work that has no such
---   row is given up after ten jobs. A run in the queue that lost its job, by whatever accident, gets a new one.
+--   row is given up after ten jobs. A run in the queue that lost its job, by whatever accident, gets a new one. A job
+--   that has ended refers to no worker, so that a worker's row is deleted without touching what it did.
 -- Used by: a loop in every worker.
 create function lode_api.reap_jobs(silent_s double precision, kept_days integer default 30) returns integer
 language plpgsql security definer
@@ -36,7 +37,9 @@ begin
     order by j.id
     for update of j skip locked
   loop
-    perform procrastinate_finish_job_v1(job.id, 'failed', false);
+    update procrastinate_jobs j
+    set status = 'failed', abort_requested = false, attempts = job.attempts + 1, worker_id = null
+    where j.id = job.id;
     -- Whoever holds the run's row may wait for this job's: nobody waits for both.
     update lode.run r
     set error = 'its worker was not heard of any more'
@@ -55,13 +58,25 @@ begin
     end if;
     reaped := reaped + 1;
   end loop;
-  -- Whoever ends just now holds its own row and waits for those of its jobs.
+  -- Queues of earlier versions have jobs that ended and refer to their workers. In portions: a statement beyond the
+  -- workers' timeout would undo all of the above, each time anew.
+  update procrastinate_jobs j set worker_id = null
+  where j.id = any (array(
+    select o.id
+    from procrastinate_jobs o
+    where o.worker_id is not null and o.status in ('succeeded', 'failed', 'cancelled', 'aborted')
+    order by o.worker_id
+    limit 10000
+    for update of o skip locked
+  ));
+  -- Whoever ends just now holds its own row and waits for those of its jobs. One to which jobs still refer goes later.
   delete from procrastinate_workers w
   where w.id in (
     select o.id
     from procrastinate_workers o
     left join lode.worker l on l.worker_id = o.id
     where o.last_heartbeat < clock_timestamp() - make_interval(secs => greatest(silent_s, l.silent_s))
+      and (select j.id from procrastinate_jobs j where j.worker_id = o.id order by j.worker_id limit 1) is null
     for update of o skip locked
   );
   delete from lode.worker w

@@ -1,6 +1,6 @@
 -- Purpose: ask for the report of a source when nothing of it is under way any more.
 -- Rules: one transaction after the other for a source: of two that end its last scenes at the same time, the second
---   one sees both. One that waits is not asked for twice.
+--   one sees both. One that waits is not asked for twice. A scene or run that was deleted keeps no other waiting.
 -- Used by: lode_api.end_item, workers that looked through the source.
 create function lode_api.ask_report(source_id integer) returns boolean
 language plpgsql security definer
@@ -16,10 +16,11 @@ begin
   if exists (
     select from lode.ingest_item i
     where i.ingest_source_id = source_id
-      and (i.status in ('found', 'fetching', 'fetched', 'interpreting')
-        or (i.status = 'ingested' and i.run_id is not null))
+      and (i.status in ('found', 'fetching', 'fetched')
+        or (i.status in ('ingested', 'interpreting') and i.run_id is not null))
   ) or not exists (
-    select from lode.ingest_item i where i.ingest_source_id = source_id and i.status = 'published'
+    select from lode.ingest_item i
+    where i.ingest_source_id = source_id and i.status = 'published' and i.scene_id is not null
   ) then
     return false;
   end if;

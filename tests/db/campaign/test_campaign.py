@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -9,14 +10,15 @@ import pytest
 from db import blocks, campaigns, runs
 from db.checks import run_checks
 from db.connection import connect
-from db.errors import UsageError
+from db.errors import RetryError, UsageError
 from inference.interpret import interpret
 from service import campaign as campaign_module
 from service import protocol
 from service.campaign_actor import Ended, Task
 from tests.campaign_scenes import PRODUCTS, assert_nothing_is_left, attempts, published, rows
-from tests.db.campaign.trials import Trial
+from tests.db.campaign.trials import HandCrew, Trial
 from tests.db.queue_rows import add_job, add_worker
+from tests.support import lode_here
 
 
 def test_a_campaign_publishes_what_lode_infer_publishes(url: str, undisturbed: list[Any]) -> None:
@@ -234,6 +236,34 @@ def test_make_current_reaches_runs_published_before(url: str) -> None:
     assert trial.campaign.has_work()
     assert rows(url, current) == [(1,)]
     trial.book.close()
+
+
+def test_a_campaign_that_ends_early_prints_what_came_to_an_end(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the database stays away: what was published before is in the table."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lode[cluster]'")
+
+    def goes_away(task: Task) -> Ended | None:
+        if task.run_id == 1:
+            return None
+        raise RetryError("no database server answers")
+
+    class Crew(HandCrew):
+        device = "CPU"
+
+        def __init__(self, url: str, mark: int, *_others: object) -> None:
+            super().__init__(url, mark, 1, goes_away)
+
+        def __len__(self) -> int:
+            return 1
+
+    monkeypatch.setattr("service.campaign_ray.RayCrew", Crew)
+    monkeypatch.setattr("service.campaign_cluster.cluster", lambda *_options: nullcontext())
+    done = lode_here(url, "campaign", "--model", "x", "--all")
+    assert done.returncode == 1
+    assert "1 of 1 scenes are published" in done.stdout
+    assert done.stderr.endswith("lode: error: no database server answers\n")
 
 
 def test_a_run_that_was_withdrawn_is_refused_and_the_rest_goes_on(url: str) -> None:
