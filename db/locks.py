@@ -104,9 +104,11 @@ def end_when_silent(conn: Connection[Any], silent_s: int = SILENT_S) -> None:
         silent_s: longest time between two statements, or without an answer of the client's machine, seconds.
 
     """
+    # On other systems the server cannot look whether a client is there, and refuses the setting.
     conn.execute(
         "select set_config('idle_in_transaction_session_timeout', %(ms)s, true),"
-        " set_config('client_connection_check_interval', %(gone_ms)s, true),"
+        " case when version() ~* 'linux|darwin|bsd'"
+        " then set_config('client_connection_check_interval', %(gone_ms)s, true) end,"
         " set_config('tcp_user_timeout', %(ms)s, true), set_config('tcp_keepalives_idle', '20', true),"
         " set_config('tcp_keepalives_interval', '10', true), set_config('tcp_keepalives_count', '3', true)",
         {"ms": str(1000 * silent_s), "gone_ms": str(1000 * GONE_S)},
