@@ -16,7 +16,7 @@ from tests.conftest import copied_database
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'lode[cluster]'")
 
-from tests.e2e.test_campaign import Holds, kill_actor, processes_of, start
+from tests.e2e.test_campaign import Holds, kill_actor, left_running, start
 
 pytestmark = pytest.mark.long
 
@@ -64,4 +64,4 @@ def test_an_actor_dies_before_it_can_report(cluster: Cluster, stocked: str, tmp_
         assert rows(url, "select distinct attempt from lode.run") == [(1,)]
         assert published(url) == undisturbed
         assert_nothing_is_left(url)
-        assert processes_of(campaign.pid) == []
+        assert left_running(campaign.pid) == []
