@@ -50,7 +50,7 @@ def test_two_hundred_scenes_under_random_kills(
         ground = Ground(url, tmp_path, {MANY: undisturbed}.__getitem__)
         soak = Soak(ground, WORKERS, seed=12, tell=tell)
         try:
-            soak.run(MANY, between_s=(2, 5), timeout_s=800)
+            soak.run(MANY, between_s=(2, 5), timeout_s=1200)
             report = soak.report(MANY, REPOSITORY / "build")
             ground.findings(MANY).check()
         except BaseException:
