@@ -27,7 +27,7 @@ def test_twelve_scenes_under_random_kills(ground: Ground, tmp_path: Path) -> Non
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_two_hundred_scenes_under_random_kills(
     cluster: Cluster, template_database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
