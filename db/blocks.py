@@ -20,7 +20,7 @@ from psycopg import Connection
 
 from db import runs
 from db.errors import SupersededError
-from db.locks import waiting_in_parts
+from db.locks import end_sessions, waiting_in_parts
 
 PENDING = ("requested", "running")
 """States of a run that may still be published."""
@@ -128,11 +128,7 @@ def claim_block(
     if claimed is None:
         raise SupersededError(f"block {block} of run {run_id} is gone")
     # An attempt that was given up may still hold what it staged: its process was stopped in the middle.
-    conn.execute(
-        "select pg_terminate_backend(a.pid) from pg_stat_activity a where a.application_name = %s"
-        " and a.datname = current_database() and a.usename = session_user and a.pid <> pg_backend_pid()",
-        (staging_name(run_id, block),),
-    )
+    end_sessions(conn, staging_name(run_id, block))
     return BlockClaim(run_id, block, *claimed)
 
 

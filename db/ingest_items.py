@@ -20,6 +20,7 @@ from db.errors import SupersededError, UsageError
 from db.ingest_runs import LONGEST_ERROR, follow_run, request_run
 from db.ingest_sources import IngestSource, printable
 from db.labels import ewkb_hex
+from db.locks import end_sessions
 
 ATTEMPTS = 3
 LONGEST_KEY = 1000
@@ -251,11 +252,7 @@ def claim_item(conn: Connection[Any], item_id: int, *, is_by_hand: bool = False)
     if row is None:
         return None
     # An attempt that was given up may still hold the scene's locks: its process was stopped, or its network.
-    conn.execute(
-        "select pg_terminate_backend(a.pid) from pg_stat_activity a where a.application_name = %s"
-        " and a.datname = current_database() and a.usename = session_user and a.pid <> pg_backend_pid()",
-        (storing_name(item_id),),
-    )
+    end_sessions(conn, storing_name(item_id))
     return Claim(*row)
 
 
