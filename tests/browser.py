@@ -49,7 +49,7 @@ class Browser:
         self._call("Emulation.setEmulatedMedia", {"media": ""})
         self._call("Emulation.setDeviceMetricsOverride", size)
         self._call("Page.navigate", {"url": path.as_uri()})
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while self.evaluate("document.readyState + location.protocol") != "completefile:":
             assert time.monotonic() < deadline, "the page did not load"
             time.sleep(0.05)
@@ -139,4 +139,8 @@ def browser() -> Iterator[Browser]:
                 yield Browser(answers, commands)
         finally:
             process.terminate()  # its first process: the others follow
-            process.wait(20)
+            try:
+                process.wait(120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

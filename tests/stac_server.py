@@ -174,8 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        asked.sent_bytes += len(body)  # before the client has them, and a test counts
         self.wfile.write(body)
-        asked.sent_bytes += len(body)
 
     def _json(self, asked: Asked, content: Any) -> None:
         self._send(asked, 200, "application/geo+json", json.dumps(content).encode())
@@ -214,9 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
         block = 4096
         for offset in range(0, len(content) if cut is None else min(cut, len(content)), block):
             end = offset + block if cut is None else min(offset + block, cut)
+            asked.sent_bytes += len(content[offset:end])
             self.wfile.write(content[offset:end])
             self.wfile.flush()
-            asked.sent_bytes += len(content[offset:end])
             time.sleep(state.pause_s)
         if cut is not None:
             self.close_connection = True

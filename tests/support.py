@@ -82,10 +82,13 @@ def reaped_home() -> Iterator[Path]:
 
 
 def await_waiting(conn: Connection[Any]) -> None:
-    """Wait until some other session waits for a lock."""
-    for _ in range(300):
-        row = conn.execute("select count(*) from pg_locks where not granted").fetchone()
+    """Wait until some other session of this database waits for a lock."""
+    ours = "select l.pid from pg_locks l join pg_database d on d.oid = l.database where datname = %s"
+    query = f"select count(*) from pg_locks where not granted and pid in ({ours})"
+    deadline = time.monotonic() + 60
+    while True:
+        row = conn.execute(query.encode(), (conn.info.dbname,)).fetchone()
         if row is not None and row[0]:
             return
+        assert time.monotonic() < deadline, "nobody waits"
         time.sleep(0.05)
-    raise AssertionError("nobody waits")

@@ -50,7 +50,8 @@ def test_an_interpreter_answers_in_qgis(conn: Connection[Any], database_url: str
         assert is_stored, said
         assert shown == ["open_pit"]
         stored = conn.execute(
-            "select p.number, n.land_class_code, n.note, n.entered_by, n.answered_on = current_date"
+            "select p.number, n.land_class_code, n.note, n.entered_by,"
+            " n.answered_on between current_date - 1 and current_date"
             " from lode.sample_answer n join lode.sample_point p using (sample_point_id)"
             " where n.interpreter = %s",
             (ROLE,),

@@ -4,6 +4,8 @@ ensemble_database      name of a database with two trained networks and their en
 ensemble               what that database holds
 ensemble_copy          URL of a copy of it for one test
 labelled_database      name of a database with a small labelled scene; nobody changes it
+network_database       name of that with a network trained on it; nobody changes it
+models                 that network, loaded once
 trial                  trainings on a copy of that, and an empty folder
 untouched              the same on the database itself, for what is refused, which writes nothing
 owned                  URL of a database with three mines, of which a login owns one; made for each file
@@ -27,6 +29,7 @@ from tests.db.owned_mines import OWNER, owned_database
 from tests.role_logins import login
 
 if TYPE_CHECKING:  # torch takes seconds to load, and few files here need it
+    from inference.model_cache import ModelCache
     from tests.db.ensembles import Prepared
     from tests.db.trials import Trial
 
@@ -59,6 +62,24 @@ def labelled_database(
     cluster.create_database("lode_test_labelled", template=template_database)
     fill(cluster.url("lode_test_labelled"), tmp_path_factory.mktemp("labelled"))
     return "lode_test_labelled"
+
+
+@pytest.fixture(scope="session")
+def network_database(cluster: Cluster, labelled_database: str) -> str:
+    from tests.db.interpreted_blocks import fill
+
+    cluster.create_database("lode_test_network", template=labelled_database)
+    fill(cluster, "lode_test_network")
+    return "lode_test_network"
+
+
+@pytest.fixture(scope="session")
+def models() -> ModelCache:
+    import torch
+
+    from inference.model_cache import ModelCache
+
+    return ModelCache(torch.device("cpu"))
 
 
 @pytest.fixture

@@ -366,7 +366,7 @@ def test_a_check_that_takes_too_long_ends_and_is_a_fault(stocked: Connection[Any
             begun = time.monotonic()
             result = run_check(stocked, Check("title", "hint", find, timeout_s=0.3), Limits())
             assert result.faults == ["this could not be checked within 0.3 s; check again later"]
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 15
     assert said(stocked, "Every index is valid").faults == [], "the connection can be used on"
 
 

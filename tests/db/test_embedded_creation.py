@@ -70,7 +70,7 @@ def test_an_interrupted_making_is_made_again(home: Path):
         "throwaway_cluster(Path(sys.argv[1])).ensure_running()"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(home)]) as maker:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not list(home.glob("data.new-*/base")):
             assert maker.poll() is None
             assert time.monotonic() < deadline

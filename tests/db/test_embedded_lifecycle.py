@@ -179,7 +179,7 @@ def test_a_lock_held_for_too_long(stopped: Cluster):
     from db.embedded.lock import locked
 
     said: list[str] = []
-    impatient = Cluster(stopped.home, durable=False, start_timeout_s=2)
+    impatient = Cluster(stopped.home, durable=False, start_timeout_s=5)
     with (
         locked(stopped.home / "lock", stopped.layout.account, said.append, 10),
         pytest.raises(RetryError, match=r"another lode has been starting or stopping .* holds .*lock"),

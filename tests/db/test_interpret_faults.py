@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import torch
 
 from db import runs
 from db.blocks import staging_name
@@ -27,7 +26,6 @@ from tests.db.interpreted_blocks import (
     Rows,
     assert_nothing_is_left,
     copy_in_blocks,
-    fill,
     published,
     published_at_once,
     requested,
@@ -38,30 +36,16 @@ from tests.db.trials import SIDE_PX
 MOST = 3
 
 
-@pytest.fixture(scope="module")
-def models() -> ModelCache:
-    return ModelCache(torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def template(cluster: Cluster, labelled_database: str) -> Iterator[str]:
-    name = "lode_test_faults"
-    cluster.create_database(name, template=labelled_database)
-    fill(cluster, name)
-    yield name
-    cluster.drop_database(name)
-
-
 @pytest.fixture
-def url(cluster: Cluster, template: str) -> Iterator[str]:
+def url(cluster: Cluster, network_database: str) -> Iterator[str]:
     """Of a copy where the scene is one block."""
-    with copy_in_blocks(cluster, template, SIDE_PX) as url:
+    with copy_in_blocks(cluster, network_database, SIDE_PX) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def at_once(cluster: Cluster, template: str) -> list[Rows]:
-    return published_at_once(cluster, template, SIDE_PX)
+def at_once(cluster: Cluster, network_database: str) -> list[Rows]:
+    return published_at_once(cluster, network_database, SIDE_PX)
 
 
 def state(url: str) -> tuple[str, int, str | None]:
@@ -91,7 +75,10 @@ def terminator(url: str, name: str) -> Callable[[], None]:
     """Ends the session of that name (a pattern of ``like``), as a restart of the server would."""
 
     def terminate() -> None:
-        query = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name like %s"
+        query = (
+            "select pg_terminate_backend(pid, 30000) from pg_stat_activity"
+            " where application_name like %s and datname = current_database()"
+        )
         with connect(url) as conn:
             ended = conn.execute(query, (name,)).fetchall()
         assert ended == [(True,)]
@@ -139,14 +126,14 @@ def test_a_connection_that_is_lost_while_pixels_are_read(
         )
         waiting = (
             "select 1 from pg_stat_activity where application_name = 'lode infer (reader)'"
-            " and wait_event_type = 'Lock'"
+            " and wait_event_type = 'Lock' and datname = current_database()"
         )
         while not rows(url, waiting):
             assert not publishing.done()
             time.sleep(0.02)
         terminator(url, "lode infer (reader)")()
         holder.rollback()
-        publishing.result(timeout=60)
+        publishing.result(timeout=200)
     assert "waiting for the database" in told
     assert published(url) == at_once
     assert state(url) == ("published", 1, None)

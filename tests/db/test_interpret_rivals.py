@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
-import torch
 
 from db import runs
 from db.connection import connect
@@ -17,31 +16,17 @@ from db.errors import UsageError
 from inference.interpret import interpret, perform_run
 from inference.model_cache import ModelCache
 from inference.tasks import MOST_ATTEMPTS
-from tests.db.interpreted_blocks import assert_nothing_is_left, copy_in_blocks, fill, rows
+from tests.db.interpreted_blocks import assert_nothing_is_left, copy_in_blocks, rows
 from tests.db.trials import SIDE_PX
 from tests.support import await_waiting
 
 RUNS = "select run_id, status, is_current from lode.run order by run_id"
 
 
-@pytest.fixture(scope="module")
-def models() -> ModelCache:
-    return ModelCache(torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def template(cluster: Cluster, labelled_database: str) -> Iterator[str]:
-    name = "lode_test_rivals"
-    cluster.create_database(name, template=labelled_database)
-    fill(cluster, name)
-    yield name
-    cluster.drop_database(name)
-
-
 @pytest.fixture
-def url(cluster: Cluster, template: str) -> Iterator[str]:
+def url(cluster: Cluster, network_database: str) -> Iterator[str]:
     """Of a copy where the scene is one block."""
-    with copy_in_blocks(cluster, template, SIDE_PX) as url:
+    with copy_in_blocks(cluster, network_database, SIDE_PX) as url:
         yield url
 
 

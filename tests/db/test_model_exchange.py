@@ -200,7 +200,7 @@ def test_an_interrupted_export_leaves_nothing_that_passes_for_a_model(
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     left = list(tmp_path.iterdir())
     if how == "kill":

@@ -137,7 +137,7 @@ def test_upgrades_of_many_databases_at_once_make_the_roles_once() -> None:
             )
             for url in urls
         ]
-        assert [process.wait(120) for process in running] == [0, 0, 0]
+        assert [process.wait(250) for process in running] == [0, 0, 0]
         for url in urls:
             assert owners(url) == OURS
             with connect(url) as conn:

@@ -109,7 +109,7 @@ def test_a_report_killed_before_it_is_renamed(
     place = tmp_path / "reports" / "province"
     assert [path.name[:13] for path in place.iterdir()] == [".lode-report-"]
     with task_process(sources, "report_source", "ingest_source_id", source) as again:
-        out, err = again.communicate(timeout=60)
+        out, err = again.communicate(timeout=200)
     assert again.returncode == 0, err
     (written,) = place.iterdir()
     assert written.name in out.decode()

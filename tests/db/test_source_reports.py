@@ -32,6 +32,11 @@ def sources(database_url: str, tmp_path: Path) -> Sources:
     return Sources(database_url, tmp_path)
 
 
+def day(sources: Sources, later_days: int = 0) -> str:
+    query = "select to_char(now() at time zone 'UTC' + make_interval(days => %s), 'YYYY-MM-DD')"
+    return str(sources.value(query, (later_days,)))
+
+
 def test_two_years_of_a_mine_from_the_folder_to_the_signed_pages(
     sources: Sources, tmp_path: Path, place: Path
 ) -> None:
@@ -53,11 +58,12 @@ def test_two_years_of_a_mine_from_the_folder_to_the_signed_pages(
     publish(sources.url, late.run_id, AFTER)
     assert sources.jobs("report_source") == [{"ingest_source_id": source}]
 
+    begun = day(sources)
     done = report_source(sources.url, {"ingest_source_id": source}, quiet)
-    day = sources.value("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')")
-    assert done == {"report": f"{day}-1", "items": 2}
-    written = place / f"{day}-1"
-    assert sorted(path.name for path in place.iterdir()) == [f"{day}-1"]
+    written = place / str(done["report"])
+    assert done == {"report": written.name, "items": 2}
+    assert written.name in (f"{begun}-1", f"{day(sources)}-1")  # the latter at midnight
+    assert list(place.iterdir()) == [written]
     assert sorted(path.name for path in written.iterdir()) == [
         "change-2021-2022.csv", "change-2021-2022.html", "damage.csv", "damage.html", "gaps.csv",
         "manifest.json", "mine-0001-M1.html",
@@ -79,8 +85,10 @@ def test_two_years_of_a_mine_from_the_folder_to_the_signed_pages(
     (third,) = sources.ingest_all(source)
     assert third.run_id is not None
     publish(sources.url, third.run_id, AFTER)
-    assert report_source(sources.url, {"ingest_source_id": source}, quiet)["report"] == f"{day}-2"
-    manifest = json.loads((place / f"{day}-2" / "manifest.json").read_text())
+    next_report = str(report_source(sources.url, {"ingest_source_id": source}, quiet)["report"])
+    assert next_report != written.name
+    assert next_report in (f"{written.name[:-2]}-2", f"{day(sources)}-1")
+    manifest = json.loads((place / next_report / "manifest.json").read_text())
     assert manifest["years"] == [2023]
 
 
@@ -121,13 +129,15 @@ def test_a_folder_of_somebody_else_is_never_written_into(
     sources: Sources, tmp_path: Path, place: Path
 ) -> None:
     source = published(sources, tmp_path / "inbox")
-    day = sources.value("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')")
-    (place / f"{day}-1").mkdir(parents=True)
-    (place / f"{day}-1" / "manifest.json").write_text('{"source": "another", "items": [1]}')
+    days = (day(sources), day(sources, 1))  # the latter at midnight
+    for each in days:
+        (place / f"{each}-1").mkdir(parents=True)
+        (place / f"{each}-1" / "manifest.json").write_text('{"source": "another", "items": [1]}')
     done = write_report(sources.url, source, quiet)
     assert done is not None
-    assert done.name == f"{day}-2"
-    assert [path.name for path in (place / f"{day}-1").iterdir()] == ["manifest.json"]
+    assert done.name in [f"{each}-2" for each in days]
+    for each in days:
+        assert [path.name for path in (place / f"{each}-1").iterdir()] == ["manifest.json"]
 
 
 @pytest.mark.parametrize("folder", ["/etc/lode", "out/link/x", "link"])

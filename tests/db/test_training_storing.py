@@ -87,7 +87,10 @@ create function lode.slow() returns trigger language plpgsql as
 $$ begin perform pg_sleep(60); return null; end $$;
 create trigger slow after insert on lode.model_weights execute function lode.slow();
 """
-STORING = "select pid from pg_stat_activity where application_name = 'lode train' and wait_event = 'PgSleep'"
+STORING = (
+    "select pid from pg_stat_activity where application_name = 'lode train' and wait_event = 'PgSleep'"
+    " and datname = current_database()"
+)
 
 
 def test_a_run_killed_while_it_stores_leaves_no_model(trial: Trial) -> None:
@@ -103,7 +106,7 @@ def test_a_run_killed_while_it_stores_leaves_no_model(trial: Trial) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     with connect(trial.url, autocommit=True) as conn:
-        for _ in range(600):
+        for _ in range(1800):
             storing = conn.execute(STORING).fetchall()
             if storing or process.poll() is not None:
                 break

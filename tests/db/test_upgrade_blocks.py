@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-import torch
 
 from db.connection import connect
 from db.embedded import Cluster
@@ -20,7 +19,6 @@ from tests.db.interpreted_blocks import (
     Rows,
     assert_nothing_is_left,
     copy_in_blocks,
-    fill,
     published,
     published_at_once,
     requested,
@@ -36,29 +34,15 @@ UPGRADES = (
 """What an upgrade leaves that this process does not know, and what it says then."""
 
 
-@pytest.fixture(scope="module")
-def models() -> ModelCache:
-    return ModelCache(torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def template(cluster: Cluster, labelled_database: str) -> Iterator[str]:
-    name = "lode_test_upgrade_blocks"
-    cluster.create_database(name, template=labelled_database)
-    fill(cluster, name)
-    yield name
-    cluster.drop_database(name)
-
-
 @pytest.fixture
-def url(cluster: Cluster, template: str) -> Iterator[str]:
-    with copy_in_blocks(cluster, template) as url:
+def url(cluster: Cluster, network_database: str) -> Iterator[str]:
+    with copy_in_blocks(cluster, network_database) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def at_once(cluster: Cluster, template: str) -> list[Rows]:
-    return published_at_once(cluster, template)
+def at_once(cluster: Cluster, network_database: str) -> list[Rows]:
+    return published_at_once(cluster, network_database)
 
 
 def run_state(url: str) -> Rows:

@@ -12,13 +12,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db.embedded import Cluster
-from tests.campaign_scenes import PRODUCTS, assert_nothing_is_left, attempts, published, rows, split, stock
+from tests.campaign_scenes import (
+    PRODUCTS,
+    assert_nothing_is_left,
+    attempts,
+    no_advisory_lock_is_left,
+    published,
+    rows,
+    split,
+    stock,
+)
 from tests.conftest import copied_database
 from tests.e2e.conftest import lode
 from tests.support import REPOSITORY
@@ -137,7 +147,7 @@ def start(url: str, *arguments: str, env: Mapping[str, str] | None = None) -> su
 
 def left_running(session: int) -> list[str]:
     """What of a session of processes still runs; raylets and actors end by themselves, just after it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (found := _processes_of(session)) and time.monotonic() < deadline:
         time.sleep(0.2)
     return found
@@ -174,7 +184,7 @@ def test_actors_killed_and_the_campaign_interrupted(url: str, undisturbed: list[
     await_row(url, _STATES, ("b", "published"))
     assert rows(url, _STATES) == [("a", "running"), ("b", "published"), ("small", "published")]
     first.send_signal(signal.SIGINT)
-    time.sleep(3)  # until its stop has reached the actor
+    time.sleep(10)  # until its stop has reached the actor, which has 30 s to heed it
     heir.unlink()
     out, err = first.communicate(timeout=PATIENCE_S)
     assert first.returncode == 130, err
@@ -190,7 +200,7 @@ def test_actors_killed_and_the_campaign_interrupted(url: str, undisturbed: list[
     assert given_back in ((0, "waiting", 1), (1, "waiting", 1))  # the attempt of the one that was killed
     assert [(status, attempt) for _block, status, attempt in staged] == [("staged", 1)] * 2
     assert rows(url, _STATES)[0] == ("a", "requested")
-    assert rows(url, "select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+    no_advisory_lock_is_left(url)
     assert rows(url, "select count(*) from lode.landcover where run_id = 1") == [(0,)]
 
     # The second start goes on there; now an actor is killed in the middle of the publication.
@@ -218,9 +228,24 @@ def ray_cluster(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     token.write_text(secrets.token_hex(32))
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    for _ in range(5):
+        port = free_port()
+        with head_node(port, folder) as is_up:
+            if is_up:  # else somebody took the port meanwhile
+                yield f"127.0.0.1:{port}", folder
+                return
+    pytest.fail("no head of a Ray cluster comes up")
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def head_node(port: int, folder: Path) -> Iterator[bool]:
+    """The head of a Ray cluster, and whether it came up."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LODE_")}
     head = subprocess.Popen(
         [
@@ -235,17 +260,18 @@ def ray_cluster(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )  # fmt: skip
     try:
         until = time.monotonic() + PATIENCE_S
-        while True:
-            with socket.socket() as tried:
-                if tried.connect_ex(("127.0.0.1", port)) == 0 and any(folder.glob("ray_current_cluster")):
-                    break
-            assert head.poll() is None
+        while head.poll() is None and not answers(port, folder):
             assert time.monotonic() < until
             time.sleep(0.2)
-        yield f"127.0.0.1:{port}", folder
+        yield head.poll() is None
     finally:
         head.terminate()
         head.wait(60)
+
+
+def answers(port: int, folder: Path) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0 and any(folder.glob("ray_current_cluster"))
 
 
 @pytest.mark.timeout(600)
@@ -259,9 +285,10 @@ def test_a_cluster_is_used_and_is_not_told_the_password_for_keeps(
     while campaign.poll() is None:
         for each in Path("/proc").glob("[0-9]*"):
             try:
-                if is_actor(int(each.name)):
+                environment = (each / "environ").read_bytes()
+                if is_actor(int(each.name)) and os.fsencode(folder) in environment:
                     seen.add(int(each.name))
-                    assert MARKER.encode() not in (each / "environ").read_bytes()
+                    assert MARKER.encode() not in environment
                     assert MARKER.encode() not in (each / "cmdline").read_bytes()
             except OSError:
                 continue
@@ -269,7 +296,7 @@ def test_a_cluster_is_used_and_is_not_told_the_password_for_keeps(
     out, err = campaign.communicate()
     assert campaign.returncode == 0, err
     assert "3 scenes, 2 actors (cpu)" in err
-    assert len(seen) == 2
+    assert 1 <= len(seen) <= 2  # one may do it all before the other is there
     assert published(url) == undisturbed
     assert MARKER not in out + err
     files = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size < 50_000_000]

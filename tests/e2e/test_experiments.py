@@ -15,7 +15,7 @@ from db.connection import connect
 from db.registry import list_models
 
 TINY = (
-    "experiment", "comparison", "--network", "DL", "--network", "SE-COT-DL", "--seeds", "2", "--epochs", "1",
+    "experiment", "comparison", "--network", "DL", "--network", "SE-COT-DL", "--seeds", "2", "--epochs", "2",
     "--windows", "16", "--tile-px", "64", "--size-px", "384", "--seed", "3", "--device", "cpu",
 )  # fmt: skip
 
@@ -26,6 +26,7 @@ def here(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LODE_DATABASE_URL", database_url)
 
 
+@pytest.mark.timeout(600)
 def test_an_experiment_goes_on_after_a_kill(
     database_url: str, here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -37,7 +38,7 @@ def test_an_experiment_goes_on_after_a_kill(
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("2/4") and "epoch 1/1" in line:
+        if line.startswith("2/4") and "epoch 1/2" in line:
             break
     process.kill()
     process.communicate()

@@ -26,16 +26,23 @@ from tests.service.workers import all_are, request, running, wait_for
 from tests.support import reaped_home
 
 SCENES, SIDE_PX, BLOCK_ROWS_PX = 12, 64, 24
+LONGEST_S = 900
+"""For a test that names no time of its own: the waits of most of them add up to more than the usual."""
+
 HERE = Path(__file__).parent
 ALL = os.environ.get("LODE_FAULTS") == "all"
 SAFE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only ``make faults`` tries."""
+    """Give each test time for a slow machine; leave out what only ``make faults`` tries."""
+    ours = [item for item in items if HERE in item.path.parents]
+    for item in ours:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LONGEST_S))
     if ALL:
         return
-    left_out = [item for item in items if HERE in item.path.parents and item.get_closest_marker("long")]
+    left_out = [item for item in ours if item.get_closest_marker("long")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.faults.ground import SILENT_S, FaultyWorker, Ground
 from tests.faults.servers import terminate
-from tests.service.district import NETWORK
+from tests.service.district import NETWORK, expect_nothing_left
 
 KILLS = ("worker killed", "parent killed", "engine killed")
 KINDS = (*KILLS, "worker stopped and continued", "sessions ended")
@@ -124,7 +124,7 @@ class Soak:
             self._wake()
             time.sleep(0.1)
         self._replace_the_dead()
-        self._ground.expect_nothing_left()
+        expect_nothing_left(self._ground.url)
         ending = self._alive()
         for each in ending:
             each.signal(signal.SIGTERM)

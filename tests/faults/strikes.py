@@ -24,12 +24,12 @@ def strike(worker: FaultyWorker, victim: str) -> None:
     elif victim == "parent":
         worker.signal(signal.SIGKILL, group=False)
         worker.wait()
-        wait_for(lambda: not is_running(engine), "the engine ends with its worker", 5)
+        wait_for(lambda: not is_running(engine), "the engine ends with its worker", 30)
     else:
         os.kill(engine, signal.SIGSTOP)  # that it dies where it is held, not further on
         worker.let_go()
         os.kill(engine, signal.SIGKILL)
-        wait_for(lambda: any(job["end"] == "broken" for job in worker.ended_jobs()), "the worker says so", 10)
+        wait_for(lambda: any(job["end"] == "broken" for job in worker.ended_jobs()), "the worker says so", 60)
         (said,) = (job["reason"] for job in worker.ended_jobs() if job["end"] == "broken")
         assert said == "the engine was ended by SIGKILL (the system does that when memory is short)"
         assert worker.is_alive()

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from db.embedded import Cluster
-from tests.faults.ground import Ground
+from tests.faults.ground import UNHURRIED_S, Ground
 from tests.faults.servers import no_connection_left, restart, terminate
 from tests.service.workers import wait_for
 
@@ -17,7 +17,7 @@ SCENES = 3
 
 def restarted(ground: Ground, cluster: Cluster, point: str, mode: str) -> None:
     runs = ground.request(SCENES)
-    worker = ground.worker(hold_at=point)
+    worker = ground.worker(hold_at=point, silent_s=UNHURRIED_S)
     worker.held()
     restart(cluster, mode)
     worker.let_go()
@@ -58,8 +58,9 @@ def test_an_outage_longer_than_the_silence_of_the_dead(ground: Ground, cluster: 
 def test_sessions_are_ended_again_and_again(ground: Ground) -> None:
     runs = ground.request(12)
     workers = [ground.worker(), ground.worker()]
-    rng, ended, begun = random.Random(7), 0, time.monotonic()
+    rng, ended = random.Random(7), 0
     wait_for(lambda: ground.value("select count(*) from lode.run where status = 'running'") > 0, "they begin")
+    begun = time.monotonic()
     while time.monotonic() - begun < 25:
         ended += terminate(ground.url, 0.7)
         time.sleep(rng.uniform(0.2, 1.5))
@@ -72,12 +73,12 @@ def test_sessions_are_ended_again_and_again(ground: Ground) -> None:
 @pytest.mark.long
 def test_no_connection_left(ground: Ground) -> None:
     runs = ground.request(SCENES)
-    worker = ground.worker(hold_at="stage.after_commit")
+    worker = ground.worker(hold_at="stage.after_commit", silent_s=UNHURRIED_S)
     worker.held()
     with ground.watcher() as watcher, no_connection_left(ground.url):
         worker.let_go()
         stages = "select count(*) from lode.run_block where stage = 'waiting for the database'"
-        wait_for(lambda: watcher.execute(stages).fetchone() != (0,), "it waits for a connection", 30)
+        wait_for(lambda: watcher.execute(stages).fetchone() != (0,), "it waits for a connection", 90)
         time.sleep(3)
     ground.expect(SCENES)
     assert worker.is_alive()

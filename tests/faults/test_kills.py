@@ -22,6 +22,9 @@ POINTS = (
 COMMITTED = ("stage.after_commit", "publish.after_commit", "job.before_done")
 """Points at which the work is done already, and is not done again."""
 
+HELD_S = 15.0
+"""Silence of the dead where others are held and wait for their turn: they are not to be taken for dead."""
+
 PUBLISHING = """
     select count(*) from lode_queue.procrastinate_jobs where status = 'doing' and task_name = 'interpret_run'
 """
@@ -30,9 +33,10 @@ PUBLISHING = """
 def test_three_workers_are_killed_at_three_points(ground: Ground) -> None:
     """The first two take a publication each before the third worker comes: it finds only the third scene."""
     runs = ground.request(SCENES)
-    doomed = [ground.worker(hold_at="publish.before_commit"), ground.worker(hold_at="publish.after_commit")]
-    wait_for(lambda: ground.value(PUBLISHING) == len(doomed), "both publish")
-    strike(engine_less := ground.worker(hold_at="infer.windows"), "engine")
+    points = ("publish.before_commit", "publish.after_commit")
+    doomed = [ground.worker(hold_at=point, silent_s=HELD_S) for point in points]
+    wait_for(lambda: ground.value(PUBLISHING) == len(doomed), "both publish", 150)
+    strike(engine_less := ground.worker(hold_at="infer.windows", silent_s=HELD_S), "engine")
     strike(doomed[0], "group")  # the other one publishes after it
     strike(doomed[1], "parent")
     ground.expect(SCENES)

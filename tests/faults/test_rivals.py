@@ -55,9 +55,9 @@ def test_another_begins_while_one_publishes(ground: Ground, point: str) -> None:
         "select count(*) from pg_stat_activity"
         " where wait_event_type = 'Lock' and datname = current_database()"
     )
-    wait_for(lambda: ground.value(waiting) > 0, "the second waits for the first", 60)
+    wait_for(lambda: ground.value(waiting) > 0, "the second waits for the first", 150)
     first.let_go()
-    wait_for(lambda: bool(second.ended_jobs()), "the second is told", 30)
+    wait_for(lambda: bool(second.ended_jobs()), "the second is told", 120)
     assert second.ended_jobs()[0]["end"] == "superseded"
     ground.request(SCENES)
     ground.expect(SCENES)

@@ -19,7 +19,7 @@ MANY, SIDE_PX, BLOCK_ROWS_PX, WORKERS = 200, 64, 24, 4
 
 def test_twelve_scenes_under_random_kills(ground: Ground, tmp_path: Path) -> None:
     soak = Soak(ground, 2, seed=11)
-    soak.run(SCENES, between_s=(1.5, 3), timeout_s=240)
+    soak.run(SCENES, between_s=(1.5, 3), timeout_s=480)
     report = soak.report(SCENES, tmp_path)
     ground.findings(SCENES).check()
     assert report["publications_announced_by_run"] == {"1": SCENES}

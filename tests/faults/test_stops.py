@@ -85,7 +85,7 @@ def test_an_engine_that_sleeps_is_replaced(ground: Ground) -> None:
     os.kill(engine, signal.SIGSTOP)
     worker.let_go()
     said = "the engine hung and was killed"
-    wait_for(lambda: any(event.get("reason") == said for event in worker.ended_jobs()), said, 30)
+    wait_for(lambda: any(event.get("reason") == said for event in worker.ended_jobs()), said, 120)
     ground.expect(3)
     assert worker.engine() != engine
     assert sorted(ground.attempts(run)[0] for run in runs) == [1, 1, 2]

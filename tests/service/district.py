@@ -33,6 +33,7 @@ from tests.catalogue_rows import add_mine
 from tests.conftest import copied_database
 from tests.fields import train, write_labels, write_scene
 from tests.ingest_files import write_tiff
+from tests.service.workers import wait_for
 
 NETWORK = "net"
 PIXEL_M = 10.0
@@ -181,6 +182,21 @@ def left_behind(conn: Connection[Any]) -> dict[str, int]:
 
 
 NOTHING = {"staged rows": 0, "tables of no published run": 0, "polygons of no published run": 0, "jobs": 0}
+
+
+def expect_nothing_left(url: str, timeout_s: float = 60.0) -> None:
+    """Wait until nothing is: a worker ends a job moments after its run is published."""
+    found: dict[str, int] = {}
+
+    def is_clean() -> bool:
+        with connect(url) as conn:
+            found.update(left_behind(conn))
+        return found == NOTHING
+
+    try:
+        wait_for(is_clean, "nothing left behind", timeout_s)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {found}") from None
 
 
 def _digest(conn: Connection[Any], query: str) -> str:

@@ -7,6 +7,7 @@ What a killed run left behind is removed by the next one.
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import os
 import re
@@ -15,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -147,8 +149,16 @@ def why_not() -> str | None:
     return None
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Sweep, or leave something to be swept, while no other process of this machine's tests does."""
+    with (Path(tempfile.gettempdir()) / f"{PREFIX}-sweep.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def sweep() -> list[str]:
-    """Remove the namespaces of runs that are gone; their names."""
+    """Remove the namespaces of runs that are gone, while ``alone``; their names."""
     gone = []
     for name in _namespaces():
         owner = re.match(rf"{PREFIX}-(\d+)-(\d+)-", name)
@@ -161,7 +171,8 @@ def sweep() -> list[str]:
 @contextmanager
 def network(machines: int) -> Iterator[Network]:
     """A network of so many machines; removed at the end, whatever happens."""
-    sweep()
+    with alone():
+        sweep()
     made = Network(machines)
     try:
         made.make()
@@ -224,12 +235,25 @@ def _namespaces() -> list[str]:
     return [line.split()[0] for line in lines if line.startswith(f"{PREFIX}-")]
 
 
+def processes_in(name: str) -> list[str]:
+    """Numbers of the processes in a namespace."""
+    return _ip("netns", "pids", name).split()
+
+
 def _remove(name: str) -> None:
     """Remove a namespace; what still runs in it is killed."""
     if name not in _namespaces():
         return
-    deadline = time.monotonic() + 10
-    while processes := _ip("netns", "pids", name).split():
+    try:
+        _empty_and_delete(name)
+    except RuntimeError:
+        if name in _namespaces():  # else somebody else removed it meanwhile
+            raise
+
+
+def _empty_and_delete(name: str) -> None:
+    deadline = time.monotonic() + 30
+    while processes := processes_in(name):
         for pid in processes:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)

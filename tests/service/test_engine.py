@@ -47,6 +47,13 @@ def engine_pid(engine: EngineProcess) -> int:
     return engine._process.pid
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text("utf-8")
+    except OSError:  # it is gone
+        return False
+
+
 def test_it_says_what_it_is_and_refuses_what_it_does_not_know(database_url: str) -> None:
     async def use(engine: EngineProcess) -> Outcome:
         assert engine.versions["lode"]
@@ -102,9 +109,9 @@ def test_it_dies_with_its_worker(database_url: str) -> None:
         check=False,
     )
     assert ended.returncode == -signal.SIGKILL
-    process = Path(f"/proc/{ended.stdout.strip()}")
-    deadline = time.monotonic() + 5
-    while process.exists() and "zombie" not in (process / "status").read_text():
+    engine = int(ended.stdout)
+    deadline = time.monotonic() + 20
+    while is_alive(engine):
         assert time.monotonic() < deadline, "the engine outlives its worker"
         time.sleep(0.02)
 
@@ -129,10 +136,12 @@ def test_what_may_yet_work_is_tried_again_after_a_growing_pause(
 ) -> None:
     before = time.time()
     decision = RetryPolicy().get_retry_decision(exception=JobFailedError(end, ""), job=job(attempts))
+    after = time.time()
     assert decision is not None
     assert decision.retry_at is not None
-    pause_s = decision.retry_at.timestamp() - before
-    assert shortest_s - 1 <= pause_s <= longest_s + 1
+    due = decision.retry_at.timestamp()
+    assert shortest_s - 1 <= due - before
+    assert due - after <= longest_s + 1
 
 
 @pytest.mark.parametrize(

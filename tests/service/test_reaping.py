@@ -111,7 +111,7 @@ def test_an_impatient_worker_does_not_take_the_others_for_dead(catalogue: Connec
     workers = [
         registered(catalogue, silent_s=60, ago_s=30),
         registered(catalogue, silent_s=5, ago_s=30),
-        registered(catalogue, silent_s=5, ago_s=3),
+        registered(catalogue, silent_s=25, ago_s=3),
     ]
     for product in ("a", "b"):
         request(catalogue, product)

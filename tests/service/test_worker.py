@@ -13,8 +13,15 @@ from db.watch import take_snapshot
 from db.watch_screen import screen_of
 from tests.conftest import RunLode
 from tests.service.conftest import SIDE_PX
-from tests.service.district import NOTHING, left_behind, products, published, split_district
-from tests.service.workers import WorkerProcess, all_are, held, request, running, wait_for
+from tests.service.district import (
+    NOTHING,
+    expect_nothing_left,
+    left_behind,
+    products,
+    published,
+    split_district,
+)
+from tests.service.workers import WorkerProcess, all_are, held, listed, request, running, wait_for
 from tests.support import lode_here
 
 
@@ -37,9 +44,11 @@ def test_scenes_asked_for_by_sql_are_published_whole_or_in_blocks(
         ]
         assert listener.execute("select count(*) from lode.worker").fetchone() == (0,)
     with split_district(cluster, district, 24, SIDE_PX) as url:
-        request(url, *products(2))
         workers = [WorkerProcess(url, tmp_path) for _ in range(2)]
+        registered = "select count(*) from lode.worker"
         with running(*workers):
+            wait_for(lambda: listed(url, registered) == [(2,)], "both are there before there is work")
+            request(url, *products(2))
             wait_for(all_are(url, 2, "published"), "two runs published")
             with connect(url) as conn:
                 assert conn.execute(
@@ -51,8 +60,7 @@ def test_scenes_asked_for_by_sql_are_published_whole_or_in_blocks(
                 computed = conn.execute("select count(distinct worker) from lode.run_block").fetchone()
                 assert computed == (2,)  # both had a part
         assert published(url) == whole
-        with connect(url) as conn:
-            assert left_behind(conn) == NOTHING
+        expect_nothing_left(url)
 
 
 def test_progress_is_seen_while_it_runs(cluster: Cluster, district: str, tmp_path: Path) -> None:

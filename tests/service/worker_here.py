@@ -16,7 +16,7 @@ from db.ingest_sources import NewSource, add_source
 from service.metrics import WorkerMetrics
 from service.worker import Worker, WorkerOptions
 
-LONG_S = 60.0
+LONG_S = 150.0
 
 SPOILER = """
 import os

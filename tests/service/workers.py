@@ -16,7 +16,8 @@ from typing import Any
 from db.connection import connect
 from tests.support import REPOSITORY
 
-LONG_S = 60.0
+LONG_S = 150.0
+"""Worker and engine load torch meanwhile, on a machine that others use as well."""
 
 
 class WorkerProcess:
@@ -77,9 +78,9 @@ class WorkerProcess:
         self.process.wait()
 
     def events(self) -> list[dict[str, Any]]:
-        """What it logged."""
-        lines = self.log.read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        """What it logged; a line that it just writes is left out."""
+        lines = self.log.read_text("utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
 
 @contextmanager
@@ -103,6 +104,12 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = LONG_S
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
         time.sleep(0.05)
+
+
+def listed(url: str, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a query, on a connection of its own."""
+    with connect(url) as conn:
+        return conn.execute(query.encode()).fetchall()
 
 
 def statuses(url: str) -> dict[str, int]:

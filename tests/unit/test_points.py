@@ -45,14 +45,14 @@ def test_held_until_let_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, take
     monkeypatch.setenv("LODE_HOLD_AT", "publish.writing")
     monkeypatch.setenv("LODE_HOLD_FOLDER", str(folder))
     thread = reached_aside("infer.windows", "publish.writing")
-    wait_for(sign_of(folder, "publish.writing").exists, "it is held", 5)
+    wait_for(sign_of(folder, "publish.writing").exists, "it is held", 30)
     assert thread.is_alive()
     assert [each.name for each in folder.iterdir()] == [f"publish.writing.{os.getpid()}"]
     if taken_away == "sign":
         sign_of(folder, "publish.writing").unlink()
     else:
         shutil.rmtree(folder)
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
     points.reached("publish.writing")  # only the first time
 
@@ -64,9 +64,9 @@ def test_held_the_third_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     points.reached("infer.windows")
     assert list(tmp_path.iterdir()) == []
     thread = reached_aside("infer.windows")
-    wait_for(sign_of(tmp_path, "infer.windows").exists, "it is held", 5)
+    wait_for(sign_of(tmp_path, "infer.windows").exists, "it is held", 30)
     sign_of(tmp_path, "infer.windows").unlink()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
 
 

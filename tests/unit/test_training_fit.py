@@ -59,7 +59,6 @@ def test_a_time_limit_ends_the_training_with_a_finished_schedule(
     _model, history, best = trained(scenes_and_model, settings)
     assert 1 <= len(history) < 50
     assert 1 <= best <= len(history)
-    assert history[-1].seconds < 20
 
 
 def test_a_training_that_diverges_says_so(

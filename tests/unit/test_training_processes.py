@@ -46,14 +46,19 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
 
 
 WAITING = """
-import datetime, sys, time
+import datetime, os, sys, time
+from pathlib import Path
 import torch
 from inference.training import processes
 assert processes.LONGEST_WAIT > datetime.timedelta(days=1)
 processes.LONGEST_WAIT = datetime.timedelta(seconds=float(sys.argv[1]))
+place = Path(sys.argv[2])
+(place / os.environ["RANK"]).touch()
+while len(list(place.iterdir())) < 2:  # to find each other has to take less than that, too
+    time.sleep(0.01)
 fabric = processes.make_fabric(torch.device("cpu"))
 if fabric.global_rank == 0:
-    time.sleep(4)  # as if it judged
+    time.sleep(12)  # as if it judged
 try:
     fabric.barrier()
 except RuntimeError:
@@ -62,17 +67,19 @@ except RuntimeError:
 
 
 def test_the_others_wait_as_long_as_told_while_the_first_judges(tmp_path: Path) -> None:
-    """Days, not the half hour that is usual: told to wait a second, they give up."""
+    """Days, not the half hour that is usual: told to wait a few seconds, they give up."""
     program = tmp_path / "waiting.py"
     program.write_text(WAITING)
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         str(program), "1"],
+         str(program), "3", str(meeting)],
         cwd=REPOSITORY,
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert "did not wait" in done.stdout, done.stderr[-2000:]

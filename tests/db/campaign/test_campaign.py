@@ -15,7 +15,14 @@ from inference.interpret import interpret
 from service import campaign as campaign_module
 from service import protocol
 from service.campaign_actor import Ended, Task
-from tests.campaign_scenes import PRODUCTS, assert_nothing_is_left, attempts, published, rows
+from tests.campaign_scenes import (
+    PRODUCTS,
+    assert_nothing_is_left,
+    attempts,
+    no_advisory_lock_is_left,
+    published,
+    rows,
+)
 from tests.db.campaign.trials import HandCrew, Trial
 from tests.db.queue_rows import add_job, add_worker
 from tests.support import lode_here
@@ -78,7 +85,7 @@ def test_a_block_that_always_kills_its_actor_fails_its_run_and_no_other(
     assert failed.reason.startswith("block 1 was started 3 times, and no worker came to its end")
     assert rows(url, "select status, error from lode.run where run_id = 2") == [("failed", failed.reason)]
     trial.book.close()
-    assert rows(url, "select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+    no_advisory_lock_is_left(url)
 
     # Asked for again, it begins anew, and with nothing in its way is published.
     again = Trial(url)
@@ -182,7 +189,7 @@ def test_a_campaign_that_is_stopped_gives_back_and_goes_on_where_it_ended(
         rows(url, "select block, attempt from lode.run_block where run_id = 2 and status = 'staged'")
     )
     assert staged == {0: 1, 1: 1}  # the second was under way, and was given back or finished
-    assert rows(url, "select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+    no_advisory_lock_is_left(url)
     with connect(url) as conn:
         faults = [fault for result in run_checks(conn) for fault in result.faults]
     assert not [fault for fault in faults if "run " in fault]
