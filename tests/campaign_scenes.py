@@ -14,6 +14,7 @@ import lode
 from db.connection import connect
 from tests.catalogue_rows import add_mine
 from tests.db.trials import QUICK, SIDE_PX, cell, drawn_scene, fill, ingest
+from tests.support import rows
 
 BLOCK_ROWS = 48
 """Two strides of the network's windows: a scene is split into three blocks."""
@@ -54,11 +55,6 @@ def split(url: str) -> None:
     with connect(url, autocommit=True) as conn:
         name = conn.info.dbname
         conn.execute(f"alter database {name} set lode.block_px = '{SIDE_PX * BLOCK_ROWS}'")
-
-
-def rows(url: str, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-    with connect(url) as conn:
-        return conn.execute(query, arguments).fetchall()
 
 
 def published(url: str) -> list[list[tuple[Any, ...]]]:

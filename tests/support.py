@@ -17,9 +17,16 @@ import pytest
 from psycopg import Connection
 
 import lode
+from db.connection import connect
 from db.embedded import Cluster
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def rows(url: str, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+    """Rows of a query, on a connection of its own."""
+    with connect(url) as conn:
+        return conn.execute(query.encode(), arguments or None).fetchall()
 
 
 def data_folder() -> Path:

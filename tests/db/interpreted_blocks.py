@@ -17,6 +17,7 @@ from inference.interpret import interpret
 from tests.conftest import copied_database
 from tests.db.trials import QUICK, SIDE_PX
 from tests.service.workers import wait_for
+from tests.support import rows
 
 BLOCK_ROWS = 48
 """Two strides of windows of 32 px that share 8; the scene has three times as many."""
@@ -48,11 +49,6 @@ def copy_in_blocks(cluster: Cluster, template: str, block_rows: int = BLOCK_ROWS
             pixels = sql.Literal(str(SIDE_PX * block_rows))
             conn.execute(sql.SQL("alter database {} set lode.block_px = {}").format(database, pixels))
         yield url
-
-
-def rows(url: str, query: str) -> Rows:
-    with connect(url) as conn:
-        return conn.execute(query).fetchall()
 
 
 def published(url: str) -> list[Rows]:

@@ -27,8 +27,8 @@ from tests.db.interpreted_blocks import (
     published,
     published_at_once,
     requested,
-    rows,
 )
+from tests.support import rows
 
 MOST = 3
 

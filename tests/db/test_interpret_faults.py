@@ -29,9 +29,9 @@ from tests.db.interpreted_blocks import (
     published,
     published_at_once,
     requested,
-    rows,
 )
 from tests.db.trials import SIDE_PX
+from tests.support import rows
 
 MOST = 3
 

@@ -16,9 +16,9 @@ from db.errors import UsageError
 from inference.interpret import interpret, perform_run
 from inference.model_cache import ModelCache
 from inference.tasks import MOST_ATTEMPTS
-from tests.db.interpreted_blocks import assert_nothing_is_left, copy_in_blocks, rows
+from tests.db.interpreted_blocks import assert_nothing_is_left, copy_in_blocks
 from tests.db.trials import SIDE_PX
-from tests.support import await_waiting
+from tests.support import await_waiting, rows
 
 RUNS = "select run_id, status, is_current from lode.run order by run_id"
 

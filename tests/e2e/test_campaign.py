@@ -25,13 +25,12 @@ from tests.campaign_scenes import (
     attempts,
     no_advisory_lock_is_left,
     published,
-    rows,
     split,
     stock,
 )
 from tests.conftest import copied_database
 from tests.e2e.conftest import lode
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, rows
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'lode[cluster]'")
 

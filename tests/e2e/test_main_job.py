@@ -19,16 +19,12 @@ from db.connection import connect
 from db.qgis.styles import install_styles
 from db.raster import RasterReader
 from tests.e2e.conftest import Prepared, lode
+from tests.support import rows
 
 PUBLISHED = """
 select c.key, st_asbinary(l.geom), l.area_m2, l.mean_probability
 from lode.landcover l join lode.land_class c using (land_class_code) order by l.landcover_id
 """
-
-
-def rows(url: str, query: str) -> list[tuple[Any, ...]]:
-    with connect(url) as conn:
-        return conn.execute(query).fetchall()
 
 
 def published(url: str) -> list[tuple[Any, ...]]:

@@ -11,12 +11,13 @@ import pytest
 
 from db.embedded import Cluster
 from inference.interpret import interpret
-from tests.campaign_scenes import PRODUCTS, assert_nothing_is_left, attempts, published, rows, split, stock
+from tests.campaign_scenes import PRODUCTS, assert_nothing_is_left, attempts, published, split, stock
 from tests.conftest import copied_database
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'lode[cluster]'")
 
 from tests.e2e.test_campaign import Holds, kill_actor, left_running, start
+from tests.support import rows
 
 pytestmark = pytest.mark.long
 

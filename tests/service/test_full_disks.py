@@ -31,7 +31,8 @@ from tests.service.conftest import SIDE_PX
 from tests.service.district import split_district
 from tests.service.test_engine import job as a_job
 from tests.service.worker_here import spoil, until, work_here
-from tests.service.workers import WorkerProcess, all_are, listed, request, running, wait_for
+from tests.service.workers import WorkerProcess, all_are, request, running, wait_for
+from tests.support import rows
 
 NOTHING_NOW = "this worker can do nothing now"
 
@@ -65,7 +66,7 @@ def test_a_worker_without_room_for_its_maps_fails_no_run(
             assert {event["level"] for event in said} == {"error"}
             assert all("has no room for" in event["reason"] for event in said)
             wait_for(
-                lambda: listed(url, kept) == [("requested", 0, True)] * len(runs), "nothing is counted", 30
+                lambda: rows(url, kept) == [("requested", 0, True)] * len(runs), "nothing is counted", 30
             )
             assert len(events("job ended")) == 3  # the first stops nothing: another job may fit
             assert {event["end"] for event in events("job ended")} == {"unwell"}

@@ -21,8 +21,8 @@ from tests.service.district import (
     split_district,
 )
 from tests.service.namespaces import SERVER, Machine, Network
-from tests.service.workers import WorkerProcess, all_are, held, listed, request, running, wait_for
-from tests.support import REPOSITORY
+from tests.service.workers import WorkerProcess, all_are, held, request, running, wait_for
+from tests.support import REPOSITORY, rows
 
 SCENES, SIDE_PX, BLOCK_ROWS = 6, 96, 24
 POINT = "infer.windows"
@@ -87,7 +87,7 @@ def ended(worker: WorkerProcess) -> list[str]:
 def has_no_transaction(url: str, machine: Machine) -> Callable[[], bool]:
     """Whether nothing that a machine began is open at the server."""
     begun = f"select from pg_stat_activity where client_addr = '{machine.address}' and xact_start is not null"
-    return lambda: listed(url, begun) == []
+    return lambda: rows(url, begun) == []
 
 
 @pytest.mark.timeout(600)
@@ -101,17 +101,17 @@ def test_three_machines_share_scenes_and_one_is_cut_off_in_the_middle(
         stale = far_worker(at_server, tmp_path, cut_off, **holding)
         workers = [far_worker(at_server, tmp_path, machine) for machine in others]
         with running(stale, *workers):
-            wait_for(lambda: len(listed(url, "select from lode.worker")) == 3, "three workers", LIMIT_S)
-            seen = listed(url, "select host, login from lode.worker order by host")
+            wait_for(lambda: len(rows(url, "select from lode.worker")) == 3, "three workers", LIMIT_S)
+            seen = rows(url, "select host, login from lode.worker order by host")
             assert seen == [(machine.host, "lode_worker") for machine in network.machines]
-            addresses = listed(
+            addresses = rows(
                 url, "select distinct host(client_addr) from pg_stat_activity where client_addr is not null"
             )
             assert {address for (address,) in addresses} == {each.address for each in network.machines}
 
             request(url, *products(SCENES - 1))
             pid = held(tmp_path, POINT, LIMIT_S)
-            ((held_run, held_block),) = listed(
+            ((held_run, held_block),) = rows(
                 url,
                 "select run_id, block from lode.run_block where status = 'running'"
                 f" and worker like '{cut_off.host}, %'",
@@ -121,14 +121,14 @@ def test_three_machines_share_scenes_and_one_is_cut_off_in_the_middle(
             (tmp_path / f"{POINT}.{pid}").unlink()  # it computes on, and knows nothing
             wait_for(all_are(url, SCENES - 1, "published"), "what the other two publish", LIMIT_S)
             assert stale.process.poll() is None
-            ((attempt, computed_by),) = listed(
+            ((attempt, computed_by),) = rows(
                 url,
                 f"select attempt, split_part(worker, ',', 1) from lode.run_block where run_id = {held_run}"
                 f" and block = {held_block}",
             )
             assert attempt == 2
             assert computed_by in {machine.host for machine in others}
-            hosts = listed(url, "select distinct split_part(worker, ',', 1) from lode.run_block order by 1")
+            hosts = rows(url, "select distinct split_part(worker, ',', 1) from lode.run_block order by 1")
             assert hosts == [(machine.host,) for machine in others]
 
             network.join(cut_off)
@@ -138,7 +138,7 @@ def test_three_machines_share_scenes_and_one_is_cut_off_in_the_middle(
                 assert worker.wait() == 0
             (last,) = request(url, products(SCENES)[-1])  # for the one that was cut off, alone
             wait_for(all_are(url, SCENES, "published"), "what it publishes when it is back", LIMIT_S)
-            hosts = listed(
+            hosts = rows(
                 url, f"select distinct split_part(worker, ',', 1) from lode.run_block where run_id = {last}"
             )
             assert hosts == [(cut_off.host,)]
@@ -146,7 +146,7 @@ def test_three_machines_share_scenes_and_one_is_cut_off_in_the_middle(
             assert stale.wait() == 0
         assert "done" in ended(stale)
         assert ended(stale)[0] in ("superseded", "transient", "broken")
-        times = listed(url, "select scene_id, count(*) from lode.run where status = 'published' group by 1")
+        times = rows(url, "select scene_id, count(*) from lode.run where status = 'published' group by 1")
         assert len(times) == SCENES
         assert {count for _, count in times} == {1}
         assert published(url) == undisturbed

@@ -21,8 +21,8 @@ from tests.service.district import (
     published,
     split_district,
 )
-from tests.service.workers import WorkerProcess, all_are, held, listed, request, running, wait_for
-from tests.support import lode_here
+from tests.service.workers import WorkerProcess, all_are, held, request, running, wait_for
+from tests.support import lode_here, rows
 
 
 def test_scenes_asked_for_by_sql_are_published_whole_or_in_blocks(
@@ -47,7 +47,7 @@ def test_scenes_asked_for_by_sql_are_published_whole_or_in_blocks(
         workers = [WorkerProcess(url, tmp_path) for _ in range(2)]
         registered = "select count(*) from lode.worker"
         with running(*workers):
-            wait_for(lambda: listed(url, registered) == [(2,)], "both are there before there is work")
+            wait_for(lambda: rows(url, registered) == [(2,)], "both are there before there is work")
             request(url, *products(2))
             wait_for(all_are(url, 2, "published"), "two runs published")
             with connect(url) as conn:

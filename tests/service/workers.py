@@ -106,12 +106,6 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = LONG_S
         time.sleep(0.05)
 
 
-def listed(url: str, query: str) -> list[tuple[Any, ...]]:
-    """Rows of a query, on a connection of its own."""
-    with connect(url) as conn:
-        return conn.execute(query.encode()).fetchall()
-
-
 def statuses(url: str) -> dict[str, int]:
     """How many runs are in each state."""
     with connect(url) as conn:

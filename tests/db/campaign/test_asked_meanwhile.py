@@ -7,8 +7,9 @@ import pytest
 from db.connection import connect
 from db.queue.workers import reap_jobs
 from service.campaign_actor import Ended, Task
-from tests.campaign_scenes import PRODUCTS, rows
+from tests.campaign_scenes import PRODUCTS
 from tests.db.campaign.trials import Trial
+from tests.support import rows
 
 JOBS = "select args ->> 'scene', status::text from lode_queue.procrastinate_jobs"
 

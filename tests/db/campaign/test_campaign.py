@@ -21,11 +21,10 @@ from tests.campaign_scenes import (
     attempts,
     no_advisory_lock_is_left,
     published,
-    rows,
 )
 from tests.db.campaign.trials import HandCrew, Trial
 from tests.db.queue_rows import add_job, add_worker
-from tests.support import lode_here
+from tests.support import lode_here, rows
 
 
 def test_a_campaign_publishes_what_lode_infer_publishes(url: str, undisturbed: list[Any]) -> None:
