@@ -39,6 +39,9 @@ SUBCOMMANDS = {
     "source": Subcommand(
         "ingest.source_commands:source_group", "Folders and catalogues that scenes come from by themselves."
     ),
+    "evidence": Subcommand(
+        "ingest.evidence_commands:evidence_group", "List and remove study areas and layers of evidence."
+    ),
     "scene": Subcommand("ingest.scene_group:scene_group", "List, show and draw the scenes in the database."),
     "samples": Subcommand("inference.sample_commands:samples_group", "Cut labelled ground into samples."),
     "train": Subcommand("inference.train_commands:train_group", "Train a network on labels in the database."),
@@ -59,6 +62,10 @@ SUBCOMMANDS = {
     "alert": Subcommand("db.alerts.commands:alert_group", "List damage alerts, confirm and reject them."),
     "assess": Subcommand(
         "ingest.assess_commands:assess_group", "Check the year map against a sample of points."
+    ),
+    "prospect": Subcommand(
+        "inference.prospect_commands:prospect_group",
+        "Find where ore may lie: sets of patches, searches and targets.",
     ),
     "simulate": Subcommand(
         "ingest.simulate_command:simulate", "Make up data with a known truth and write it below FOLDER."

@@ -225,9 +225,17 @@ def load_model(conn: psycopg.Connection[TupleRow], name: str) -> StoredModel:
 
 
 def count_published_runs(conn: psycopg.Connection[TupleRow]) -> dict[int, int]:
-    """Runs published with each model, by model_id; models without any are left out."""
+    """Runs and searches for ore published with each model, by model_id; models without any are left out."""
     rows = conn.execute(
-        "select model_id, count(*) from lode.run where status = 'published' group by model_id"
+        """
+        select model_id, count(*)
+        from (
+          select model_id from lode.run where status = 'published'
+          union all
+          select model_id from lode.prospect_run where withdrawn_at is null
+        ) as published
+        group by model_id
+        """
     ).fetchall()
     return {int(model_id): int(count) for model_id, count in rows}
 

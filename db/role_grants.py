@@ -65,15 +65,20 @@ JOBS = (
 )
 """Functions that workers call to share work out among them and to publish it."""
 
-TILE_TABLES = ("create_tile_table", "register_overview", "analyze_tile_table", "attach_tile_table")
-"""Functions by which workers make tables of tiles: they own none and may create nowhere."""
+TILE_TABLES = (
+    *("create_tile_table", "register_overview", "analyze_tile_table", "attach_tile_table"),
+    "drop_tile_table",
+)
+"""Functions by which workers make tables of tiles and drop them: they own none and may create nowhere."""
 
 EDITED = ("label", "mine", "fault", "pluton", "deposit", "region", "region_layer", "report_period")
 """Tables that people fill; areas follow by triggers."""
 
 PRODUCED = (
-    *("scene", "scene_band", "run_block", "run_stage", "landcover", "observation", "prospect"),
+    *("scene", "scene_band", "run_block", "run_stage", "landcover", "observation"),
     *("model", "model_weights", "sample_set", "sample", "worker"),
+    *("evidence_area", "evidence_layer", "geology_raster", "prospect_set", "prospect_patch"),
+    *("prospect_run", "prospect", "prospect_target"),
 )
 """Tables that computation fills; areas follow by triggers."""
 
@@ -118,7 +123,9 @@ GRANTS: tuple[Grant, ...] = (
         (
             *("scene", "scene_band", "sensor", "sensor_band", "land_class", "run", "model", "landcover"),
             *("observation", "alert_rule", "alert", "alert_review", "run_block", "quota"),
-            *("assessment", "assessment_stratum", "sample_point", "sample_answer_past", "prospect"),
+            *("assessment", "assessment_stratum", "sample_point", "sample_answer_past"),
+            *("evidence_area", "evidence_layer", "geology_raster", "prospect_set", "prospect_patch"),
+            *("prospect_run", "prospect", "prospect_target"),
         ),
         SELECT,
     ),

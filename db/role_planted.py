@@ -13,7 +13,7 @@ from psycopg import Cursor
 
 from db.errors import UsageError
 
-TILE_TABLE = "^(o_[0-9]{1,4}_)?(scene|probability)_[a-z0-9_]+$"
+TILE_TABLE = "^(o_[0-9]{1,4}_)?(scene|probability|evidence|geology|prospect_score)_[a-z0-9_]+$"
 """Names of tables of tiles, as ingests and runs give them."""
 
 TRUSTED = """

@@ -172,7 +172,9 @@ with thing as (
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = 'lode_raster' and (
-      c.relkind = 'p' and c.relname in ('scene_tile', 'probability')
+      c.relkind = 'p' and c.relname in (
+        'scene_tile', 'probability', 'evidence_tile', 'geology_tile', 'prospect_score'
+      )
       or c.relkind = 'r' and c.relname ~ '{TILE_TABLE}'
     )
     or n.nspname <> 'lode_raster' and (

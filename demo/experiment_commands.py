@@ -147,3 +147,44 @@ def _run(
     if result["failures"]:
         failed = ", ".join(f"{each['network']} seed {each['seed']}" for each in result["failures"])
         raise UsageError(f"{failed} failed, see above; the same command tries again")
+
+
+@experiment_group.command()
+@click.option(
+    "--preset",
+    default="small",
+    show_default=True,
+    help="tiny: a trial; small: 40 minutes on two cores; full: larger districts, for a GPU.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="Trainings of each network, instead of the preset's."
+)
+@click.option("--part", "parts", multiple=True, help="simulated or real; again for both. [default: both]")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="build",
+    show_default=True,
+    help="Folder of the results.",
+)
+@click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]")
+def geology(
+    preset: str, seeds: int | None, parts: tuple[str, ...], out: Path, device_name: str | None
+) -> None:
+    """Compare networks that learn where ore lies, with geology and without, and plain answers.
+
+    On a simulated district with decoys, another simulated district that is searched, and a real survey of 39
+    elements, where LODE_TEST_DATA has it. Tables and a figure (gcn.md, .csv, .json, .png) go to the folder of
+    --out. Interrupted, the same command goes on. Works in a database of its own, which
+    is kept, or in the one of LODE_DATABASE_URL.
+    """
+    from demo.geology_experiment import PARTS, run_experiment
+
+    result = run_experiment(
+        out, preset_name=preset, parts=parts or PARTS, seeds=seeds, device_name=device_name
+    )
+    for sentence in result["findings"]:
+        click.echo(sentence)
+    if "LODE_DATABASE" in os.environ:
+        database = os.environ["LODE_DATABASE"]
+        click.echo(f"the models are in the database {database}: LODE_DATABASE={database} lode model list")

@@ -18,6 +18,7 @@ from db.registry import (
 )
 from db.settings import Settings
 from inference.ensemble_command import ensemble
+from inference.prospect.settings import PROSPECT
 
 _FORMATS = click.Choice(["text", "json", "csv"])
 
@@ -85,11 +86,25 @@ def compare(names: tuple[str, ...], output_format: str) -> None:
     Differences are told where the models were tested on the same ground, with the range they would have come
     out in on other blocks of it.
     """
-    from inference.models import comparison_report as report
+    from inference.models.comparison import check_comparable
     from inference.models.comparison import compare as compare_models
 
     with connect(Settings()) as conn:
         records = [model_by_name(conn, name) for name in names]
+    check_comparable(records)
+    if records[0].task == PROSPECT:
+        from inference.prospect import model_comparison as ore
+
+        found = ore.compare_prospects(records)
+        if output_format == "text":
+            _print_lines(ore.comparison_text(records, found))
+        else:
+            click.echo(
+                (ore.comparison_json if output_format == "json" else ore.comparison_csv)(records, found)
+            )
+        return
+    from inference.models import comparison_report as report
+
     pairs = compare_models(records)
     if output_format == "text":
         _print_lines(report.comparison_text(records, pairs))

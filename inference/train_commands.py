@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,9 @@ import click
 from db.connection import database_url
 from db.errors import UsageError
 from db.settings import Settings
+from inference.command_options import named_options
 from inference.model_commands import print_record
+from inference.prospect.train_command import train_prospect_command
 
 if TYPE_CHECKING:  # importing it loads torch, which `lode model` does not need
     from inference.training.trainer import Epoch
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # importing it loads torch, which `lode model` does not need
 @click.group("train")
 def train_group() -> None:
     """Train a network on labels in the database."""
+
+
+train_group.add_command(train_prospect_command)
 
 
 @train_group.command()
@@ -145,20 +149,10 @@ def segmentation(
 
 
 def _options(texts: tuple[str, ...]) -> dict[str, Any]:
-    """NAME=VALUE as a dictionary; a value is JSON where it can be read so, else a word."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, is_said, value = text.partition("=")
-        if not (is_said and name and value):
-            raise UsageError(f"--option {text}: give NAME=VALUE, e.g. cot_position=backbone_out")
-        if name == "backbone":
-            raise UsageError(f"--option {text}: give the backbone as --backbone {value}")
-        if name in options:
-            raise UsageError(f"--option {name} is given twice: leave one out")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
+    options = named_options(texts, "cot_position=backbone_out")
+    if "backbone" in options:
+        value = options["backbone"]
+        raise UsageError(f"--option backbone={value}: give the backbone as --backbone {value}")
     return options
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import click
 
 from ingest.calibration_command import calibration
+from ingest.evidence_commands import area, evidence
 from ingest.feature_commands import deposits, faults, labels, mines, plutons, regions
 from ingest.scene_command import scene
 
 
 @click.group(name="ingest")
 def ingest_group() -> None:
-    """Bring scenes, labels and maps into the database.
+    """Bring scenes, labels, maps and evidence into the database.
 
     Only files on this machine are read. A file goes in whole or not at all; the same file again changes
     nothing.
     """
 
 
-for _command in (scene, labels, mines, regions, faults, plutons, deposits, calibration):
+for _command in (scene, labels, mines, regions, faults, plutons, deposits, area, evidence, calibration):
     ingest_group.add_command(_command)

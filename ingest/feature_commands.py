@@ -231,7 +231,7 @@ def plutons(**options: Any) -> None:
 @click.command()
 @_file_options
 def deposits(**options: Any) -> None:
-    """Bring mineral deposits (points).
+    """Bring mineral deposits (points, or polygons: outlines of ore bodies).
 
     Fields: name, commodity, deposit_type.
     """

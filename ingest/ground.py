@@ -8,6 +8,7 @@ from typing import Any
 import shapely
 from psycopg import Connection
 
+from db.deposits import insert_deposits
 from db.errors import UsageError
 from db.geology import TABLES, delete_features_of_source, insert_features
 from db.mines import NewMine, count_mines_of_source, upsert_mines
@@ -33,6 +34,7 @@ ALIASES = {
     "deposit_type": ("type", "kind"),
 }
 SHAPES = {"faults": "lines", "plutons": "polygons", "deposits": "points"}
+"""Shapes of each kind; deposits may be polygons instead, which are their outlines."""
 MINE_FIELDS = (
     Field("code", is_required=True),
     Field("name", is_required=True),
@@ -63,7 +65,7 @@ def ingest_geology(
     fields = TABLES[kind][1]
     columns = match_columns(table, [Field(field, ALIASES.get(field, ())) for field in fields], request.fields)
     crs = crs_of(table, request.srid)
-    shapes = storable_shapes(table, crs, SHAPES[kind], repair=request.repair)
+    shapes = storable_shapes(table, crs, _shapes_of(kind, table), repair=request.repair)
     replaced = 0
     for source in older:
         replaced += delete_features_of_source(conn, kind, source.feature_source_id)
@@ -78,10 +80,34 @@ def ingest_geology(
         repaired_count=len(shapes.repaired),
     )
     held = zip(*(texts(table, columns[field]) for field in fields), strict=True)
-    stored = insert_features(conn, kind, zip(shapes.geometries, held, strict=True), source_id=source_id)
+    features = zip(shapes.geometries, held, strict=True)
+    if kind == "deposits":
+        stored = insert_deposits(conn, features, source_id=source_id)
+    else:
+        stored = insert_features(conn, kind, features, source_id=source_id)
     return FeatureOutcome(
         kind, name, True, stored, len(shapes.repaired), replaced=replaced, notes=crs_notes(crs)
     )
+
+
+def _shapes_of(kind: str, table: FeatureTable) -> str:
+    """What shapes the features of a table must have.
+
+    Raises:
+        UsageError: deposits are partly points, partly outlines.
+
+    """
+    if kind != "deposits":
+        return SHAPES[kind]
+    shapes = [shape for shape in table.geometries.tolist() if shape is not None]
+    outlines = sum(shape.geom_type in ("Polygon", "MultiPolygon") for shape in shapes)
+    points = sum(shape.geom_type in ("Point", "MultiPoint") for shape in shapes)
+    if outlines and points:
+        raise UsageError(
+            f"{table.name}: holds {points} deposits as points and {outlines} as outlines; bring them as two "
+            "files"
+        )
+    return "polygons" if outlines else "points"
 
 
 def ingest_mines(

@@ -16,7 +16,7 @@ from db.errors import UsageError
 from db.scene_bands import scene_bands
 from db.scenes import Scene, SceneBand, list_scenes, scene_by_product
 from db.settings import Settings
-from ingest.preprocess.band_selection import PEGMATITE_WINDOWS_NM, bands_in_windows
+from db.wavelengths import PEGMATITE_WINDOWS_NM, bands_in_windows, window_from_text
 
 _FORMAT = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True
@@ -95,7 +95,9 @@ def show(product: str, output_format: str) -> None:
 @_FORMAT
 def bands(product: str, windows: Sequence[str], pegmatite: bool, usable: bool, output_format: str) -> None:
     """List the bands of a scene with their wavelengths and faults."""
-    wanted = [_window(text) for text in windows] + (list(PEGMATITE_WINDOWS_NM) if pegmatite else [])
+    wanted = [window_from_text(text, "--window") for text in windows]
+    if pegmatite:
+        wanted += PEGMATITE_WINDOWS_NM
     with connect(Settings()) as conn:
         scene = scene_by_product(conn, product)
         listed = scene_bands(conn, scene)
@@ -146,13 +148,6 @@ def quicklook(
     for note in drawn.notes:
         click.echo(note)
     click.echo(f"wrote {path}: {', '.join(drawn.bands)} as red, green and blue")
-
-
-def _window(text: str) -> tuple[float, float]:
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*", text)
-    if found is None or float(found.group(1)) > float(found.group(2)):
-        raise UsageError(f"--window {text}: write the lower and upper limit in nm, e.g. 782-902")
-    return float(found.group(1)), float(found.group(2))
 
 
 def _facts(scene: Scene) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from db.errors import UsageError
 from ingest.simulate.district import simulate_district
 from ingest.simulate.gaofen2 import simulate_gaofen2
 from ingest.simulate.package_ahsi import simulate_ahsi
+from ingest.simulate.prospect import simulate_prospect
 
-_SIZES = {"district": 1600, "gf2": 1200, "ahsi": 300}
+_SIZES = {"district": 1600, "gf2": 1200, "ahsi": 300, "prospect": 400}
 
 HELP = """Make up data with a known truth and write it below FOLDER.
 
@@ -20,6 +21,7 @@ HELP = """Make up data with a known truth and write it below FOLDER.
 district  orthorectified scenes, labels and maps of a mining district, three years
 gf2       packages of Gaofen-2 (digital numbers, XML, RPB) of such a district, three years
 ahsi      a package of the Ziyuan-1 02D hyperspectral camera
+prospect  such a package of a district with pegmatites, its faults, plutons and deposits, and decoys
 
 What is true about it lies in FOLDER/truth. The terrain to orthorectify the packages with is
 FOLDER/terrain.tif; for gf2, FOLDER/calibration_2023.csv goes in with lode ingest calibration.
@@ -33,21 +35,28 @@ FOLDER/terrain.tif; for gf2, FOLDER/calibration_2023.csv goes in with lode inges
     "--size-px",
     type=int,
     help="Side in pixels, of 2 m for district (1600) and gf2 (1200: its image has half as many), of 30 m for "
-    "ahsi (300).",
+    "ahsi (300) and prospect (400).",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Same seed and size, same pixels.")
-def simulate(folder: Path, kind: str, size_px: int | None, seed: int) -> None:
+@click.option(
+    "--district",
+    type=click.IntRange(1, 2),
+    help="Of prospect: the first, or a second one elsewhere to transfer to. [default: 1]",
+)
+def simulate(folder: Path, kind: str, size_px: int | None, seed: int, district: int | None) -> None:
     """Simulate one kind of data."""
+    if district is not None and kind != "prospect":
+        raise UsageError("--district: only --kind prospect has two")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; name a folder")
     size = _SIZES[kind] if size_px is None else size_px
     try:
-        _simulate(folder, kind, size, seed)
+        _simulate(folder, kind, size, seed, district or 1)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 
-def _simulate(folder: Path, kind: str, size: int, seed: int) -> None:
+def _simulate(folder: Path, kind: str, size: int, seed: int, district: int) -> None:
     tell: Callable[[str], None] = click.echo
     if kind == "district":
         simulate_district(folder, seed=seed, width_px=size, height_px=size, progress=tell)
@@ -56,5 +65,8 @@ def _simulate(folder: Path, kind: str, size: int, seed: int) -> None:
         found = simulate_gaofen2(folder, seed=seed, side_px=size, progress=tell)
         for package in found.packages:
             click.echo(f"{package.year}: {package.folder}")
+    elif kind == "prospect":
+        made = simulate_prospect(folder, seed=seed, size_px=size, district=district, progress=tell)
+        click.echo(f"district {district}: {made.package}")
     else:
         click.echo(f"2022: {simulate_ahsi(folder, seed=seed, size_px=size).package}")

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
 import shapely
 from PIL import Image
 from psycopg import Connection
 
 from db.raster import RasterReader
 from db.reports.ground import ChipScene
+from reporting.sampling import sample
 from reporting.view import LocalView
 
 STRETCH_PERCENT = (1.0, 99.0)
@@ -95,26 +95,10 @@ def _true_colour(conn: Connection[Any], scene: ChipScene, view: LocalView) -> np
     """Red, green, blue ``(3, height, width)`` in the scene's unit, NaN without data; nearest neighbour."""
     if scene.rgb_bands is None or not scene.has_tiles:
         return None
-    reader = RasterReader(conn, scene.tile_table)
-    ground_m = reader.grid.resolution_x * (111_320 if pyproj.CRS(reader.grid.srid).is_geographic else 1)
-    factor = max((f for f in (1, *reader.overviews) if f * ground_m <= view.resolution_m), default=1)
-    grid = reader.grid.overview(factor)
-    transformer = pyproj.Transformer.from_crs(4326, grid.srid, always_xy=True)
-    x, y = transformer.transform(*view.pixel_centres())
-    col = np.floor((x - grid.origin_x) / grid.resolution_x).astype(np.int64)
-    row = np.floor((grid.origin_y - y) / grid.resolution_y).astype(np.int64)
-    inside = (col >= 0) & (col < grid.width_px) & (row >= 0) & (row < grid.height_px)
-    if not inside.any():
+    found = sample(RasterReader(conn, scene.tile_table), view, scene.rgb_bands)
+    if found is None:
         return None
-    top, left = int(row[inside].min()), int(col[inside].min())
-    height, width = int(row[inside].max()) - top + 1, int(col[inside].max()) - left + 1
-    window = reader.read(top, left, height, width, bands=scene.rgb_bands, overview=factor)
-    picked = window[:, np.where(inside, row - top, 0), np.where(inside, col - left, 0)].astype(np.float32)
-    missing = ~inside
-    nodata = [reader.nodata_values[band - 1] for band in scene.rgb_bands]
-    for values, none in zip(picked, nodata, strict=True):
-        if none is not None:
-            missing |= np.isnan(values) if np.isnan(none) else values == np.float32(none)
+    picked, missing = found
     picked = (picked + np.float32(scene.value_offset)) * np.float32(scene.value_scale)
     picked[:, missing] = np.nan
     return picked

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,7 +11,15 @@ import click
 from db.connection import connect, read_as_of_now
 from db.errors import UsageError
 from db.settings import Settings
-from reporting.delivery import FORMATS, chosen_format, write_text, write_whole
+from reporting.command_delivery import (
+    Delivery,
+    delivered,
+    delivered_rows,
+    write_layers,
+    write_page,
+    write_rows,
+)
+from reporting.prospect_command import prospect
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -22,32 +27,8 @@ if TYPE_CHECKING:
     from db.reports.known import Pair
     from db.reports.regions import RegionHead
     from db.reports.report import Report
-    from reporting.words import Language
-
-ROW_FORMATS = tuple(each for each in FORMATS if each != "html")
-"""Formats of reports that are rows only."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """How a report is wanted.
-
-    Attributes:
-        style: format.
-        out: file; None: standard output.
-        overwrite: replace the file whatever it holds.
-        language: of a page.
-        table: of many; None: all, or the first.
-
-    """
-
-    style: str
-    out: Path | None
-    overwrite: bool = False
-    language: Language = "both"
-    table: str | None = None
 
 
 @click.group()
@@ -55,61 +36,7 @@ def report_group() -> None:
     """Print reports, write them as files, make pages to sign."""
 
 
-def _delivered(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say how its report is wanted, as one argument ``delivery``."""
-
-    @functools.wraps(command)
-    def call(
-        *, style: str | None, out: Path | None, overwrite: bool, language: Language, table: str | None,
-        **rest: Any,
-    ) -> None:  # fmt: skip
-        command(delivery=Delivery(chosen_format(style, out), out, overwrite, language, table), **rest)
-
-    for option in (
-        click.option(
-            "--lang", "language", type=click.Choice(["en", "zh", "both"]), default="both", show_default=True,
-            help="Language of a page.",
-        ),
-        _overwrite_option,
-        _out_option,
-        click.option(
-            "--table", metavar="NAME",
-            help="Only this table of the report, e.g. gaps; a wrong name lists them. CSV holds one: the "
-            "first where none is named.",
-        ),
-        click.option(
-            "--format", "style", type=click.Choice(FORMATS),
-            help="table (default), csv, json, gpkg (with --out), or html: one file that opens offline.",
-        ),
-    ):  # fmt: skip
-        call = option(call)
-    return call
-
-
-def _delivered_rows(command: Callable[..., None]) -> Callable[..., None]:
-    """As ``_delivered``, of reports that are rows only, not pages."""
-
-    @functools.wraps(command)
-    def call(
-        *, style: str | None, out: Path | None, overwrite: bool, table: str | None = None, **rest: Any
-    ) -> None:
-        delivery = Delivery(chosen_format(style, out, ROW_FORMATS), out, overwrite, table=table)
-        command(delivery=delivery, **rest)
-
-    style_option = click.option(
-        "--format", "style", type=click.Choice(ROW_FORMATS),
-        help="table (default), csv, json, or gpkg (with --out).",
-    )  # fmt: skip
-    return style_option(_out_option(_overwrite_option(call)))
-
-
-_out_option = click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE",
-    help="Write to this file; its name tells the format. An earlier report there is replaced.",
-)  # fmt: skip
-_overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace FILE also where it holds something else than this report."
-)
+report_group.add_command(prospect)
 
 
 def _mine_option(command: Command) -> Command:
@@ -145,7 +72,7 @@ def _pair(_context: click.Context, _parameter: click.Parameter, value: str | Non
 @report_group.command("damage")
 @_mine_option
 @_year_option
-@_delivered
+@delivered
 def damage(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) -> None:
     """Damaged area by mine, year and class.
 
@@ -162,7 +89,7 @@ def damage(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) -
 @report_group.command("change")
 @_mine_option
 @_pair_option
-@_delivered
+@delivered
 def change(delivery: Delivery, mines: tuple[str, ...], pair: Pair | None) -> None:
     """New, treated, persisting damage by mine, years, kind.
 
@@ -178,7 +105,7 @@ def change(delivery: Delivery, mines: tuple[str, ...], pair: Pair | None) -> Non
 
 @report_group.command("mine")
 @click.argument("code")
-@_delivered
+@delivered
 def mine(delivery: Delivery, code: str) -> None:
     """Everything about one mine: the page that is signed.
 
@@ -194,17 +121,17 @@ def mine(delivery: Delivery, code: str) -> None:
         read_as_of_now(conn)
         found = gather_mine(conn, code)
         if delivery.style == "html":
-            _write_page(delivery, mine_page(conn, found, delivery.language))
+            write_page(delivery, mine_page(conn, found, delivery.language))
         elif delivery.style == "gpkg":
             _write_geopackage(conn, delivery, [code], found.tables, about=f"mine {code}")
         else:
-            _write_rows(delivery, f"Mine {code}", found.tables)
+            write_rows(delivery, f"Mine {code}", found.tables)
 
 
 @report_group.command("region")
 @click.argument("name")
 @click.option("--layer", metavar="KEY", help="Layer of the region, where several have one of this name.")
-@_delivered
+@delivered
 def region(delivery: Delivery, name: str, layer: str | None) -> None:
     """Damage of a region, in mines and outside of them.
 
@@ -219,7 +146,7 @@ def region(delivery: Delivery, name: str, layer: str | None) -> None:
 
 @report_group.command("ranking")
 @_pair_option
-@_delivered
+@delivered
 def ranking(delivery: Delivery, pair: Pair | None) -> None:
     """Mines by new damage, with share and confidence.
 
@@ -233,7 +160,7 @@ def ranking(delivery: Delivery, pair: Pair | None) -> None:
 @report_group.command("gaps")
 @_mine_option
 @_year_option
-@_delivered
+@delivered
 def gaps(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) -> None:
     """What was not observed, and why.
 
@@ -248,7 +175,7 @@ def gaps(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) -> 
 @_mine_option
 @_year_option
 @click.option("--table", metavar="NAME", help="outside_licence: by class too, mines with a boundary only.")
-@_delivered_rows
+@delivered_rows
 def licence(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) -> None:
     """Damage outside the licence, by mine and year.
 
@@ -268,14 +195,14 @@ def licence(delivery: Delivery, mines: tuple[str, ...], years: tuple[int, ...]) 
             about = "damage outside the licence"
             _write_geopackage(conn, delivery, mines or None, found, about=about)
         else:
-            _write_rows(delivery, "Damage outside the licence", found, one=True)
+            write_rows(delivery, "Damage outside the licence", found, one=True)
 
 
 @report_group.command("evidence")
 @click.argument("code")
 @click.argument("year", type=int)
 @click.option("--class", "land_class", metavar="KEY", help="Only this class, e.g. open_pit.")
-@_delivered_rows
+@delivered_rows
 def evidence(delivery: Delivery, code: str, year: int, land_class: str | None) -> None:
     """Polygons, runs, scenes, models behind a mine's numbers.
 
@@ -291,7 +218,7 @@ def evidence(delivery: Delivery, code: str, year: int, land_class: str | None) -
         if delivery.style == "gpkg":
             _write_geopackage(conn, delivery, [code], found, about=title)
         else:
-            _write_rows(delivery, title, found, one=True)
+            write_rows(delivery, title, found, one=True)
 
 
 def _overview(
@@ -304,57 +231,13 @@ def _overview(
         read_as_of_now(conn)
         found = gather(conn)
         if delivery.style == "html":
-            _write_page(delivery, overview_page(found, delivery.language))
+            write_page(delivery, overview_page(found, delivery.language))
         elif delivery.style == "gpkg":
             about = f"{title}; mines that lie in it, wholly or in part" if found.region else title
             codes = [head.code for head in found.mines]
             _write_geopackage(conn, delivery, codes, found.tables, about=about, region=found.region)
         else:
-            _write_rows(delivery, title, found.tables, one=not all_tables)
-
-
-def _chosen(delivery: Delivery, tables: Mapping[str, Report]) -> Mapping[str, Report]:
-    """The tables that are wanted.
-
-    Raises:
-        UsageError: there is no such table.
-
-    """
-    if delivery.table is None:
-        return tables
-    if delivery.table not in tables:
-        raise UsageError(f"--table {delivery.table}: there is no such table; choose from {', '.join(tables)}")
-    return {delivery.table: tables[delivery.table]}
-
-
-def _write_page(delivery: Delivery, page: str) -> None:
-    if delivery.table is not None:
-        raise UsageError(
-            f"--table {delivery.table}: a page holds all tables; leave --table out, or choose csv"
-        )
-    write_text(page, delivery.out, style="html", overwrite=delivery.overwrite)
-
-
-def _write_rows(delivery: Delivery, title: str, tables: Mapping[str, Report], *, one: bool = False) -> None:
-    """Deliver tables as rows; ``one``: the first stands for the report where none is named."""
-    from db.reports.report import csv_text, json_text
-    from db.reports.table import print_table
-
-    chosen = _chosen(delivery, tables)
-    name, first = next(iter(chosen.items()))
-    if one:
-        chosen = {name: first}
-    if delivery.style == "csv":
-        write_text(csv_text(first), delivery.out, style="csv", overwrite=delivery.overwrite)
-    elif delivery.style == "json":
-        text = json_text(first if one or delivery.table else chosen)
-        write_text(text, delivery.out, style="json", overwrite=delivery.overwrite)
-    else:
-        for each, report in chosen.items():
-            print_table(report, title=title if one and delivery.table is None else f"{title}: {each}")
-    rest = [each for each in tables if each not in chosen]
-    if rest and delivery.table is None:
-        click.echo(f"other tables of this report: --table {', '.join(rest)}", err=True)
+            write_rows(delivery, title, found.tables, one=not all_tables)
 
 
 def _write_geopackage(
@@ -369,18 +252,8 @@ def _write_geopackage(
     """Write the ground of mines (None: of all) and tables to a GeoPackage."""
     from db.reports.ground import GROUND_LAYERS, ground_layer
     from db.reports.regions import region_layer
-    from reporting.geopackage import is_geopackage_of_ours, write_geopackage
 
-    out = delivery.out
-    if out is None:
-        raise UsageError("a GeoPackage is a file: name it with --out FILE.gpkg")
-    renamed = {f"table_{name}": report for name, report in _chosen(delivery, tables).items()}
     layers = {name: ground_layer(conn, name, codes) for name in GROUND_LAYERS}
     if region is not None:
         layers = {"region": region_layer(conn, region), **layers}
-    write_whole(
-        out,
-        lambda path: write_geopackage(path, layers, renamed, about=about, name=str(out)),
-        is_report=is_geopackage_of_ours,
-        overwrite=delivery.overwrite,
-    )
+    write_layers(delivery, layers, tables, about=about)

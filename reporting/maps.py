@@ -50,6 +50,7 @@ class Mark:
         radius_px: of the circle; 0: none.
         title: what shows when one points at it.
         name: text beside it.
+        shift_px: how far right and down of its place it stands, so that it does not hide what it marks.
 
     """
 
@@ -60,9 +61,18 @@ class Mark:
     radius_px: float = 8.0
     title: str = ""
     name: str = ""
+    shift_px: tuple[float, float] = (0.0, 0.0)
 
 
-def draw_map(view: LocalView, layers: Sequence[Layer], label: str, *, marks: Sequence[Mark] = ()) -> Markup:
+def draw_map(
+    view: LocalView,
+    layers: Sequence[Layer],
+    label: str,
+    *,
+    marks: Sequence[Mark] = (),
+    below: Sequence[Layer] = (),
+    picture: str | None = None,
+) -> Markup:
     """Draw layers in order, then marks, then scale bar and north arrow.
 
     Args:
@@ -70,10 +80,33 @@ def draw_map(view: LocalView, layers: Sequence[Layer], label: str, *, marks: Seq
         layers: lowest first.
         label: what the drawing is, for those who do not see it.
         marks: points on top.
+        below: layers under the picture.
+        picture: data URI of an image of the whole view, under the layers.
 
     """
     width, height = view.width_px, view.height_px
-    ground = [
+    image = svg.element(
+        "image", href=picture, width=width, height=height, preserveAspectRatio="none",
+        style="image-rendering:pixelated",
+    )  # fmt: skip
+    return svg.drawing(
+        width,
+        height,
+        label,
+        svg.element("rect", width=width, height=height, fill="#fbfaf7"),
+        *_drawn(view, below),
+        *([image] if picture else []),
+        *_drawn(view, layers),
+        *_marks(view, marks),
+        _scale_bar(view),
+        _north(width),
+        svg.element("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, fill="none", stroke="#c9c6bd"),
+        class_="map",
+    )
+
+
+def _drawn(view: LocalView, layers: Sequence[Layer]) -> list[Markup]:
+    return [
         svg.path(
             view.to_pixels(layer.geometry),
             fill=layer.fill or "none",
@@ -86,18 +119,6 @@ def draw_map(view: LocalView, layers: Sequence[Layer], label: str, *, marks: Seq
         for layer in layers
         if not shapely.is_empty(layer.geometry)
     ]
-    return svg.drawing(
-        width,
-        height,
-        label,
-        svg.element("rect", width=width, height=height, fill="#fbfaf7"),
-        *ground,
-        *_marks(view, marks),
-        _scale_bar(view),
-        _north(width),
-        svg.element("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, fill="none", stroke="#c9c6bd"),
-        class_="map",
-    )
 
 
 def outlines(view: LocalView, layers: Sequence[Layer], label: str, *, class_: str) -> Markup:
@@ -106,18 +127,7 @@ def outlines(view: LocalView, layers: Sequence[Layer], label: str, *, class_: st
         view.width_px,
         view.height_px,
         label,
-        *(
-            svg.path(
-                view.to_pixels(layer.geometry),
-                fill=layer.fill or "none",
-                stroke=layer.stroke or "none",
-                stroke_width=layer.stroke_width if layer.stroke else None,
-                stroke_dasharray=layer.dash,
-                stroke_linejoin="round",
-            )
-            for layer in layers
-            if not shapely.is_empty(layer.geometry)
-        ),
+        *_drawn(view, layers),
         class_=class_,
     )
 
@@ -166,7 +176,7 @@ def _marks(view: LocalView, marks: Sequence[Mark]) -> list[Markup]:
     taken: list[tuple[float, float]] = []
     for mark in marks:
         point = view.to_pixels(shapely.Point(mark.longitude, mark.latitude))
-        x, y = float(point.x), float(point.y)
+        x, y = float(point.x) + mark.shift_px[0], float(point.y) + mark.shift_px[1]
         while mark.text and any(math.hypot(x - at[0], y - at[1]) < 2 * mark.radius_px for at in taken):
             x += 2 * mark.radius_px
         if mark.text:

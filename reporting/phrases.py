@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from reporting.prospect_phrases import PROSPECT_PHRASES
+
 PHRASES: dict[str, tuple[str, str]] = {
     # heads
     "mine_report": ("Mine damage report", "矿山损毁土地监测报告"),
@@ -357,6 +359,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "kind.treated": ("Treated", "治理"),
     "kind.any": ("All kinds", "合计"),
     "kind.none": ("Not damaged", "未损毁"),
+    **PROSPECT_PHRASES,
 }
 
 VALUES_ZH: dict[str, str] = {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from reporting.phrases import VALUES_ZH
+from reporting.prospect_reasons import PARTS_ZH, PROSPECT_PATTERNS
 
 AT_LEAST = "at least; "
 """What restoration_rate puts before a reason where figures are the least they can be."""
@@ -41,6 +42,7 @@ REASONS_ZH: dict[str, str] = {
 """Sentences without numbers and names."""
 
 _PATTERNS: tuple[tuple[str, str], ...] = (
+    *PROSPECT_PATTERNS,
     (
         r"the design, the strata or the points are no longer those that were drawn: their SHA-256 is "
         r"(?P<found>\w+), at the draw it was (?P<drawn>\w+)",
@@ -88,6 +90,10 @@ def chinese(english: str, classes: Mapping[str, str]) -> str | None:
             if "names" in values:
                 strata = _STRATUM.finditer(values["names"])
                 values["names"] = "、".join(_stratum(each, classes) for each in strata)
+            if "channels" in values:
+                values["channels"] = re.sub(r" and (\d+) more$", r"，另有\1个", values["channels"])
+            if "part" in values:
+                values["part"] = PARTS_ZH[values["part"]]
             return template.format(**values)
     return None
 

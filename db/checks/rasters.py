@@ -42,16 +42,31 @@ where c.relnamespace = to_regnamespace('lode_raster') and p.relnamespace = c.rel
 """
 
 _MISSING_TILES = f"""
-with owned as ({_OWNED})
-select s.product, s.tile_table, to_regclass(format('lode_raster.%I', s.tile_table)) is not null, o.owner_id
-from lode.scene s
-left join owned o on o.tile_table = s.tile_table and o.parent = 'scene_tile'
-where o.owner_id is distinct from s.scene_id
-order by s.product
+with owned as ({_OWNED}),
+named as (
+  select 'scene_tile' as parent, s.scene_id as owner_id, s.tile_table, 'scene ' || s.product as said
+  from lode.scene s
+  union all
+  select 'evidence_tile', e.evidence_layer_id, e.tile_table, format('layer %s of area %s', e.name, a.name)
+  from lode.evidence_layer e
+  join lode.evidence_area a using (evidence_area_id)
+  union all
+  select 'geology_tile', g.geology_raster_id, g.tile_table, format('geology raster %s', g.geology_raster_id)
+  from lode.geology_raster g
+  union all
+  select 'prospect_score', r.prospect_run_id, r.tile_table, format('search %s for ore', r.prospect_run_id)
+  from lode.prospect_run r
+)
+select n.said, n.parent, n.tile_table, to_regclass(format('lode_raster.%I', n.tile_table)) is not null,
+  o.owner_id
+from named n
+left join owned o on o.tile_table = n.tile_table and o.parent = n.parent
+where o.owner_id is distinct from n.owner_id
+order by n.said
 """  # noqa: S608 - composed of constants
 
 
-def _scene_tiles(conn: Connection[Any], _limits: Limits) -> Found:
+def _tiles(conn: Connection[Any], _limits: Limits) -> Found:
     found = Found()
     parents = conn.execute(
         "select t.name from unnest(%s::text[]) as t(name) where not exists (select from pg_class c"
@@ -59,14 +74,15 @@ def _scene_tiles(conn: Connection[Any], _limits: Limits) -> Found:
         (list(PARENT_KEYS), RASTER_SCHEMA),
     )
     found.faults += [f"the partitioned table {RASTER_SCHEMA}.{name} is gone" for (name,) in parents]
-    for product, table, is_there, owner_id in conn.execute(_MISSING_TILES.encode()):
+    for owner, parent, table, is_there, owner_id in conn.execute(_MISSING_TILES.encode()):
         if not is_there:
             said = f"its tile table lode_raster.{table} is gone"
         elif owner_id is None:
-            said = f"its tile table lode_raster.{table} is no part of lode_raster.scene_tile"
+            said = f"its tile table lode_raster.{table} is no part of lode_raster.{parent}"
         else:
-            said = f"its tile table lode_raster.{table} is attached for scene {owner_id}"
-        found.faults.append(f"scene {product}: {said}")
+            kind = PARENT_KEYS[parent].removesuffix("_id").replace("_", " ")
+            said = f"its tile table lode_raster.{table} is attached for {kind} {owner_id}"
+        found.faults.append(f"{owner}: {said}")
     return found
 
 
@@ -74,15 +90,15 @@ _UNKNOWN = f"""
 with owned as ({_OWNED})
 select
   case
-    when o.parent = 'scene_tile' and s.scene_id is null
-      then format('%s holds the tiles of scene %s, which is gone or has others', o.tile_table, o.owner_id)
     when o.parent = 'probability' and r.run_id is null
       then format('%s holds the probabilities of run %s, which is gone', o.tile_table, o.owner_id)
     when o.parent = 'probability' and r.status not in ('published', 'withdrawn')
       then format('%s holds the probabilities of run %s, which is %s', o.tile_table, o.owner_id, r.status)
+    when not lode_api.owns_tiles(o.parent, o.owner_id, o.tile_table)
+      then format('%s holds the tiles of %s %s, which is gone or has others', o.tile_table,
+        replace(replace(lode_api.tile_owner_key(o.parent), '_id', ''), '_', ' '), o.owner_id)
   end as said
 from owned o
-left join lode.scene s on o.parent = 'scene_tile' and s.scene_id = o.owner_id and s.tile_table = o.tile_table
 left join lode.run r on o.parent = 'probability' and r.run_id = o.owner_id
 union all
 select format('%s is no raster table', c.relname)
@@ -111,12 +127,12 @@ CHECKS = (
         _raster_tables,
     ),
     Check(
-        "Every scene has its tiles",
-        "restore the table from a dump, or ingest it again",
-        _scene_tiles,
+        "Every scene, layer and search has its tiles",
+        "restore the table from a dump, or ingest, compute or search it again",
+        _tiles,
     ),
     Check(
-        "Every raster table belongs to a scene or a run",
+        "Every raster table belongs to a scene, run, layer or search",
         "a table that nobody knows only takes room: drop it (its overviews o_<factor>_<table> too)",
         _unknown,
     ),

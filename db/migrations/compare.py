@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_TILE_TABLE = re.compile(r"^(o_\d+_)?(scene|probability)_\d+$")
+_TILE_TABLE = re.compile(r"^(o_\d+_)?(scene|probability|evidence|geology|prospect_score)_\d+$")
 _NOT_IN_METADATA = {"alembic_version"}
 
 

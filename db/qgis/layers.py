@@ -18,6 +18,7 @@ from db.qgis.names import (
     column_name,
     in_language,
 )
+from db.qgis.prospects import prospect_look
 from db.qgis.qml import Category, Look
 
 MAP_TABLES = (
@@ -31,7 +32,6 @@ MAP_TABLES = (
     "mine_damage",
     "damage_patch",
     "damage_change",
-    "prospect",
 )
 """Tables of schema lode that people open as maps; what exists of them is used."""
 
@@ -66,12 +66,14 @@ _PLAIN = {
     "mine": Look("outline", "#1a1a1a", label_field="name"),
     "mine.licence_boundary": Look("outline", "#1f4e9e"),
     "fault": Look("line", "#b2182b", label_field="name"),
-    "pluton": Look("fill", "#f4a6a0", opacity=0.6, label_field="name"),
+    # Lies over the probability of ore, which must be seen through it.
+    "pluton": Look("fill", "#f4a6a0", opacity=0.4, label_field="name"),
     "deposit": Look("marker", "#e0a800", label_field="name"),
+    "deposit.body": Look("outline", "#e0a800"),
     "region": Look("outline", "#6a3d9a", label_field="name"),
     "sample_task": Look("marker", "#ff00ff", label_field="number"),
     "scene_catalogue": Look("outline", "#2c7fb8", label_field="product"),
-    "prospect": Look("fill", "#ffb000", opacity=0.7),
+    "evidence_catalogue": Look("outline", "#6b6ecf", label_field="name"),
 }
 _SHAPES = {
     "MULTIPOLYGON": "fill",
@@ -174,6 +176,9 @@ def layer_look(layer: Layer, classes: Sequence[LandClass], *, chinese_only: bool
 def _theme(layer: Layer, names: list[str], classes: Sequence[LandClass], *, chinese_only: bool) -> Look:
     if not layer.column:
         return Look("table")
+    searched = prospect_look(layer.table, chinese_only=chinese_only)
+    if searched is not None:
+        return searched
     plain = _PLAIN.get(f"{layer.table}.{layer.column}") or _PLAIN.get(layer.table)
     if plain is not None:
         return plain

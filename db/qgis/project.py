@@ -24,6 +24,7 @@ GROUPS: dict[str, Name] = {
     "reports": ("Reports", "报表"),
     "damage": ("Damage", "损毁"),
     "geology": ("Geology", "地质"),
+    "prospects": ("Where ore may lie", "找矿预测"),
     "truth": ("Ground truth", "地面真值"),
     "landcover": ("Land cover by year", "逐年土地覆盖"),
     "scenes": ("Scenes", "影像"),
@@ -42,7 +43,11 @@ _GROUP_OF = {
     "fault": "geology",
     "pluton": "geology",
     "deposit": "geology",
-    "prospect": "geology",
+    "prospect_target": "prospects",
+    "prospect_sample": "prospects",
+    "prospect_map": "prospects",
+    "evidence_catalogue": "prospects",
+    "prospect_history": "prospects",
     "label": "truth",
     "sample_task": "truth",
     "sample_answer": "truth",
@@ -51,6 +56,8 @@ _GROUP_OF = {
     "scene_catalogue": "scenes",
     "run_history": "scenes",
 }
+_UPPERMOST = ("prospect_target", "prospect_sample", "prospect_map")
+"""Layers that come first in their group, in this order; the others follow as the database lists them."""
 _SHOWN = {"mine", "mine_damage", "damage_alert", "landcover_map", "scene_catalogue"}
 _GEOMETRIES = {
     "MULTIPOLYGON": ("MultiPolygon", "Polygon"),
@@ -162,7 +169,7 @@ def _quoted(value: str) -> str:
 
 def _vector_entries(conn: Connection[Any]) -> Iterator[_Entry]:
     classes = land_classes(conn)
-    for layer in published_layers(conn):
+    for layer in sorted(published_layers(conn), key=_place):
         look = layer_look(layer, classes, chinese_only=False)
         name = in_language(relation_name(layer.table), chinese_only=False)
         if layer.table == "mine" and layer.column == "licence_boundary":
@@ -180,6 +187,10 @@ def _vector_entries(conn: Connection[Any]) -> Iterator[_Entry]:
                 4326,
                 list(style_element(look)),
             )
+
+
+def _place(layer: Layer) -> int:
+    return _UPPERMOST.index(layer.table) if layer.table in _UPPERMOST else len(_UPPERMOST)
 
 
 def _years(conn: Connection[Any], name: str) -> list[tuple[str, str, str]]:

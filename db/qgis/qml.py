@@ -29,14 +29,25 @@ class Category:
 
 
 @dataclass(frozen=True)
+class Range:
+    """One entry of a legend: features from ``lower`` to ``upper``, both included; the first that fits."""
+
+    lower: float
+    upper: float
+    label: str
+    colour: str
+
+
+@dataclass(frozen=True)
 class Look:
     """What a layer looks like.
 
     Attributes:
         shape: one of ``SHAPES``; ``outline`` is a polygon that hides nothing.
         colour: of all features, #rrggbb, where there are no categories.
-        attribute: field that decides the category.
+        attribute: field or expression that decides the category or range.
         categories: legend, in drawing order.
+        ranges: legend of numbers, rising; instead of categories.
         opacity: of fills, 0..1.
         label_field: field written on the map.
         display_field: field that names a feature in lists.
@@ -51,6 +62,7 @@ class Look:
     colour: str = "#404040"
     attribute: str | None = None
     categories: Sequence[Category] = ()
+    ranges: Sequence[Range] = ()
     opacity: float = 1.0
     label_field: str | None = None
     display_field: str | None = None
@@ -133,6 +145,8 @@ def _renderer(look: Look) -> ElementTree.Element:
         renderer = ElementTree.Element("renderer-v2", type="singleSymbol", symbollevels="0", forceraster="0")
         ElementTree.SubElement(renderer, "symbols").append(_symbol(look, 0, look.colour))
         return renderer
+    if look.ranges:
+        return _graduated(look, look.attribute)
     renderer = ElementTree.Element(
         "renderer-v2", type="categorizedSymbol", attr=look.attribute, symbollevels="0", forceraster="0"
     )
@@ -149,6 +163,31 @@ def _renderer(look: Look) -> ElementTree.Element:
             render="true",
         )
         symbols.append(_symbol(look, place, category.colour))
+    return renderer
+
+
+def _graduated(look: Look, attribute: str) -> ElementTree.Element:
+    renderer = ElementTree.Element(
+        "renderer-v2",
+        type="graduatedSymbol",
+        attr=attribute,
+        graduatedMethod="GraduatedColor",
+        symbollevels="0",
+        forceraster="0",
+    )
+    ranges = ElementTree.SubElement(renderer, "ranges")
+    symbols = ElementTree.SubElement(renderer, "symbols")
+    for place, each in enumerate(look.ranges):
+        ElementTree.SubElement(
+            ranges,
+            "range",
+            lower=f"{each.lower:.6f}",
+            upper=f"{each.upper:.6f}",
+            label=each.label,
+            symbol=str(place),
+            render="true",
+        )
+        symbols.append(_symbol(look, place, each.colour))
     return renderer
 
 

@@ -49,8 +49,8 @@ class RasterWriter:
 
     Args:
         conn: connection that is not in autocommit mode, or is inside a transaction block.
-        parent: partitioned table, ``scene_tile`` or ``probability``.
-        owner_id: scene or run that the tiles belong to.
+        parent: partitioned table, a key of `PARENT_KEYS`.
+        owner_id: scene, run, ... that the tiles belong to.
         table: name of the new table in schema ``lode_raster``.
         grid: the raster's grid.
         dtype: pixel type (see ``check_pixel_type``).

@@ -25,7 +25,14 @@ from db.raster.grid import MAX_FACTOR, Grid
 from db.raster.pixels import Dtype, Nodata
 
 RASTER_SCHEMA = "lode_raster"
-PARENT_KEYS: dict[str, str] = {"scene_tile": "scene_id", "probability": "run_id"}
+PARENT_KEYS: dict[str, str] = {
+    "scene_tile": "scene_id",
+    "probability": "run_id",
+    "evidence_tile": "evidence_layer_id",
+    "geology_tile": "geology_raster_id",
+    "prospect_score": "prospect_run_id",
+}
+"""Partitioned tables of tiles and the key of what their tiles belong to; `tile_owner_key` says so in SQL."""
 
 # "o_1024_" in front and "_st_convexhull_idx" behind still fit the 63 bytes of a name.
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,37}")
@@ -48,8 +55,8 @@ class TableLayout:
         storage: ``external`` keeps tiles as they are (imagery does not shrink), ``lz4`` compresses them.
         base_table: the table itself, or the one that this is an overview of.
         factor: 1, or how many pixels an overview makes one of.
-        parent: ``scene_tile`` or ``probability``.
-        owner_id: id of the scene or run.
+        parent: a key of `PARENT_KEYS`.
+        owner_id: id of what the tiles belong to.
         comment: comment on the table.
 
     """
@@ -72,7 +79,7 @@ class TableLayout:
 
     @property
     def owner_key(self) -> str | None:
-        """Column with the id of the scene or run; None for overviews."""
+        """Column with the id of what the tiles belong to; None for overviews."""
         return PARENT_KEYS[self.parent] if self.factor == 1 else None
 
     @property
@@ -201,8 +208,8 @@ def attach_partition(
 
     Args:
         conn: connection inside a transaction.
-        parent: ``scene_tile`` or ``probability``.
-        owner_id: id of the scene or run.
+        parent: a key of `PARENT_KEYS`.
+        owner_id: id of what the tiles belong to.
         table: the raster table.
         wait_s: how long to try.
 

@@ -41,6 +41,9 @@ _SHARES = (
     "_fraction", "share", "_share", "share_of_damage", "share_of_mine_damage", "share_of_region", "_rate",
     "confidence", "_accuracy", "probability",
 )  # fmt: skip
+_FIGURES = {"value", "low", "high"}
+_FIGURE_ENDINGS = ("mean_difference", "_drop", "_spread")
+"""Numbers about 1 that are no shares."""
 _NUMBERS = {"year", "from_year", "to_year", "share", "confidence", "restoration_rate"}
 
 
@@ -55,6 +58,8 @@ def _cell(name: str, value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
+        if name in _FIGURES or name.endswith(_FIGURE_ENDINGS):
+            return f"{value:.3f}"
         if name.endswith(_SHARES):
             return f"{value:.1%}"
         return f"{value:,.3f}" if name.endswith(("_km2", "itude")) else f"{value:,.0f}"

@@ -186,8 +186,13 @@ deposit = Table(
     Column("commodity", Text, comment="What it holds"),
     Column("deposit_type", Text, comment="pegmatite, skarn, podiform, ..."),
     geometry_column("geom", "POINT", "Place, EPSG:4326"),
+    geometry_column(
+        "body", "MULTIPOLYGON", "Mapped outline of the ore body, where known, EPSG:4326", nullable=True
+    ),
     _source_column(),
+    CheckConstraint("body is null or st_isvalid(body) and not st_isempty(body)", name="body"),
     spatial_index("deposit", "geom"),
+    spatial_index("deposit", "body"),
     schema=SCHEMA,
     comment="Known mineral deposits",
 )

@@ -79,7 +79,7 @@ model_weights = Table(
         comment="The network",
     ),
     Column("sha256", Text, nullable=False, comment="SHA-256 of weights"),
-    Column("weights", LargeBinary, nullable=False, comment="safetensors file"),
+    Column("weights", LargeBinary, nullable=False, comment="safetensors file, or skops of scikit-learn"),
     schema=SCHEMA,
     comment="Weights of the trained networks",
 )
@@ -197,20 +197,4 @@ observation = Table(
     spatial_index("observation", "geom"),
     schema=SCHEMA,
     comment="What each run really observed, and which part of it counts in its year",
-)
-
-prospect = Table(
-    "prospect",
-    metadata,
-    key_column("prospect_id", "Key", big=True),
-    Column(
-        "run_id", ForeignKey(run.c.run_id, ondelete="CASCADE"), nullable=False, index=True, comment="The run"
-    ),
-    geometry_column("geom", "POLYGON", "Patch or cell, EPSG:4326"),
-    Column("probability", Double, nullable=False, comment="Probability of ore, 0..1"),
-    Column("rank", Integer, nullable=False, comment="1 is the most probable of its run"),
-    CheckConstraint("probability between 0 and 1", name="probability"),
-    spatial_index("prospect", "geom"),
-    schema=SCHEMA,
-    comment="Where ore may lie: patches with their probability",
 )

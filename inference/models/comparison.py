@@ -86,13 +86,23 @@ def compare(records: Sequence[ModelRecord]) -> list[Pair]:
         UsageError: fewer than two models, one named twice, a model of another task.
 
     """
+    check_comparable(records)
+    return [_pair(records[0], other) for other in records[1:]]
+
+
+def check_comparable(records: Sequence[ModelRecord]) -> None:
+    """Check that there is something to compare.
+
+    Raises:
+        UsageError: fewer than two models, one named twice, a model of another task.
+
+    """
     names = [record.name for record in records]
     if len(set(names)) < max(len(names), 2):
         raise UsageError(f"to compare are {', '.join(names)}: name two or more different models")
     tasks = {record.task for record in records}
     if len(tasks) > 1:
         raise UsageError(f"the models are for {' and '.join(sorted(tasks))}: compare those of one task")
-    return [_pair(records[0], other) for other in records[1:]]
 
 
 def _pair(first: ModelRecord, other: ModelRecord) -> Pair:

@@ -26,6 +26,7 @@ from inference.models.figures import (
     split_text,
     table,
 )
+from inference.prospect.settings import PROSPECT
 
 SCENES_NAMED = 8
 _BARS = "▁▂▃▄▅▆▇█"
@@ -41,6 +42,10 @@ def report_lines(record: ModelRecord, published_runs: int | None = None) -> list
         published_runs: runs published with it; None: not said.
 
     """
+    if record.task == PROSPECT:
+        from inference.prospect.model_report import prospect_lines
+
+        return prospect_lines(record, published_runs)
     parts = (
         _heading(record, published_runs),
         _labels(record),

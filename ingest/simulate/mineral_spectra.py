@@ -2,8 +2,9 @@
 
 A spectrum of ground is a smooth continuum less Gaussian absorptions. Their centres are those that spectral
 libraries name (USGS splib07; Clark et al. 1990, JGR 95(B8): Al-OH near 2,205 nm, Mg-OH near 2,335 nm,
-carbonate near 2,340 nm, gypsum near 1,750 nm, ferric iron near 870 nm); depths and continua are plausible, no
-more.
+carbonate near 2,340 nm, gypsum near 1,750 nm, ferric iron near 870 nm, goethite near 920 nm, the doublet of
+kaolinite near 2,162 and 2,206 nm); spodumene and beryl as in prospecting for pegmatites: weak at 2,207 nm;
+strong at 830 nm, weak at 2,055, 2,155 and 2,200 nm. Depths and continua are plausible, no more.
 """
 
 from dataclasses import dataclass
@@ -83,6 +84,60 @@ GROUND: dict[str, GroundSpectrum] = {
     ),
 }
 
+_FELSIC = ((380, 0.24), (600, 0.38), (900, 0.46), (1400, 0.52), (1800, 0.54), (2520, 0.46))
+"""Continuum of quartz and feldspar, which all pegmatites share."""
+
+PEGMATITE_GROUND: dict[str, GroundSpectrum] = {
+    **{
+        name: GROUND[name]
+        for name in ("soil", "vegetation", "water", "sericite", "chlorite", "carbonate", "iron_oxide")
+    },
+    "clay_soil": GroundSpectrum(
+        ((380, 0.10), (600, 0.24), (900, 0.34), (1400, 0.41), (1800, 0.43), (2520, 0.34)),
+        ((1412, 22, 0.12), (1914, 35, 0.15), (2162, 14, 0.08), (2206, 16, 0.17)),
+    ),
+    "smectite_soil": GroundSpectrum(
+        ((380, 0.12), (600, 0.27), (900, 0.37), (1400, 0.44), (1800, 0.46), (2520, 0.37)),
+        ((1412, 22, 0.14), (1912, 35, 0.25), (2208, 16, 0.14)),
+    ),
+    "haematite": GroundSpectrum(
+        ((380, 0.05), (530, 0.07), (590, 0.20), (750, 0.34), (1000, 0.37), (1300, 0.42), (2520, 0.38)),
+        ((846, 40, 0.20), (1915, 35, 0.08)),
+    ),
+    "phengite": GroundSpectrum(
+        ((380, 0.12), (600, 0.25), (900, 0.34), (1400, 0.41), (1800, 0.43), (2520, 0.32)),
+        ((1412, 18, 0.12), (1912, 30, 0.15), (2218, 20, 0.24), (2352, 20, 0.12)),
+    ),
+    "goethite": GroundSpectrum(
+        ((380, 0.05), (550, 0.11), (620, 0.20), (760, 0.29), (1000, 0.31), (1300, 0.38), (2520, 0.33)),
+        ((920, 60, 0.26), (1915, 35, 0.12)),
+    ),
+    "granite": GroundSpectrum(
+        ((380, 0.16), (600, 0.26), (900, 0.32), (1400, 0.37), (1800, 0.39), (2520, 0.33)),
+        ((1410, 18, 0.05), (1912, 30, 0.08), (2205, 22, 0.10), (2350, 20, 0.05)),
+    ),
+    "barren_pegmatite": GroundSpectrum(
+        _FELSIC, ((1410, 18, 0.07), (1912, 30, 0.08), (2205, 22, 0.13), (2350, 20, 0.07))
+    ),
+    "spodumene_pegmatite": GroundSpectrum(_FELSIC, ((1412, 18, 0.07), (1912, 30, 0.08), (2207, 14, 0.21))),
+    "beryl_pegmatite": GroundSpectrum(
+        _FELSIC,
+        (
+            (830, 30, 0.26),
+            (1412, 18, 0.05),
+            (1912, 30, 0.08),
+            (2055, 14, 0.05),
+            (2155, 14, 0.07),
+            (2200, 16, 0.09),
+        ),
+    ),
+}
+"""Kinds of ground of a district with pegmatites.
+
+Some resemble the ore on purpose: the clay of soils and the mica of sericite, granite and barren pegmatite
+absorb where spodumene does, haematite where beryl does.
+"""
+
 _GASES = (
     (762.0, 6.0, 0.6),  # oxygen
     (823.0, 12.0, 0.1),
@@ -101,17 +156,33 @@ Where water vapour is deepest next to nothing passes: about 1,350 to 1,430 and 1
 """
 
 
-def transmittance(wavelength_nm: Spectrum) -> Spectrum:
-    """Share of light that passes the air down and up, with thin haze."""
-    haze = np.exp(-0.22 * (550.0 / wavelength_nm) ** 1.3)
-    return haze * _gases(wavelength_nm)
+@dataclass(frozen=True)
+class Air:
+    """Air over a scene: gases, molecules and haze.
+
+    Attributes:
+        haze_depth: optical depth of the haze at 550 nm, down and up together.
+        haze_reflectance: reflectance of the haze at 550 nm.
+
+    """
+
+    haze_depth: float
+    haze_reflectance: float
+
+    def transmittance(self, wavelength_nm: Spectrum) -> Spectrum:
+        """Share of light that passes the air down and up."""
+        haze = np.exp(-self.haze_depth * (550.0 / wavelength_nm) ** 1.3)
+        return haze * _gases(wavelength_nm)
+
+    def path_reflectance(self, wavelength_nm: Spectrum) -> Spectrum:
+        """Reflectance of the air alone: molecules, and haze, both dimmed by the gases."""
+        molecules = 0.045 * (480.0 / wavelength_nm) ** 4
+        haze = self.haze_reflectance * (550.0 / wavelength_nm) ** 1.3
+        return (molecules + haze) * _gases(wavelength_nm)
 
 
-def path_reflectance(wavelength_nm: Spectrum) -> Spectrum:
-    """Reflectance of the air alone: molecules, and haze, both dimmed by the gases."""
-    molecules = 0.045 * (480.0 / wavelength_nm) ** 4
-    haze = 0.012 * (550.0 / wavelength_nm) ** 1.3
-    return (molecules + haze) * _gases(wavelength_nm)
+CLEAR = Air(haze_depth=0.22, haze_reflectance=0.012)
+"""Thin haze."""
 
 
 def _gases(wavelength_nm: Spectrum) -> Spectrum:

@@ -205,7 +205,7 @@ def test_an_inspector_reviews_an_alert(
 
 
 def expected_groups(world: World) -> set[str]:
-    assert len(GROUPS) == 7
+    assert len(GROUPS) == 8
     return {f"{english} {chinese}" for english, chinese in GROUPS.values()}
 
 

@@ -199,7 +199,7 @@ def test_staging_of_ended_runs_is_left_over(stocked: Connection[Any]) -> None:
 
 
 def test_tables_that_nobody_knows_are_told(stocked: Connection[Any]) -> None:
-    title = "belongs to a scene or a run"
+    title = "belongs to a scene, run, layer or search"
     assert said(stocked, title).warnings == []
     for run in (1, 77):
         write_table(
@@ -218,7 +218,7 @@ def test_tables_that_nobody_knows_are_told(stocked: Connection[Any]) -> None:
 
 
 def test_scenes_without_their_tiles_are_faults(stocked: Connection[Any]) -> None:
-    title = "Every scene has its tiles"
+    title = "Every scene, layer and search has its tiles"
     for damage, expected in (
         ("alter table lode_raster.scene_tile detach partition lode_raster.drawn_one",
          "scene one: its tile table lode_raster.drawn_one is no part of lode_raster.scene_tile"),

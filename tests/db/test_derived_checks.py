@@ -39,7 +39,7 @@ def test_what_happened_behind_the_triggers_is_found_and_mended(
     mine = add_mine(conn, "M1", cells("xx", "x"))
     publish_drawing(conn, scene, add_model(conn, "net"), 2021, "ppdd")
     conn.commit()
-    assert faults(conn) == {"Every scene has its tiles": [
+    assert faults(conn) == {"Every scene, layer and search has its tiles": [
         "scene one: its tile table lode_raster.drawn_one is gone"
     ]}  # fmt: skip
     conn.execute("alter table lode.mine disable trigger user")
@@ -74,7 +74,7 @@ def test_what_happened_behind_the_triggers_is_found_and_mended(
     done = run_lode("db", "refresh")
     assert done.returncode == 0, done.stderr
     assert "all 2 mines" in done.stdout
-    assert faults(conn).keys() == {"Every scene has its tiles"}
+    assert faults(conn).keys() == {"Every scene, layer and search has its tiles"}
     rows = conn.execute(
         "select mine_code, year, area_m2 from lode_api.damage_by_mine_year"
         " where land_class = 'open_pit' order by 1, 2"

@@ -250,7 +250,7 @@ def test_a_rewritten_table_is_mended(cluster: Cluster, filled: str, tmp_path: Pa
         with connect(url) as conn:
             faults = {result.title: result.faults for result in run_checks(conn)}
             assert faults[title] == []
-            assert faults["Every scene has its tiles"] == []
+            assert faults["Every scene, layer and search has its tiles"] == []
             assert conn.execute(facts).fetchone() == before
 
 

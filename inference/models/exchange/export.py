@@ -19,6 +19,7 @@ from inference.models.exchange.card import model_card
 from inference.models.exchange.content import content_of, model_from
 from inference.models.exchange.names import CARD_NAME, PARTIAL, WEIGHTS_NAME
 from inference.models.exchange.scenes import scene_facts
+from inference.prospect.settings import PROSPECT
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,18 @@ def export_model(conn: Connection[TupleRow], name: str, folder: Path, licence: s
         licence: terms to state instead of the stored ones; None: these.
 
     Raises:
-        UsageError: no such model, damaged weights, the folder exists or cannot be written.
+        UsageError: no such model, one for ore, damaged weights, the folder exists or cannot be written.
 
     """
     _require_free(folder)
     if licence is not None and (not licence.strip() or not is_plain(licence)):
         raise UsageError(f"licence {licence!r}: name the terms in printable characters, or leave it out")
     stored = load_model(conn, name)
+    if stored.record.task == PROSPECT:
+        raise UsageError(
+            f"model {name} tells where ore may lie: only networks that classify scenes can be exported; "
+            "the others move with the whole database, see `pg_dump`"
+        )
     record = stored.record if licence is None else replace(stored.record, licence=licence.strip())
     scenes = scene_facts(conn, record)
     # the weights as they will be read back, so that the digest is theirs whatever wrote the stored header

@@ -1,8 +1,8 @@
--- Purpose: make a table of tiles a partition of lode_raster.scene_tile or lode_raster.probability.
+-- Purpose: make a table of tiles a partition of the table of all tiles of its kind.
 -- Rules: with its owner's rights. The table must be one that create_tile_table made for that scene or run: it is of
 --   the same owner, has the check on its key and nothing that would run when it is read. Of a scene the key must have
---   been drawn (its row follows in the same transaction), a run must be there; whoever may work as the owner attaches
---   what it wants. Afterwards workers insert no more into the table and its overviews.
+--   been drawn (its row follows in the same transaction), a run, layer or search must be there; whoever may work as
+--   the owner attaches what it wants. Afterwards workers insert no more into the table and its overviews.
 -- Used by: db/raster/tables.py, which bounds and repeats the wait for the lock.
 create function lode_api.attach_tile_table(parent text, owner_id integer, table_name text) returns void
 language plpgsql volatile security definer
@@ -10,7 +10,7 @@ set search_path = lode, public, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  owner_key constant text := case parent when 'scene_tile' then 'scene_id' when 'probability' then 'run_id' end;
+  owner_key constant text := lode_api.tile_owner_key(parent);
   relation text;
 begin
   if owner_key is null or owner_id is null then
@@ -31,7 +31,7 @@ begin
     when 'scene_tile' then
       owner_id <= coalesce(pg_sequence_last_value('lode.scene_scene_id_seq'::regclass), 0)
       or exists (select from lode.scene s where s.scene_id = owner_id)
-    else exists (select from lode.run r where r.run_id = owner_id)
+    else lode_api.owns_tiles(parent, owner_id, table_name)
   end) then
     raise invalid_parameter_value using message = format('there is no %s %s', owner_key, owner_id);
   end if;
@@ -53,4 +53,4 @@ end
 $$;
 
 comment on function lode_api.attach_tile_table(text, integer, text) is
-  'Attach a table of tiles to lode_raster.scene_tile or lode_raster.probability.';
+  'Attach a table of tiles to the partitioned table of its kind in lode_raster.';

@@ -3,8 +3,8 @@
 --   table is written here from typed arguments: nobody hands in an expression, a default or a trigger. The constraints
 --   are those of AddRasterConstraints under their own names, on the empty table. Numbers are written with all their
 --   digits. Workers may insert until the table is attached. For a worker a table is made only for a scene whose key was
---   drawn or a run that is computed or published, an overview only of such a table in the same transaction, and
---   lode_api.settle_tile_table refuses at its end what has not become that scene's or run's tiles.
+--   drawn, a run that is computed or published, or a layer or search that names it; an overview only of such a table
+--   in the same transaction; and lode_api.settle_tile_table refuses at its end what has not become its owner's tiles.
 -- Arguments: factor 1 is the table itself, else an overview of it. sample is a tile of one pixel with the bands' types
 --   and nodata, alignment an empty raster on the table's grid; bounds and scales in units of the SRID; widths and
 --   heights are the sides that tiles have, px, the usual one first.
@@ -21,7 +21,7 @@ set extra_float_digits = 1
 as $$
 #variable_conflict use_variable
 declare
-  owner_key constant text := case parent when 'scene_tile' then 'scene_id' when 'probability' then 'run_id' end;
+  owner_key constant text := lode_api.tile_owner_key(parent);
   made constant text := case when factor = 1 then table_name else format('o_%s_%s', factor, table_name) end;
   srid constant integer := st_srid(sample);
   scales text[];
@@ -50,7 +50,9 @@ begin
       if not (case parent
         when 'scene_tile' then
           owner_id between 1 and coalesce(pg_sequence_last_value('lode.scene_scene_id_seq'::regclass), 0)
-        else exists (select from lode.run r where r.run_id = owner_id and r.status in ('running', 'published'))
+        when 'probability' then
+          exists (select from lode.run r where r.run_id = owner_id and r.status in ('running', 'published'))
+        else lode_api.owns_tiles(parent, owner_id, table_name)
       end) then
         raise invalid_parameter_value using message = format('there is no %s %s', owner_key, owner_id);
       end if;

@@ -1,5 +1,6 @@
--- Purpose: what create_tile_table made for a worker is kept as the tiles of a scene or run, or not at all.
--- Rules: looked at when the transaction commits: the table is attached for its key, and that scene or run is there.
+-- Purpose: what create_tile_table made for a worker is kept as the tiles of a scene, run, ..., or not at all.
+-- Rules: looked at when the transaction commits: the table is attached for its key, and that scene, run or layer
+--   names it as its own.
 -- Used by: the trigger on lode.tile_table.
 create function lode_api.settle_tile_table() returns trigger
 language plpgsql security definer
@@ -10,14 +11,9 @@ begin
     select from pg_inherits h
     where h.inhrelid = to_regclass(format('lode_raster.%I', new.table_name))
       and h.inhparent = to_regclass(format('lode_raster.%I', new.parent))
-  ) or not (case new.parent
-    when 'scene_tile' then exists (
-      select from lode.scene s where s.scene_id = new.owner_id and s.tile_table = new.table_name
-    )
-    else exists (select from lode.run r where r.run_id = new.owner_id)
-  end) then
+  ) or not lode_api.owns_tiles(new.parent, new.owner_id, new.table_name) then
     raise exception 'raster table % was made for % %, and is not its tiles',
-      new.table_name, case new.parent when 'scene_tile' then 'scene' else 'run' end, new.owner_id
+      new.table_name, replace(lode_api.tile_owner_key(new.parent), '_id', ''), new.owner_id
       using errcode = 'check_violation', hint = 'Tables of tiles are made, filled and attached in one transaction.';
   end if;
   delete from lode.tile_table t where t.table_name = new.table_name;
@@ -26,4 +22,4 @@ end
 $$;
 
 comment on function lode_api.settle_tile_table() is
-  'Trigger: a table of tiles that a worker made is a scene''s or run''s when its transaction ends.';
+  'Trigger: a table of tiles that a worker made is a scene''s, run''s, ... when its transaction ends.';

@@ -8,7 +8,8 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from ingest.preprocess.band_selection import PEGMATITE_WINDOWS_NM, bands_in_windows
+from db.errors import UsageError
+from db.wavelengths import PEGMATITE_WINDOWS_NM, bands_in_windows, window_from_text
 from ingest.products.product import Band
 
 
@@ -51,3 +52,14 @@ def test_limits_count_in_and_order_is_that_of_wavelengths() -> None:
 def test_a_window_the_wrong_way_round_is_refused() -> None:
     with pytest.raises(ValueError, match="ends before it begins"):
         bands_in_windows(enmap(), [(902.0, 782.0)])
+
+
+@pytest.mark.parametrize("text", ["782-902", " 782 - 902 ", "782.0-902.00"])
+def test_a_window_is_read(text: str) -> None:
+    assert window_from_text(text, "--window") == (782.0, 902.0)
+
+
+@pytest.mark.parametrize("text", ["", "902-782", "782", "782-", "-5-10", "782-902-1000", "a-b", "nan-nan"])
+def test_a_window_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--window .*e\.g\. 782-902"):
+        window_from_text(text, "--window")

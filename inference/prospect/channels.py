@@ -1,0 +1,94 @@
+"""The channels of a ground: bands of a scene, layers of evidence, rasters of geology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from db.errors import UsageError
+from inference.geology.rasters import BANDS, GeologySettings
+
+Kind = Literal["spectral", "evidence", "geology"]
+
+GEOLOGY_KINDS: dict[str, tuple[str, ...]] = {
+    "distance": ("fault_distance_m", "pluton_distance_m"),
+    "proximity": ("fault_proximity", "pluton_proximity"),
+    "density": ("fault_density",),
+    "intersections": ("fault_intersections",),
+}
+"""Rasters of geology by the name they are asked for."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One input of a network.
+
+    Attributes:
+        name: name of the band, the layer, or the raster of geology.
+        kind: where it comes from.
+        center_nm, width_nm: centre and width of a band, nm; None for all else, and where nobody said.
+
+    """
+
+    name: str
+    kind: Kind
+    center_nm: float | None = None
+    width_nm: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For the database; what is not known is left out."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Channel:
+        """What `as_json` wrote.
+
+        Raises:
+            UsageError: it is not that.
+
+        """
+        kinds: dict[str, Kind] = {"spectral": "spectral", "evidence": "evidence", "geology": "geology"}
+        try:
+            center, width = stored.get("center_nm"), stored.get("width_nm")
+            return cls(
+                str(stored["name"]),
+                kinds[stored["kind"]],
+                None if center is None else float(center),
+                None if width is None else float(width),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"a stored channel cannot be read ({error!r}): make the set again") from error
+
+
+@dataclass(frozen=True)
+class GeologyChoice:
+    """Which rasters of geology go beside bands or evidence.
+
+    Attributes:
+        bands: of `inference.geology.rasters.BANDS`, in the order of the channels; (): none.
+        settings: of proximity and density.
+
+    """
+
+    bands: tuple[str, ...] = GEOLOGY_KINDS["distance"]
+    settings: GeologySettings = field(default_factory=GeologySettings)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.bands if name not in BANDS]
+        if unknown:
+            raise UsageError(
+                f"there is no raster of geology {', '.join(unknown)}; there are {', '.join(BANDS)}"
+            )
+        if len(set(self.bands)) < len(self.bands):
+            raise UsageError(f"rasters of geology are named twice: {', '.join(self.bands)}")
+
+    @classmethod
+    def of_kinds(cls, kinds: Iterable[str], settings: GeologySettings) -> GeologyChoice:
+        """The rasters of the kinds asked for (keys of `GEOLOGY_KINDS`), each once."""
+        return cls(tuple(band for kind in dict.fromkeys(kinds) for band in GEOLOGY_KINDS[kind]), settings)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The same as channels."""
+        return tuple(Channel(name, "geology") for name in self.bands)

@@ -1,0 +1,374 @@
+"""The ground that is searched for ore: channels on one grid, and which of its cells are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from psycopg import Connection
+from pyproj.exceptions import CRSError
+from rasterio.features import geometry_mask
+
+from db.connection import Report
+from db.errors import UsageError
+from db.evidence import EvidenceArea, EvidenceLayer, area_by_name, layers_by_name
+from db.raster import Grid, RasterReader
+from db.scene_bands import scene_bands
+from db.scenes import Scene, SceneBand, scene_by_product
+from db.wavelengths import PEGMATITE_WINDOWS_NM, bands_in_windows
+from inference.geology.rasters import geology_rasters
+from inference.prospect.channels import Channel, GeologyChoice
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Channels on one grid.
+
+    Attributes:
+        name: product of the scene, or name of the study area.
+        scene_id, evidence_area_id: its key; one of them is None.
+        grid: in metres.
+        channels: of ``values``, in order; geology last.
+        values: (channels, height, width) float32, NaN: no value. Bands of a scene of surface reflectance are
+            0..1, all else is in the unit it is stored in.
+        is_judged: (height, width) the cells that count: centres inside the study area, or pixels of a scene
+            with data that neither cloud nor shadow hides.
+        geology_digest: content of the geology rasters; None without them.
+        notes: what was left out of the channels and why.
+        layer_ids: key of each layer of evidence, by name; one that is brought in again has another.
+
+    """
+
+    name: str
+    scene_id: int | None
+    evidence_area_id: int | None
+    grid: Grid
+    channels: tuple[Channel, ...]
+    values: NDArray[np.float32]
+    is_judged: NDArray[np.bool_]
+    geology_digest: str | None
+    notes: tuple[str, ...] = ()
+    layer_ids: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_valid(self) -> NDArray[np.bool_]:
+        """(height, width): judged, with a value in every channel."""
+        valid = self.is_judged.copy()
+        for channel in self.values:
+            valid &= np.isfinite(channel)
+        return valid
+
+
+def scene_ground(
+    conn: Connection[Any],
+    product: str,
+    *,
+    windows_nm: Sequence[tuple[float, float]] = PEGMATITE_WINDOWS_NM,
+    geology: GeologyChoice = GeologyChoice(),  # noqa: B008 - frozen
+    report: Report = lambda _line: None,
+) -> Ground:
+    """A scene's bands chosen by wavelength, with geology on its grid.
+
+    Bands with a fault, without any value, or with one value everywhere are left out.
+
+    Args:
+        conn: connection; geology rasters that were not there yet are stored, the caller commits.
+        product: the scene; its version that counts.
+        windows_nm: bands whose centre lies in one of them are taken.
+        geology: which rasters of geology.
+        report: hears what was left out and why.
+
+    Raises:
+        UsageError: no such scene, not in metres, no wavelengths, a window without a usable band, no faults
+            or plutons.
+
+    """
+    scene = scene_by_product(conn, product)
+    require_metres(scene.grid, f"scene {product}")
+    bands = scene_bands(conn, scene)
+    found = _bands_by_window(product, bands, windows_nm)
+    faulty = [place for place in found if bands[place].fault is not None]
+    places = [place for place in found if bands[place].fault is None]
+    _check_windows(product, [bands[place] for place in places], windows_nm, "it is marked as faulty")
+    notes = [f"band {bands[place].name} is left out: {bands[place].fault}" for place in faulty]
+    channels = [_band_channel(bands[place]) for place in places]
+    ground = _scene_ground(conn, scene, places, channels, geology, report)
+    ground = _without_empty(ground, "band", notes)
+    left = [channel for channel in ground.channels if channel.kind == "spectral"]
+    _check_windows(product, left, windows_nm, "it holds no values")
+    for note in ground.notes:
+        report(note)
+    return ground
+
+
+def area_ground(
+    conn: Connection[Any],
+    area: str,
+    *,
+    layers: Sequence[str] | None = None,
+    geology: GeologyChoice = GeologyChoice(),  # noqa: B008 - frozen
+    report: Report = lambda _line: None,
+) -> Ground:
+    """Layers of evidence of a study area, with geology on its grid.
+
+    Layers without any value on judged ground, or with one value everywhere, are left out.
+
+    Args:
+        conn: connection; geology rasters that were not there yet are stored, the caller commits.
+        area: name of the study area.
+        layers: names of the layers, in the order wanted; None: all, in the order in which they came in.
+        geology: which rasters of geology.
+        report: hears what was left out and why.
+
+    Raises:
+        UsageError: no such area or layer, no layers, no faults or plutons.
+
+    """
+    found = area_by_name(conn, area)
+    ground = _area_ground(conn, found, layers_by_name(conn, found, layers), geology, report)
+    ground = _without_empty(ground, "layer", [])
+    if not any(channel.kind == "evidence" for channel in ground.channels):
+        raise UsageError(
+            f"no layer of area {area} tells cells apart: " + "; ".join(ground.notes) + ". Bring others"
+        )
+    for note in ground.notes:
+        report(note)
+    return ground
+
+
+def ground_of_channels(
+    conn: Connection[Any],
+    place: Scene | EvidenceArea,
+    channels: Sequence[Channel],
+    *,
+    geology: GeologyChoice,
+    report: Report = lambda _line: None,
+) -> Ground:
+    """Exactly these channels of a scene or a study area, whatever they hold.
+
+    Args:
+        conn: connection; geology rasters that were not there yet are stored, the caller commits.
+        place: the scene or the study area.
+        channels: spectral ones name bands of the scene, evidence names layers of the area; those of geology
+            are given by ``geology`` and passed over here.
+        geology: which rasters of geology.
+        report: hears of the progress.
+
+    Raises:
+        UsageError: a band or layer is not there, the grid is not in metres, no faults or plutons.
+
+    """
+    if isinstance(place, Scene):
+        require_metres(place.grid, f"scene {place.product}")
+        wanted = [channel.name for channel in channels if channel.kind == "spectral"]
+        missing = [name for name in wanted if name not in place.band_names]
+        if missing:
+            raise UsageError(f"scene {place.product} has no band {', '.join(missing)}")
+        bands = scene_bands(conn, place)
+        places = [place.band_names.index(name) for name in wanted]
+        own = [_band_channel(bands[number]) for number in places]
+        return _scene_ground(conn, place, places, own, geology, report)
+    names = [channel.name for channel in channels if channel.kind == "evidence"]
+    return _area_ground(conn, place, layers_by_name(conn, place, names), geology, report)
+
+
+def require_metres(grid: Grid, what: str) -> None:
+    """Check that a grid is in metres: distances and patches are.
+
+    Raises:
+        UsageError: it is in degrees or feet, or its CRS is not known.
+
+    """
+    try:
+        crs = pyproj.CRS.from_epsg(grid.srid)
+    except CRSError as error:
+        raise UsageError(f"{what} has the CRS EPSG:{grid.srid}, which PROJ does not know") from error
+    units = {axis.unit_name for axis in crs.axis_info[:2]}
+    if not crs.is_projected or units != {"metre"}:
+        raise UsageError(
+            f"{what} lies in EPSG:{grid.srid} ({crs.name}), whose unit is {' and '.join(sorted(units))}: "
+            "distances need metres, warp it to UTM"
+        )
+
+
+def transform_of(grid: Grid) -> Affine:
+    """The grid as rasterio takes it."""
+    return Affine(grid.resolution_x, 0.0, grid.origin_x, 0.0, -grid.resolution_y, grid.origin_y)
+
+
+def _band_channel(band: SceneBand) -> Channel:
+    return Channel(band.name, "spectral", band.center_nm, band.width_nm)
+
+
+def _bands_by_window(
+    product: str, bands: Sequence[SceneBand], windows_nm: Sequence[tuple[float, float]]
+) -> tuple[int, ...]:
+    """Places of the bands in the windows, in order of wavelength; UsageError where a window has none."""
+    centers = [band.center_nm for band in bands if band.center_nm is not None]
+    if not centers:
+        raise UsageError(
+            f"scene {product} says of none of its {len(bands)} bands at which wavelength it lies: bring a "
+            "product that does (EnMAP, ZY-1 with its side files), or search evidence with --area"
+        )
+    if not windows_nm:
+        raise UsageError("no window of wavelengths is given: write some, e.g. --windows-nm 782-902,2014-2400")
+    reach = f"its bands lie at {min(centers):g} to {max(centers):g} nm"
+    empty = [window for window in windows_nm if not bands_in_windows(bands, [window])]
+    if empty:
+        raise UsageError(
+            f"scene {product} has no band in {_windows_text(empty)}; {reach}: choose other --windows-nm"
+        )
+    return bands_in_windows(bands, windows_nm)
+
+
+def _check_windows(
+    product: str,
+    left: Sequence[SceneBand] | Sequence[Channel],
+    windows_nm: Sequence[tuple[float, float]],
+    why: str,
+) -> None:
+    empty = [window for window in windows_nm if not bands_in_windows(left, [window])]
+    if empty:
+        raise UsageError(
+            f"scene {product} has no usable band left in {_windows_text(empty)}, for of each band there "
+            f"{why}: `lode scene bands` lists them; choose other --windows-nm"
+        )
+
+
+def _windows_text(windows_nm: Sequence[tuple[float, float]]) -> str:
+    return " and ".join(f"{low:g}-{high:g} nm" for low, high in windows_nm)
+
+
+def _scene_ground(
+    conn: Connection[Any],
+    scene: Scene,
+    places: Sequence[int],
+    channels: Sequence[Channel],
+    geology: GeologyChoice,
+    report: Report,
+) -> Ground:
+    """Bands of a scene by their places (from 0), and the geology."""
+    values, digest = _with_geology(conn, scene.grid, len(places), geology, report)
+    reader = RasterReader(conn, scene.tile_table)
+    _read_bands(reader, places, values, scene.value_offset, scene.value_scale)
+    is_judged = np.zeros(values.shape[1:], bool)
+    for band in values[: len(places)]:
+        is_judged |= np.isfinite(band)
+    if scene.clouded is not None:
+        is_judged &= ~_inside(scene.clouded, scene.grid)
+    every = (*channels, *geology.channels)
+    return Ground(scene.product, scene.scene_id, None, scene.grid, every, values, is_judged, digest)
+
+
+def _area_ground(
+    conn: Connection[Any],
+    area: EvidenceArea,
+    layers: Sequence[EvidenceLayer],
+    geology: GeologyChoice,
+    report: Report,
+) -> Ground:
+    """Layers of an area, and the geology."""
+    require_metres(area.grid, f"area {area.name}")
+    channels = (*(Channel(layer.name, "evidence") for layer in layers), *geology.channels)
+    names = [channel.name for channel in channels]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise UsageError(
+            f"the layers of area {area.name} and the rasters of geology name {', '.join(double)} more than "
+            "once: name each --layer once, and leave out those called like a raster of geology"
+        )
+    values, digest = _with_geology(conn, area.grid, len(layers), geology, report)
+    for place, layer in enumerate(layers):
+        _read_bands(RasterReader(conn, layer.tile_table), [0], values[place : place + 1], 0.0, 1.0)
+    return Ground(
+        area.name,
+        None,
+        area.evidence_area_id,
+        area.grid,
+        channels,
+        values,
+        _inside(area.geometry, area.grid),
+        digest,
+        layer_ids={layer.name: layer.evidence_layer_id for layer in layers},
+    )
+
+
+def _with_geology(
+    conn: Connection[Any], grid: Grid, others: int, geology: GeologyChoice, report: Report
+) -> tuple[NDArray[np.float32], str | None]:
+    """Room for ``others`` channels followed by those of geology, and the digest of these."""
+    values = np.empty((others + len(geology.bands), grid.height_px, grid.width_px), np.float32)
+    if not geology.bands:
+        return values, None
+    rasters = geology_rasters(conn, grid, geology.settings, report=report)
+    for place, name in enumerate(geology.bands):
+        values[others + place] = rasters.values[rasters.band_names.index(name)]
+    return values, rasters.content_digest
+
+
+def _read_bands(
+    reader: RasterReader,
+    places: Sequence[int],
+    values: NDArray[np.float32],
+    value_offset: float,
+    value_scale: float,
+) -> None:
+    """Fill the first of ``values`` (bands, height, width) with bands by their places (from 0), NaN: none.
+
+    Read by rows of tiles, so that no second array of that size is needed.
+    """
+    height, width = values.shape[1:]
+    nodata = [reader.nodata_values[place] for place in places]
+    for top in range(0, height, reader.tile_px):
+        rows = min(reader.tile_px, height - top)
+        stored = reader.read(top, 0, rows, width, bands=[place + 1 for place in places])
+        for place, band in enumerate(stored):
+            target = values[place, top : top + rows]
+            with np.errstate(over="ignore", invalid="ignore"):
+                target[:] = (band.astype(np.float32) + np.float32(value_offset)) * np.float32(value_scale)
+            missing = nodata[place]
+            if missing is not None and not np.isnan(missing):
+                target[band == missing] = np.nan
+            target[~np.isfinite(target)] = np.nan
+
+
+def _inside(shape: shapely.MultiPolygon, grid: Grid) -> NDArray[np.bool_]:
+    """(height, width): cells whose centre lies in a shape given in EPSG:4326."""
+    to_grid = pyproj.Transformer.from_crs(4326, grid.srid, always_xy=True)
+    planar = shapely.transform(shape, lambda xy: np.column_stack(to_grid.transform(*xy.T)))
+    mask: NDArray[np.bool_] = geometry_mask(
+        [planar], (grid.height_px, grid.width_px), transform_of(grid), invert=True
+    )
+    return mask
+
+
+def _without_empty(ground: Ground, what: str, notes: Sequence[str]) -> Ground:
+    """The same ground without channels (but for geology) that hold no value, or one only, where judged."""
+    kept, said = [], list(notes)
+    for place, channel in enumerate(ground.channels):
+        held = ground.values[place][ground.is_judged]
+        held = held[np.isfinite(held)]
+        if channel.kind != "geology" and (held.size == 0 or held.min() == held.max()):
+            is_empty = held.size == 0
+            why = "it holds no value" if is_empty else f"it has the value {held[0]:g} everywhere"
+            said.append(f"{what} {channel.name} is left out: {why}")
+        else:
+            kept.append(place)
+    return Ground(
+        ground.name,
+        ground.scene_id,
+        ground.evidence_area_id,
+        ground.grid,
+        tuple(ground.channels[place] for place in kept),
+        ground.values if len(kept) == len(ground.channels) else ground.values[kept],
+        ground.is_judged,
+        ground.geology_digest,
+        tuple(said),
+        ground.layer_ids,
+    )

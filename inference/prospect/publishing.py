@@ -1,0 +1,251 @@
+"""What a search found becomes visible: its row, cells, targets and raster, in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import Connection, Rollback
+
+from db.connection import connect, retrying
+from db.errors import UsageError
+from db.locks import end_when_silent
+from db.points import reached
+from db.prospect_cell_rows import CellRows
+from db.prospect_runs import (
+    NewProspectRun,
+    NewTarget,
+    ProspectRun,
+    insert_cells,
+    insert_search,
+    insert_targets,
+    standing_search,
+    standing_searches,
+    withdraw_searches,
+)
+from db.raster import RasterWriter
+from db.watch import require_unchanged
+from inference.prospect.cells import Cells, corners_of, ranks_of, rings_of
+from inference.prospect.matched_ground import MatchedGround
+from inference.prospect.nearby import Nearby
+from inference.prospect.trained import ProspectModel
+
+RULES = 1
+"""Counts up whenever other cells or targets follow from the same network, ground and settings."""
+VERSIONS = ("lode", "torch", "numpy", "scipy", "scikit-learn", "shapely", "pyproj")
+AGAIN = "made again"
+"""Reason of a withdrawal by ``--again``."""
+APPLICATION = "lode prospect apply"
+CELLS_AT_A_TIME = 20_000
+STRIP_PX = 256
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """What was read before anything was computed.
+
+    Attributes:
+        model, model_sha256: the network, and the SHA-256 of its weights.
+        ground: what is searched.
+        nearby: geology and deposits to measure targets against.
+        settings: stride_px, threshold, least_cells and most_targets.
+        earlier: searches with the same network, ground and settings that stand, whatever their geology.
+        device: what computes.
+
+    """
+
+    model: ProspectModel
+    model_sha256: str
+    ground: MatchedGround
+    nearby: Nearby
+    settings: dict[str, Any]
+    earlier: tuple[int, ...]
+    device: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Settings, and the channels as they were matched."""
+        return {**self.settings, "channels": [match.as_json() for match in self.ground.matches]}
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 of network, ground, geology and parameters: equal searches are one."""
+        content = {
+            "rules": RULES,
+            "model": self.model_sha256,
+            "scene": self.ground.scene_id,
+            "area": self.ground.evidence_area_id,
+            "layers": self.ground.layer_ids,
+            "geology": self.ground.geology_digest,
+            "parameters": self.parameters,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was computed, ready to be stored."""
+
+    cells: Cells
+    targets: list[NewTarget]
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """What a search did.
+
+    Attributes:
+        run_id: the search.
+        ground: scene or study area.
+        was_there: nothing was published, an equal search stands.
+        withdrew: searches that were withdrawn for it.
+        beside: other searches of the same network over the same ground that stand.
+        figures: as stored.
+        device: what computed it.
+
+    """
+
+    run_id: int
+    ground: str
+    was_there: bool
+    withdrew: tuple[int, ...]
+    beside: tuple[int, ...]
+    figures: dict[str, Any]
+    device: str
+
+
+def publish_search(
+    url: str, task: SearchTask, found: Findings, *, is_again: bool, report: Report
+) -> SearchOutcome:
+    """Publish a search, or say that an equal one was published meanwhile.
+
+    The transaction is begun anew where the database goes away in the middle of it.
+
+    Args:
+        url: libpq URL of the database.
+        task: what was searched, and with what.
+        found: what was found.
+        is_again: withdraw the earlier searches of the task in the same transaction.
+        report: takes lines about the progress.
+
+    Raises:
+        OutdatedError: the database was upgraded since the search began.
+        RetryError: the database was out of reach for long.
+
+    """
+
+    def once() -> SearchOutcome:
+        with connect(url, application_name=APPLICATION) as conn:
+            stored = _store(conn, task, found, is_again=is_again, report=report)
+            if stored is None:
+                standing = standing_search(conn, task.content_digest)
+                if standing is None:
+                    raise UsageError(
+                        "an equal search was published and withdrawn while this one was computed: try again"
+                    )
+                return as_it_stands(task, standing)
+            run_id, withdrew = stored
+            return SearchOutcome(
+                run_id,
+                task.ground.name,
+                False,
+                tuple(withdrew),
+                tuple(key for key in _standing(conn, task) if key != run_id),
+                found.figures,
+                task.device,
+            )
+
+    return retrying(once, report=report)
+
+
+def as_it_stands(task: SearchTask, standing: ProspectRun) -> SearchOutcome:
+    """The outcome where an equal search stands."""
+    run_id = standing.prospect_run_id
+    return SearchOutcome(run_id, task.ground.name, True, (), (), standing.figures, standing.device)
+
+
+def _standing(conn: Connection[Any], task: SearchTask) -> list[int]:
+    ground = task.ground
+    others = standing_searches(conn, task.model.model_id, ground.scene_id, ground.evidence_area_id)
+    return [other.prospect_run_id for other in others]
+
+
+def _store(
+    conn: Connection[Any], task: SearchTask, found: Findings, *, is_again: bool, report: Report
+) -> tuple[int, list[int]] | None:
+    """Store everything in one transaction; its key and what was withdrawn, None where an equal one stands."""
+    done: list[tuple[int, list[int]]] = []
+    with conn.transaction():
+        end_when_silent(conn)
+        require_unchanged(conn)
+        reached("prospect.publishing")
+        # Those that stood before this one was computed: never one that this very call has published before
+        # its connection broke.
+        withdrew = withdraw_searches(conn, task.earlier, AGAIN) if is_again else []
+        stored = insert_search(conn, _new_run(task, found))
+        if stored is None:
+            raise Rollback
+        run_id, tile_table = stored
+        report(f"search {run_id}: storing {found.cells.count:,} cells and {len(found.targets):,} targets")
+        insert_cells(conn, run_id, _cell_rows(found.cells))
+        reached("prospect.writing")
+        insert_targets(conn, run_id, found.targets)
+        _write_raster(conn, run_id, tile_table, found.cells)
+        reached("prospect.before_commit")
+        done.append((run_id, withdrew))
+    return done[0] if done else None
+
+
+def _new_run(task: SearchTask, found: Findings) -> NewProspectRun:
+    return NewProspectRun(
+        model_id=task.model.model_id,
+        scene_id=task.ground.scene_id,
+        evidence_area_id=task.ground.evidence_area_id,
+        parameters=task.parameters,
+        content_digest=task.content_digest,
+        threshold=float(task.settings["threshold"]),
+        cell_m=found.cells.grid.resolution_x,
+        figures=found.figures,
+        device=task.device,
+        versions={name: version(name) for name in VERSIONS},
+    )
+
+
+def _cell_rows(cells: Cells) -> Iterator[CellRows]:
+    corners = corners_of(cells.grid)
+    rows, cols = np.nonzero(cells.is_scored)
+    probability = cells.probability[rows, cols]
+    ranks = ranks_of(probability)
+    for first in range(0, len(rows), CELLS_AT_A_TIME):
+        part = slice(first, first + CELLS_AT_A_TIME)
+        rings = rings_of(corners, rows[part], cols[part])
+        yield CellRows(rows[part], cols[part], probability[part], ranks[part], rings)
+
+
+def _write_raster(conn: Connection[Any], run_id: int, table: str, cells: Cells) -> None:
+    """Store the probabilities as tiles; attaching them comes last, since it keeps other searches waiting."""
+    values: NDArray[np.float32] = cells.probability[np.newaxis]
+    writer = RasterWriter(
+        conn,
+        parent="prospect_score",
+        owner_id=run_id,
+        table=table,
+        grid=cells.grid,
+        dtype=np.dtype(np.float32),
+        band_count=1,
+        nodata=float("nan"),
+        storage="lz4",
+        comment=f"Probability of ore, 0..1, of search {run_id}",
+    )
+    for top in range(0, cells.grid.height_px, STRIP_PX):
+        writer.write_rows(np.ascontiguousarray(values[:, top : top + STRIP_PX]))
+    writer.finish()

@@ -1,0 +1,214 @@
+"""``lode ingest area`` and ``evidence``, and ``lode evidence``, which lists and removes what they brought."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from db import evidence as stored
+from db.errors import UsageError
+from db.locks import hold
+from db.settings import Settings
+from ingest.evidence.areas import AreaRequest, ingest_area, lock_name
+from ingest.evidence.gridded import RESAMPLINGS
+from ingest.evidence.layers import LayerRequest, ingest_layer
+from ingest.evidence.naming import name_layers
+from ingest.evidence.storing import LayerOutcome
+from ingest.files import source_file
+from ingest.session import transaction
+
+
+@click.command()
+@click.argument("name")
+@click.option("--like", metavar="FILE", help="Raster file whose grid it has.")
+@click.option(
+    "--bounds",
+    metavar="W,S,E,N",
+    help="Instead: bounds in metres of --srid; rounded outwards to whole cells.",
+)
+@click.option("--srid", type=click.IntRange(min=1), help="EPSG code of --bounds and the grid, in metres.")
+@click.option(
+    "--resolution-m",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Edge of the cells, m. [default: that of --like]",
+)
+@click.option(
+    "--inside",
+    multiple=True,
+    metavar="FILE",
+    help="Ground that is judged: polygons, or the cells of a raster above 0; several: any of them. "
+    "[default: the whole grid]",
+)
+@click.option("--layer", help="Layer of a vector file given by --inside, where it has several.")
+def area(
+    name: str,
+    like: str | None,
+    bounds: str | None,
+    srid: int | None,
+    resolution_m: float | None,
+    inside: tuple[str, ...],
+    layer: str | None,
+) -> None:
+    """Make a study area: one grid for all its evidence, and the ground that is judged.
+
+    The grid is in metres (a UTM zone, for instance). Outside of the judged ground nothing counts, neither in
+    training nor in figures nor in maps. The same area again changes nothing.
+    """
+    settings = Settings()
+    roots = settings.roots()
+    request = AreaRequest(
+        name=name,
+        like=None if like is None else source_file(like, roots),
+        bounds=None if bounds is None else _bounds(bounds),
+        srid=srid,
+        resolution_m=resolution_m,
+        inside=tuple(source_file(file, roots) for file in inside),
+        layer=layer,
+        roots=roots,
+    )
+    with transaction(settings) as conn:
+        outcome = ingest_area(conn, request, report=click.echo)
+    grid = outcome.area.grid
+    if not outcome.is_new:
+        click.echo(f"study area {name} is there already: same grid, same ground; nothing was changed")
+        return
+    for note in outcome.notes:
+        click.echo(note)
+    click.echo(
+        f"stored study area {name}: {_grid_text(outcome.area)}; {outcome.judged_px} of "
+        f"{grid.width_px * grid.height_px} cells are judged, {outcome.judged_m2 / 1e6:,.1f} km2 on the ground"
+    )
+
+
+def _bounds(text: str) -> tuple[float, float, float, float]:
+    try:
+        west, south, east, north = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(f"--bounds {text!r}: write four numbers as WEST,SOUTH,EAST,NORTH") from None
+    return west, south, east, north
+
+
+def _grid_text(made: stored.EvidenceArea) -> str:
+    grid = made.grid
+    height = "" if grid.resolution_x == grid.resolution_y else f" x {grid.resolution_y:g}"
+    return f"{grid.width_px} x {grid.height_px} cells of {grid.resolution_x:g}{height} m, EPSG:{grid.srid}"
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--area", "area_name", required=True, metavar="NAME", help="Study area they belong to.")
+@click.option("--kind", required=True, type=click.Choice(stored.KINDS), help="What they are evidence of.")
+@click.option("--element", help="Element or oxide whose content it is, e.g. Li or Fe2O3.")
+@click.option("--name-pattern", metavar="PATTERN", help="Where file names say it: 'Idw_{element}.tif'.")
+@click.option("--name", help="Name of the layer. [default: its element, else the file without ending]")
+@click.option("--unit", help="Unit of the values, e.g. ppm.")
+@click.option("--band", type=click.IntRange(min=1), help="Which of several bands.")
+@click.option(
+    "--nodata",
+    type=float,
+    multiple=True,
+    help="Value of cells without one; goes before the file's own. nan: every number is a value.",
+)
+@click.option(
+    "--resampling",
+    type=click.Choice(list(RESAMPLINGS)),
+    help="How values are taken. [default: average of cells finer by half or more, else bilinear]",
+)
+@click.option("--replace", is_flag=True, help="Put it in the place of another layer of that name.")
+def evidence(
+    files: tuple[str, ...],
+    area_name: str,
+    kind: str,
+    element: str | None,
+    name_pattern: str | None,
+    name: str | None,
+    **options: Any,
+) -> None:
+    """Bring layers of evidence for ore: rasters, brought onto the grid of their study area.
+
+    Each file becomes one layer, in a transaction of its own; any CRS and resolution will do. The same file
+    again changes nothing.
+    """
+    settings = Settings()
+    roots = settings.roots()
+    found = [source_file(file, roots) for file in files]
+    layers = name_layers(found, name=name, element=element, pattern=name_pattern)
+    for place, named in enumerate(layers, 1):
+        request = LayerRequest(named, area_name, kind, **options)
+        try:
+            with transaction(settings) as conn:
+                outcome = ingest_layer(conn, request, report=click.echo)
+        except UsageError:
+            if place > 1:
+                click.echo(
+                    f"{place - 1} of {len(layers)} files are in the database; the same command goes on"
+                )
+            raise
+        count = f"[{place}/{len(layers)}] " if len(layers) > 1 else ""
+        for line in summary(outcome, area_name):
+            click.echo(f"{count}{line}")
+
+
+def summary(outcome: LayerOutcome, area_name: str) -> list[str]:
+    """What became of a layer, in lines."""
+    layer = outcome.layer
+    if not outcome.is_new:
+        return [f"layer {layer.name} is there already: same values; nothing was changed"]
+    taken = "as they are" if layer.resampling == "none" else f"by {layer.resampling}"
+    done = "replaced" if outcome.is_replacement else "stored"
+    return [
+        *(f"{layer.source_name}: {note}" for note in outcome.notes),
+        f"{done} layer {layer.name} of {area_name} ({layer.kind}): values taken {taken}, on "
+        f"{layer.valid_fraction:.1%} of the judged ground; table lode_raster.{layer.tile_table}",
+    ]
+
+
+@click.group(name="evidence")
+def evidence_group() -> None:
+    """List study areas with their layers of evidence, and remove them."""
+
+
+@evidence_group.command("list")
+@click.option("--area", "area_name", metavar="NAME", help="Only this study area.")
+def list_evidence(area_name: str | None) -> None:
+    """List study areas and their layers."""
+    with transaction(Settings()) as conn:
+        areas = stored.list_areas(conn) if area_name is None else [stored.area_by_name(conn, area_name)]
+        listed = [(each, stored.list_layers(conn, each)) for each in areas]
+    if not listed:
+        click.echo("no study areas; make one with `lode ingest area`")
+    for each, layers in listed:
+        click.echo(f"{each.name}: {_grid_text(each)}, {len(layers)} layers")
+        for layer in layers:
+            unit = "" if layer.unit is None else f" {layer.unit}"
+            click.echo(
+                f"  {layer.name}  {layer.kind}{unit}  {layer.valid_fraction:.1%} valid  {layer.source_name}  "
+                f"lode_raster.{layer.tile_table}"
+            )
+
+
+@evidence_group.command("remove")
+@click.argument("area_name", metavar="AREA")
+@click.argument("names", metavar="[LAYER]...", nargs=-1)
+def remove_evidence(area_name: str, names: tuple[str, ...]) -> None:
+    """Remove layers of a study area; without LAYER the area and all of them.
+
+    What a set of patches was cut from stays.
+    """
+    with transaction(Settings()) as conn:
+        hold(conn, lock_name(area_name), click.echo)
+        chosen = stored.area_by_name(conn, area_name)
+        if not names:
+            count = stored.delete_area(conn, chosen)
+            said = f"removed study area {area_name} and its {count} layers"
+        else:
+            for layer in stored.layers_by_name(conn, chosen, names):
+                users = stored.sets_with_layer(conn, layer)
+                if users:
+                    raise UsageError(
+                        f"layer {layer.name!r} stays: sets of patches were cut from it: {', '.join(users)}"
+                    )
+                stored.delete_layer(conn, layer)
+            said = f"removed {len(names)} layers of study area {area_name}"
+    click.echo(said)

@@ -1,0 +1,87 @@
+"""Vector files of a simulated district with pegmatites: GeoJSON in EPSG:32645."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from ingest.simulate.prospect_dykes import COMMODITIES, Dyke
+from ingest.simulate.prospect_geology import ProspectGeology
+from ingest.simulate.write import SRID, Column
+
+
+def write_geology(folder: Path, geology: ProspectGeology) -> tuple[Path, Path]:
+    """Write faults and plutons; returns their files."""
+    faults, plutons = folder / "faults.geojson", folder / "plutons.geojson"
+    _write(
+        faults,
+        "LineString",
+        [fault.line for fault in geology.faults],
+        {
+            "name": [fault.name for fault in geology.faults],
+            "fault_type": [fault.fault_type for fault in geology.faults],
+        },
+    )
+    _write(
+        plutons,
+        "Polygon",
+        [pluton.outline for pluton in geology.plutons],
+        {
+            "name": [pluton.name for pluton in geology.plutons],
+            "lithology": [pluton.lithology for pluton in geology.plutons],
+            "age": [pluton.age for pluton in geology.plutons],
+        },
+    )
+    return faults, plutons
+
+
+def write_dykes(folder: Path, dykes: Sequence[Dyke]) -> tuple[Path, Path, Path]:
+    """Write deposits (points), and below ``truth`` bodies of ore and decoys; returns their files."""
+    deposits = folder / "deposits.geojson"
+    ore, decoys = folder / "truth" / "ore.geojson", folder / "truth" / "decoys.geojson"
+    true = [dyke for dyke in dykes if dyke.kind == "ore"]
+    known: dict[str, Column] = {
+        "name": [dyke.name for dyke in true],
+        "commodity": [COMMODITIES[dyke.mineral] for dyke in true],
+        "deposit_type": ["pegmatite"] * len(true),
+    }
+    _write(deposits, "Point", [dyke.outline.representative_point() for dyke in true], known)
+    _write(ore, "Polygon", [dyke.outline for dyke in true], {**known, **_facts(true)})
+    false = [dyke for dyke in dykes if dyke.kind != "ore"]
+    named: dict[str, Column] = {
+        "name": [dyke.name for dyke in false],
+        "kind": [dyke.kind for dyke in false],
+    }
+    _write(decoys, "Polygon", [dyke.outline for dyke in false], {**named, **_facts(false)})
+    return deposits, ore, decoys
+
+
+def _facts(dykes: Sequence[Dyke]) -> dict[str, Column]:
+    return {
+        "mineral": [dyke.mineral for dyke in dykes],
+        "cluster": np.array([dyke.cluster for dyke in dykes], np.int32),
+        "cover": np.round([dyke.cover for dyke in dykes], 3),
+    }
+
+
+def _write(
+    path: Path, geometry_type: str, geometries: Sequence[BaseGeometry], columns: Mapping[str, Column]
+) -> None:
+    path.unlink(missing_ok=True)
+    data = [
+        values if isinstance(values, np.ndarray) else np.asarray(values, dtype=object)
+        for values in columns.values()
+    ]
+    pyogrio.raw.write(
+        path,
+        geometry=shapely.to_wkb(np.asarray(geometries, dtype=object)),
+        field_data=data,
+        fields=list(columns),
+        driver="GeoJSON",
+        geometry_type=geometry_type,
+        crs=f"EPSG:{SRID}",
+        COORDINATE_PRECISION="2",
+    )

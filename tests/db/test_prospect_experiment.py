@@ -1,0 +1,75 @@
+"""Trainings of `lode experiment geology`: each is done once, and says on what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from db.connection import connect
+from db.registry import list_models
+from inference.experiments.time_left import TimeLeft
+from inference.prospect.dataset import SetRequest, make_set
+from inference.prospect.experiment.plan import BARE, MAIN, Preset, Row
+from inference.prospect.experiment.rows import differences_to, patch_row
+from inference.prospect.experiment.training import Bench, chosen_seed, train_rows, validation_loss
+from inference.prospect.settings import GridSettings
+from tests.prospect_ground import BANDS, PLACES, add_deposits, add_geology, add_scene, stored_pixels
+
+PRESET = Preset(
+    size_px=200,
+    seeds=2,
+    real_seeds=1,
+    epochs=2,
+    patience=2,
+    grid=GridSettings((8,), (1e-3, 1e-2), epochs=1),
+    importance_repeats=1,
+)
+ROWS = (Row(MAIN, "gcn_residual"), Row(BARE, "gcn_residual", leave_out_geology=True), Row("svm", "svm"))
+
+
+@pytest.mark.timeout(120)
+def test_what_was_trained_is_not_trained_again(database_url: str, tmp_path: Path) -> None:
+    pixels = stored_pixels()
+    for row, col in PLACES:
+        around = pixels[BANDS.index("B066"), row - 4 : row + 5, col - 4 : col + 5]
+        around[around > 0] += 3000
+    with connect(database_url) as conn:
+        add_scene(conn, tmp_path, pixels=pixels)
+        add_geology(conn)
+        add_deposits(conn)
+        patches = make_set(conn, SetRequest("drawn", product="scene", patch_px=6, buffer_m=120.0))
+        conn.commit()
+    said: list[str] = []
+    bench = Bench(database_url, PRESET, "cpu", said.append, TimeLeft())
+    models = train_rows(bench, "simulated", "simulated", patches, ROWS, 2)
+    assert {name: len(records) for name, records in models.items()} == {MAIN: 2, BARE: 2, "svm": 1}
+    assert said[-1] == "simulated 5/5 svm seed 1 done, this set: about 0 s left"
+    first, second = models[MAIN]
+    assert len(first.training["trials"]) == 2
+    assert second.training["trials"] == []
+    for key in ("width", "learning_rate"):
+        assert first.training["settings"][key] == second.training["settings"][key]
+    assert {record.training["data"] for every in models.values() for record in every} == {"simulated"}
+    names = [each["name"] for each in first.metrics["importance"]]
+    assert "all geology" in names
+    assert "importance" not in models[BARE][0].metrics
+    assert not any(name.endswith("_distance_m") for name in models[BARE][0].band_names)
+
+    row = patch_row("simulated", MAIN, models[MAIN])
+    assert row["roc_auc"]["values"] == [record.metrics["roc_auc"] for record in models[MAIN]]
+    assert row["roc_auc"]["low"] <= row["roc_auc"]["high"]
+    [apart] = differences_to(models[MAIN], {MAIN: models[MAIN]})
+    assert apart["roc_auc"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert validation_loss(chosen_seed(models[MAIN])) == min(map(validation_loss, models[MAIN]))
+
+    # killed after the third: the same call does the rest only
+    with connect(database_url) as conn:
+        before = {record.name: record.trained_at for record in list_models(conn)}
+        conn.execute("delete from lode.model where name = any(%s)", ([models["svm"][0].name],))
+        conn.commit()
+    said.clear()
+    again = train_rows(bench, "simulated", "simulated", patches, ROWS, 2)
+    assert sum("was done before" in line for line in said) == 4
+    assert [record.trained_at for record in again[MAIN]] == [before[record.name] for record in models[MAIN]]
+    assert again["svm"][0].trained_at > before[models["svm"][0].name]

@@ -1,0 +1,216 @@
+"""Ground to prospect on: channels of a scene or a study area, and which of its cells are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from psycopg import Connection
+
+from db.connection import connect
+from db.embedded import Cluster
+from db.errors import UsageError
+from inference.geology.rasters import GeologySettings, geology_rasters
+from inference.prospect.channels import Channel, GeologyChoice
+from inference.prospect.ground import area_ground, scene_ground
+from tests.prospect_ground import (
+    BANDS,
+    BY_WAVELENGTH,
+    CLOUD,
+    COLLAR_PX,
+    GRID,
+    OFFSET,
+    SCALE,
+    SIDE,
+    add_area,
+    add_layer,
+    box,
+    fill,
+    layer_values,
+    stored_pixels,
+)
+
+NONE = GeologyChoice(bands=())
+
+
+@pytest.fixture(scope="module")
+def ground_database(
+    cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A database with a hyperspectral scene, geology, deposits, and a study area of two layers."""
+    cluster.create_database("lode_test_prospect_grounds", template=template_database)
+    with connect(cluster.url("lode_test_prospect_grounds")) as conn:
+        fill(conn, tmp_path_factory.mktemp("scene"))
+    return "lode_test_prospect_grounds"
+
+
+@pytest.fixture
+def ground(cluster: Cluster, ground_database: str) -> Iterator[Connection[Any]]:
+    """Connection to that database; what a test does to it is rolled back."""
+    with connect(cluster.url(ground_database)) as conn:
+        yield conn
+        conn.rollback()
+
+
+def test_a_scene_gives_the_bands_of_the_windows_in_order_of_wavelength(ground: Connection[Any]) -> None:
+    said: list[str] = []
+    found = scene_ground(ground, "scene", geology=NONE, report=said.append)
+    assert tuple(channel.name for channel in found.channels) == BY_WAVELENGTH
+    assert found.channels[0].kind == "spectral"
+    assert found.channels[0].center_nm == pytest.approx(793.402)
+    assert found.channels[0].width_nm is not None
+    assert said == list(found.notes)
+    assert said == [
+        "band B190 is left out: it has the value 0.0677 everywhere",
+        "band B210 is left out: it holds no value",
+    ]
+    assert (found.name, found.evidence_area_id, found.geology_digest) == ("scene", None, None)
+    assert found.grid == GRID
+
+
+def test_values_are_reflectance_and_nan_without_data(ground: Connection[Any]) -> None:
+    found = scene_ground(ground, "scene", geology=NONE)
+    pixels = stored_pixels().astype(np.float64)
+    for values, name in zip(found.values, BY_WAVELENGTH, strict=True):
+        stored = pixels[BANDS.index(name)]
+        expected = np.where(stored == 0, np.nan, (stored + OFFSET) * SCALE)
+        np.testing.assert_allclose(values, expected, rtol=1e-6)
+    assert found.values.dtype == np.float32
+    judged = np.ones((SIDE, SIDE), bool)
+    judged[:, :COLLAR_PX] = False
+    judged[CLOUD[0] : CLOUD[2], CLOUD[1] : CLOUD[3]] = False
+    assert np.array_equal(found.is_judged, judged)  # where one band lacks data others have it
+    valid = judged.copy()
+    valid[40:43, 60:64] = False
+    assert np.array_equal(found.is_valid, valid)
+
+
+def test_cloud_and_shadow_are_not_judged(ground: Connection[Any]) -> None:
+    cloud = box(10, 20, 30, 50)
+    ground.execute("update lode.scene set clouded = st_geomfromwkb(%s, 4326)", (shapely.to_wkb(cloud),))
+    found = scene_ground(ground, "scene", geology=NONE)
+    assert not found.is_judged[10:30, 20:50].any()
+    assert found.is_judged.sum() == SIDE * (SIDE - COLLAR_PX) - 20 * 30
+
+
+def test_a_band_that_is_marked_as_faulty_is_left_out_by_name(ground: Connection[Any]) -> None:
+    for position, name in enumerate(BANDS, 1):
+        ground.execute(
+            "insert into lode.scene_band (scene_id, position, name, center_nm, width_nm, fault)"
+            " select s.scene_id, %s, b.name, b.center_nm, b.width_nm, %s from lode.scene s"
+            " join lode.sensor_band b using (sensor_id) where b.name = %s",
+            (position, "striped" if name == "B070" else None, name),
+        )
+    found = scene_ground(ground, "scene", geology=NONE)
+    assert tuple(channel.name for channel in found.channels) == ("B066", "B185", "B200")
+    assert found.notes[0] == "band B070 is left out: striped"
+    ground.execute("update lode.scene_band set fault = 'noisy' where name = 'B066'")
+    with pytest.raises(UsageError, match=r"no usable band left in 782-902 nm, .*marked as faulty"):
+        scene_ground(ground, "scene", geology=NONE)
+
+
+@pytest.mark.parametrize(
+    ("windows", "message"),
+    [
+        (((782, 902), (3000, 4000)), r"no band in 3000-4000 nm; its bands lie at 679\.485 to 2338\.19 nm"),
+        (((782, 902), (2338, 2339)), r"no usable band left in 2338-2339 nm, .*it holds no values"),
+        ((), r"no window of wavelengths"),
+    ],
+)
+def test_windows_without_a_usable_band_are_named(ground: Connection[Any], windows: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        scene_ground(ground, "scene", windows_nm=windows, geology=NONE)
+
+
+def test_a_scene_that_says_no_wavelengths_is_refused(ground: Connection[Any]) -> None:
+    for position, name in enumerate(BANDS, 1):
+        ground.execute(
+            "insert into lode.scene_band (scene_id, position, name) select scene_id, %s, %s from lode.scene",
+            (position, name),
+        )
+    with pytest.raises(UsageError, match=r"says of none of its 7 bands at which wavelength"):
+        scene_ground(ground, "scene", geology=NONE)
+
+
+def test_a_scene_in_degrees_or_unknown_is_refused(ground: Connection[Any]) -> None:
+    with pytest.raises(UsageError, match=r"no scene 'x'; there are: scene"):
+        scene_ground(ground, "x")
+    ground.execute("update lode.scene set srid = 4326")
+    with pytest.raises(UsageError, match=r"scene scene lies in EPSG:4326 .*degree.*warp it to UTM"):
+        scene_ground(ground, "scene", geology=NONE)
+
+
+def test_geology_stands_beside_bands_as_it_is_computed(ground: Connection[Any]) -> None:
+    settings = GeologySettings(proximity_m=300.0)
+    choice = GeologyChoice(("pluton_proximity", "fault_distance_m"), settings)
+    found = scene_ground(ground, "scene", geology=choice)
+    rasters = geology_rasters(ground, GRID, settings)
+    assert [channel.name for channel in found.channels[-2:]] == list(choice.bands)
+    assert np.array_equal(found.values[-2], rasters.values[rasters.band_names.index("pluton_proximity")])
+    assert np.array_equal(found.values[-1], rasters.values[rasters.band_names.index("fault_distance_m")])
+    assert found.geology_digest == rasters.content_digest
+
+
+@pytest.mark.parametrize("kind", ["fault", "pluton"])
+def test_without_faults_or_plutons_there_is_no_geology(ground: Connection[Any], kind: str) -> None:
+    ground.execute(f"delete from lode.{kind}")
+    for cut_from in (lambda: scene_ground(ground, "scene"), lambda: area_ground(ground, "area")):
+        with pytest.raises(UsageError, match=rf"no {kind}s.*lode ingest {kind}s"):
+            cut_from()
+    assert scene_ground(ground, "scene", geology=NONE).channels
+
+
+def test_an_area_gives_its_layers_where_it_is_judged(ground: Connection[Any]) -> None:
+    found = area_ground(ground, "area", geology=GeologyChoice())
+    names = ["Li", "Be", "fault_distance_m", "pluton_distance_m"]
+    assert [channel.name for channel in found.channels] == names
+    assert [channel.kind for channel in found.channels] == ["evidence", "evidence", "geology", "geology"]
+    assert np.array_equal(found.values[0], layer_values(1), equal_nan=True)
+    assert np.array_equal(found.values[1], layer_values(2), equal_nan=True)
+    judged = np.ones((SIDE, SIDE), bool)
+    judged[:, -10:] = False
+    assert np.array_equal(found.is_judged, judged)
+    chosen = area_ground(ground, "area", layers=["Be"], geology=NONE)
+    assert chosen.channels == (Channel("Be", "evidence"),)
+    assert (chosen.scene_id, chosen.name, set(chosen.layer_ids)) == (None, "area", {"Be"})
+
+
+def test_layers_that_say_nothing_are_left_out(ground: Connection[Any]) -> None:
+    area = add_area(ground, "bare")
+    add_layer(ground, area, "empty", np.full((SIDE, SIDE), np.nan, np.float32))
+    elsewhere = np.full((SIDE, SIDE), np.nan, np.float32)
+    elsewhere[:, -5:] = np.arange(5)
+    add_layer(ground, area, "elsewhere", elsewhere)
+    with pytest.raises(
+        UsageError, match=r"no layer of area bare .*layer empty is left out: it holds no value"
+    ):
+        area_ground(ground, "bare", geology=GeologyChoice())
+    add_layer(ground, area, "good", layer_values(3))
+    found = area_ground(ground, "bare", geology=NONE)
+    assert found.channels == (Channel("good", "evidence"),)
+    assert len(found.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("area", "layers", "message"),
+    [
+        ("x", None, r"no study area 'x'; there are: area"),
+        ("area", ["Au", "Li"], r"no layer 'Au'; there are: Li, Be"),
+        ("area", ["Li", "Li"], r"name Li more than once"),
+    ],
+)
+def test_unknown_areas_and_layers_are_refused(
+    ground: Connection[Any], area: str, layers: Any, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        area_ground(ground, area, layers=layers, geology=NONE)
+
+
+def test_a_layer_called_like_a_raster_of_geology_is_refused(ground: Connection[Any]) -> None:
+    area = add_area(ground, "twice")
+    add_layer(ground, area, "fault_distance_m", layer_values(3))
+    with pytest.raises(UsageError, match=r"name fault_distance_m more than once"):
+        area_ground(ground, "twice", geology=GeologyChoice())
