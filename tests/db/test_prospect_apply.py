@@ -284,7 +284,7 @@ REFUSED: list[tuple[Prepare, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("prepare", "changes", "message"), REFUSED, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize(("prepare", "changes", "message"), REFUSED, ids=[message[:40] for *_, message in REFUSED])
 def test_what_cannot_be_searched_is_refused_and_leaves_nothing(
     url: str, conn: Connection[Any], prepare: Prepare, changes: dict[str, Any], message: str
 ) -> None:
