@@ -18,9 +18,8 @@ from psycopg import Connection, errors
 from psycopg.types.json import Jsonb
 
 from db.errors import RetryError, UsageError
-from db.raster import Grid, RasterReader, RasterWriter, TileBatch, encode_tile
+from db.raster import Grid, RasterReader, RasterWriter
 from db.raster.tables import set_locally
-from db.raster.tiler import EncodedTile
 
 KINDS = ("geochemistry", "geophysics", "geology", "spectral")
 """What a layer can be evidence of."""
@@ -344,8 +343,6 @@ def write_layer(
 ) -> None:
     """Write the tiles of a layer that was just inserted; the caller then commits.
 
-    Tiles without any value are stored as well: QGIS 3.22 shows 0 where a tile is missing.
-
     Args:
         conn: connection inside the transaction that inserted it.
         area: its study area.
@@ -371,29 +368,7 @@ def write_layer(
         tile_px=TILE_PX,
         comment=f"Layer {layer.name} of study area {area.name} ({layer.kind}{unit})",
     )
-    batches = writer.encode_rows(values[np.newaxis])
-    writer.send(batches)
-    for factor in (1, *area.grid.overview_factors(TILE_PX)):
-        sent = {tile.rid for batch in batches if batch.factor == factor for tile in batch.tiles}
-        writer.send([TileBatch(factor, _empty_tiles(area.grid.overview(factor), sent))])
+    writer.write_rows(values[np.newaxis])
     if replaces is not None:
         drop_tiles(conn, replaces)
     writer.finish()
-
-
-def _empty_tiles(grid: Grid, stored: set[int]) -> tuple[EncodedTile, ...]:
-    """Tiles without any value, where none is stored."""
-    tiles = []
-    for box in grid.tiles_in_window(0, 0, grid.height_px, grid.width_px, TILE_PX):
-        if box.rid not in stored:
-            wkb = encode_tile(
-                np.full((1, box.height_px, box.width_px), NODATA, np.float32),
-                srid=grid.srid,
-                origin_x=grid.x_of_col(box.col_px),
-                origin_y=grid.y_of_row(box.row_px),
-                resolution_x=grid.resolution_x,
-                resolution_y=grid.resolution_y,
-                nodata=(NODATA,),
-            )
-            tiles.append(EncodedTile(box.rid, memoryview(wkb)))
-    return tuple(tiles)

@@ -190,7 +190,7 @@ def _distance_of_one(conn: Connection[Any], kind: str, grid: Grid) -> float:
     if row is None:
         raise UsageError(
             f"the database has no {kind}: bring them in with `lode ingest {kind} FILE`, "
-            "or do without the rasters of geology"
+            "or do without geology: `lode prospect dataset --no-geology`"
         )
     (key,) = row
     distance = SQL(

@@ -233,6 +233,8 @@ def searches_report(conn: Connection[Any], *, with_withdrawn: bool = False) -> R
 def targets_report(conn: Connection[Any], run_id: int | None, limit: int) -> tuple[int, Report]:
     """The first targets of a search from ``lode_api.prospect_target``, and which search it is.
 
+    Names of columns are short, so that a terminal shows them whole: ``fault_m`` is the distance to a fault.
+
     Args:
         conn: connection.
         run_id: the search; None: the one that was published last, of those that stand.
@@ -257,9 +259,9 @@ def targets_report(conn: Connection[Any], run_id: int | None, limit: int) -> tup
         raise UsageError(f"search {found} was withdrawn ({reason}): its targets are not shown any more")
     return int(found), read_report(
         conn,
-        "select rank, mean_probability, highest_probability, area_m2, cells, fault_distance_m,"
-        " pluton_distance_m, deposit_distance_m, nearest_deposit,"
-        " split_part(evidence, '; ', 1) as strongest_evidence,"
+        "select rank, mean_probability, highest_probability, area_m2, cells, fault_distance_m as fault_m,"
+        " pluton_distance_m as pluton_m, deposit_distance_m as deposit_m, nearest_deposit,"
+        " split_part(evidence, '; ', 1) as evidence,"
         " round(st_y(st_pointonsurface(geom))::numeric, 5) as latitude,"
         " round(st_x(st_pointonsurface(geom))::numeric, 5) as longitude"
         " from lode_api.prospect_target where prospect_run_id = %s order by rank limit %s",

@@ -67,7 +67,7 @@ JOBS = (
 
 TILE_TABLES = (
     *("create_tile_table", "register_overview", "analyze_tile_table", "attach_tile_table"),
-    "drop_tile_table",
+    *("store_empty_tiles", "drop_tile_table"),
 )
 """Functions by which workers make tables of tiles and drop them: they own none and may create nowhere."""
 

@@ -159,7 +159,9 @@ def _run(
 @click.option(
     "--seeds", type=click.IntRange(min=1), help="Trainings of each network, instead of the preset's."
 )
-@click.option("--part", "parts", multiple=True, help="simulated or real; again for both. [default: both]")
+@click.option(
+    "--part", "parts", multiple=True, help="simulated, implanted or real; again for more. [default: all]"
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -173,10 +175,10 @@ def geology(
 ) -> None:
     """Compare networks that learn where ore lies, with geology and without, and plain answers.
 
-    On a simulated district with decoys, another simulated district that is searched, and a real survey of 39
-    elements, where LODE_TEST_DATA has it. Tables and a figure (gcn.md, .csv, .json, .png) go to the folder of
-    --out. Interrupted, the same command goes on. Works in a database of its own, which
-    is kept, or in the one of LODE_DATABASE_URL.
+    On a simulated district with decoys, another simulated district that is searched, a real EnMAP scene with
+    implanted ore, and a real survey of 39 elements, where LODE_TEST_DATA has them. Tables and a figure
+    (gcn.md, .csv, .json, .png) go to the folder of --out. Interrupted, the same command goes on. Works in a
+    database of its own, which is kept, or in the one of LODE_DATABASE_URL.
     """
     from demo.geology_experiment import PARTS, run_experiment
 

@@ -1,4 +1,4 @@
-"""What `lode experiment geology` brings into a database before it trains: two districts and a real survey."""
+"""What `lode experiment geology` learns from: simulated districts, implanted ore, and a real survey."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ from inference.prospect.experiment.results import run_geology_experiment
 from inference.prospect.experiment.simulated import Planted
 from inference.prospect.experiment.survey import Survey
 from inference.prospect.experiment.training import Bench
+from ingest.simulate.implanted import DEPOSIT_TYPE as IMPLANTED_TYPE
+from ingest.simulate.implanted import NAME as IMPLANTED_NAME
+from ingest.simulate.implanted import ImplantedSimulation, simulate_implanted
 from ingest.simulate.prospect import ProspectSimulation, simulate_prospect
 
 DATABASE = "lode_experiment_geology_{size_px}"
@@ -35,7 +38,11 @@ SEED, SRID = 7, 32645
 SURVEY, PARALLEL_DEG, DEPOSIT_TYPE = "nanling", 27.0, "survey cell with lithium"
 SURFACES = ("Granite", "Faults")
 INSIDE = ("Faults", "Granite", "Strata")
-PARTS = ("simulated", "real")
+SCENE, SPECTRA = "enmap_potsdam", "usgs_spectra"
+"""Folders of the real data that ore is implanted with."""
+IMPLANTED_SEED = 1
+"""With it each part holds ore and the test ground both kinds of decoys; nobody looked at scores."""
+PARTS = ("simulated", "implanted", "real")
 
 Report = Callable[[str], None]
 
@@ -73,20 +80,27 @@ def run_experiment(
     except OSError as error:
         raise UsageError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
     made = [_simulated(folder, number, preset.size_px, report) for number in (1, 2)]
+    mixed, skipped = None, [f"{part}: not asked for" for part in PARTS if part not in parts]
+    if "implanted" in parts:
+        missing = [name for name in (SCENE, SPECTRA) if not (data_folder() / name).is_dir()]
+        if missing:
+            skipped.append(_without("implanted", " and ".join(missing), report))
+        else:
+            report("implanting ore in a real EnMAP scene")
+            mixed = _implanted(folder)
     url = _own_database(DATABASE.format(size_px=preset.size_px), [each.product for each in made])
-    skipped = [f"{part}: not asked for" for part in PARTS if part not in parts]
-    districts = survey = None
+    districts = survey = planted = None
     # all geology comes in before patches are cut: it is part of what sets are made of
     if "simulated" in parts:
         districts = _ingested(made[0], with_deposits=True), _ingested(made[1], with_deposits=False)
+    if mixed is not None:
+        planted = _implanted_ingested(mixed), IMPLANTED_TYPE
     if "real" in parts:
         found = data_folder() / "nanling_lithium"
         if found.is_dir():
             survey = _survey(found, folder)
         else:
-            reason = f"real: no survey at {found}; set LODE_TEST_DATA to the folder that holds {found.name}"
-            report(reason)
-            skipped.append(reason)
+            skipped.append(_without("real", found.name, report))
     bench = Bench(url, preset, device_name, report, TimeLeft())
     return run_geology_experiment(
         bench,
@@ -94,6 +108,7 @@ def run_experiment(
         preset_name=preset_name,
         districts=districts,
         survey=survey,
+        implanted=planted,
         skipped=skipped,
         seeds=seeds,
     )
@@ -103,6 +118,31 @@ def data_folder() -> Path:
     """Folder of the real data: ``LODE_TEST_DATA``, else ``shared/data`` here."""
     named = os.environ.get("LODE_TEST_DATA")
     return Path(named) if named else Path("shared") / "data"
+
+
+def _without(part: str, names: str, report: Report) -> str:
+    """Why a part is left out whose data are not there."""
+    reason = f"{part}: no {names} in {data_folder()}; set LODE_TEST_DATA to the folder that holds {names}"
+    report(reason)
+    return reason
+
+
+def _implanted(folder: Path) -> ImplantedSimulation:
+    """The real scene with implanted ore; made anew each time, which gives the same files."""
+    return simulate_implanted(
+        folder / "implanted",
+        scene_folder=data_folder() / SCENE,
+        spectra_folder=data_folder() / SPECTRA,
+        seed=IMPLANTED_SEED,
+    )
+
+
+def _implanted_ingested(made: ImplantedSimulation) -> Planted:
+    """Bring the implanted scene in as a user would."""
+    run_lode("ingest", "scene", str(made.scene))
+    for kind, path in (("faults", made.faults), ("plutons", made.plutons), ("deposits", made.ore)):
+        run_lode("ingest", kind, str(path), "--source-name", f"{kind} of {made.product}")
+    return Planted.read(made.product, made.srid, made.ore, made.decoys)
 
 
 def _simulated(folder: Path, district: int, size_px: int, report: Report) -> ProspectSimulation:
@@ -126,7 +166,7 @@ def _own_database(database: str, products: Sequence[str]) -> str:
         upgrade(url)
         if _others(url, products):
             raise UsageError(
-                "the database of LODE_DATABASE_URL holds other scenes than the simulated districts: name an "
+                "the database of LODE_DATABASE_URL holds other scenes than the experiment's own: name an "
                 "empty database, or unset LODE_DATABASE_URL"
             )
         return url
@@ -145,8 +185,10 @@ def _own_database(database: str, products: Sequence[str]) -> str:
 
 
 def _others(url: str, products: Sequence[str]) -> bool:
+    """Whether there are scenes but these and an implanted one, which may be there from another call."""
     with connect(url) as conn:
-        return any(scene.product not in products for scene in list_scenes(conn))
+        found = [scene.product for scene in list_scenes(conn)]
+    return any(name not in products and not name.startswith(IMPLANTED_NAME) for name in found)
 
 
 def _ingested(made: ProspectSimulation, *, with_deposits: bool) -> Planted:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyproj
+
 from db.errors import UsageError
 from db.geopackage import geometry_heads, layers_that_are_views, virtual_tables
 
@@ -105,4 +107,18 @@ def _checked(member: dict[str, Any]) -> dict[str, Any] | None:
     crs = member.get("crs")
     if isinstance(crs, Mapping) and crs.get("type") not in (None, "name"):
         raise ValueError(f"its coordinate reference system lies behind a {crs.get('type')!r}")
-    return {"type": member.get("type")} if "type" in member else {}
+    if isinstance(crs, Mapping) and crs.get("type") == "name":
+        _require_known_crs(crs.get("properties"))
+    kept = ("type", "name", "properties") if member.get("type") == "name" else ("type", "name")
+    return {key: member[key] for key in kept if key in member}
+
+
+def _require_known_crs(properties: Any) -> None:
+    """Refuse a name that GDAL does not know: it would read the coordinates as longitude and latitude."""
+    name = properties.get("name") if isinstance(properties, Mapping) else None
+    try:
+        pyproj.CRS.from_user_input(name)
+    except pyproj.exceptions.CRSError:
+        raise ValueError(
+            f"its coordinate reference system {name!r} is not known; name one as urn:ogc:def:crs:EPSG::32645"
+        ) from None

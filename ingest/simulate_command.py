@@ -10,9 +10,11 @@ import click
 from db.errors import UsageError
 from ingest.simulate.district import simulate_district
 from ingest.simulate.gaofen2 import simulate_gaofen2
+from ingest.simulate.implanted import simulate_implanted
 from ingest.simulate.package_ahsi import simulate_ahsi
 from ingest.simulate.prospect import simulate_prospect
 
+_IMPLANTED = "implanted"
 _SIZES = {"district": 1600, "gf2": 1200, "ahsi": 300, "prospect": 400}
 
 HELP = """Make up data with a known truth and write it below FOLDER.
@@ -22,6 +24,7 @@ district  orthorectified scenes, labels and maps of a mining district, three yea
 gf2       packages of Gaofen-2 (digital numbers, XML, RPB) of such a district, three years
 ahsi      a package of the Ziyuan-1 02D hyperspectral camera
 prospect  such a package of a district with pegmatites, its faults, plutons and deposits, and decoys
+implanted a real EnMAP scene with laboratory spectra of ore minerals mixed in, and such geology and decoys
 
 What is true about it lies in FOLDER/truth. The terrain to orthorectify the packages with is
 FOLDER/terrain.tif; for gf2, FOLDER/calibration_2023.csv goes in with lode ingest calibration.
@@ -30,7 +33,7 @@ FOLDER/terrain.tif; for gf2, FOLDER/calibration_2023.csv goes in with lode inges
 
 @click.command(help=HELP)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(list(_SIZES)), default="district", show_default=True)
+@click.option("--kind", type=click.Choice([*_SIZES, _IMPLANTED]), default="district", show_default=True)
 @click.option(
     "--size-px",
     type=int,
@@ -43,17 +46,52 @@ FOLDER/terrain.tif; for gf2, FOLDER/calibration_2023.csv goes in with lode inges
     type=click.IntRange(1, 2),
     help="Of prospect: the first, or a second one elsewhere to transfer to. [default: 1]",
 )
-def simulate(folder: Path, kind: str, size_px: int | None, seed: int, district: int | None) -> None:
+@click.option(
+    "--scene-folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Of implanted: EnMAP Level 2A, a delivery or tiles of one scene.",
+)
+@click.option(
+    "--spectra",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Of implanted: folder with the USGS library splib06 (.sli and .hdr).",
+)
+def simulate(
+    folder: Path,
+    kind: str,
+    size_px: int | None,
+    seed: int,
+    district: int | None,
+    scene_folder: Path | None,
+    spectra: Path | None,
+) -> None:
     """Simulate one kind of data."""
     if district is not None and kind != "prospect":
         raise UsageError("--district: only --kind prospect has two")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; name a folder")
-    size = _SIZES[kind] if size_px is None else size_px
+    if kind != _IMPLANTED and (scene_folder is not None or spectra is not None):
+        raise UsageError("--scene-folder and --spectra: only --kind implanted starts from real data")
     try:
-        _simulate(folder, kind, size, seed, district or 1)
+        if kind == _IMPLANTED:
+            _implanted(folder, size_px, seed, scene_folder, spectra)
+        else:
+            _simulate(folder, kind, _SIZES[kind] if size_px is None else size_px, seed, district or 1)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def _implanted(
+    folder: Path, size_px: int | None, seed: int, scene_folder: Path | None, spectra: Path | None
+) -> None:
+    if size_px is not None:
+        raise UsageError("--size-px: an implanted scene is as large as the real one")
+    if scene_folder is None or spectra is None:
+        raise UsageError("--kind implanted: name a real scene (--scene-folder) and a library (--spectra)")
+    made = simulate_implanted(
+        folder, scene_folder=scene_folder, spectra_folder=spectra, seed=seed, progress=click.echo
+    )
+    click.echo(f"implanted: {made.scene}")
 
 
 def _simulate(folder: Path, kind: str, size: int, seed: int, district: int) -> None:

@@ -30,11 +30,15 @@ MAP_PX = 900
 PICTURE_SCALE = 2
 """Pixels of the picture for one of the map: paper shows more than a screen."""
 MAX_NAMES = 12
-"""Names of deposits stand on the map up to this many."""
+"""Names of deposits stand on the map up to this many, where they hide nothing."""
 MOST_LETTERS = 28
 """Of a name on the map; the whole one shows when one points at it."""
 RANK_PX = 9.0
 DEPOSIT_PX = 4.5
+NAME_PX = 13.0
+"""Size of the letters of a name."""
+
+_LAST_NARROW = 0x2E7F
 
 _FAULT, _PLUTON, _DEPOSIT = "#2f3735", "#6d4c9f", "#ffffff"
 
@@ -80,7 +84,7 @@ def search_map(
         view,
         [plutons, faults, outlines],
         words.plain("prospect_map"),
-        marks=[*_deposit_marks(geology), *_rank_marks(view, targets)],
+        marks=[*_deposit_marks(view, geology), *_rank_marks(view, targets)],
         below=[unscored],
         picture=picture,
     )
@@ -168,28 +172,47 @@ def _bounds(view: LocalView) -> Bounds:
     )
 
 
-def _deposit_marks(geology: Geology) -> list[Mark]:
-    is_named = len(geology.deposits) <= MAX_NAMES
-    return [
-        Mark(
-            each.point.x,
-            each.point.y,
-            _DEPOSIT,
-            radius_px=DEPOSIT_PX,
-            title=" · ".join(filter(None, (each.name, each.commodity))),
-            name=shortened(each.name or "", MOST_LETTERS) if is_named else "",
+def _deposit_marks(view: LocalView, geology: Geology) -> list[Mark]:
+    """Deposits, each named where its name hides neither another name nor another deposit."""
+    points = [view.to_pixels(each.point) for each in geology.deposits]
+    names = [shortened(each.name or "", MOST_LETTERS) for each in geology.deposits]
+    shown: list[shapely.Geometry] = [point.buffer(DEPOSIT_PX) for point in points]
+    marks = []
+    for place, (each, point) in enumerate(zip(geology.deposits, points, strict=True)):
+        box = _name_box(point, names[place])
+        others = [shape for at, shape in enumerate(shown) if at != place]
+        is_free = not shapely.intersects(box, others).any()
+        is_named = bool(names[place]) and len(points) <= MAX_NAMES and is_free
+        if is_named:
+            shown.append(box)
+        marks.append(
+            Mark(
+                each.point.x,
+                each.point.y,
+                _DEPOSIT,
+                radius_px=DEPOSIT_PX,
+                title=" · ".join(filter(None, (each.name, each.commodity))),
+                name=names[place] if is_named else "",
+            )
         )
-        for each in geology.deposits
-    ]
+    return marks
+
+
+def _name_box(point: shapely.Point, name: str) -> shapely.Geometry:
+    """The ground of the map that a name takes below its place; Chinese letters are as wide as high."""
+    half = sum(NAME_PX if ord(letter) > _LAST_NARROW else 0.62 * NAME_PX for letter in name) / 2
+    top = point.y + DEPOSIT_PX + 1
+    return shapely.box(point.x - half, top, point.x + half, top + 1.2 * NAME_PX)
 
 
 def _rank_marks(view: LocalView, targets: Sequence[tuple[Row, shapely.Geometry]]) -> list[Mark]:
-    """Ranks at the upper right of their targets, within the map."""
+    """Ranks at the corner of their targets that lies farthest to the upper right, within the map."""
     marks = []
     for row, outline in targets:
         place = shapely.point_on_surface(outline)
         at = view.to_pixels(place)
-        _west, north, east, _south = view.to_pixels(outline, tolerance_px=0).bounds
+        corners = shapely.get_coordinates(view.to_pixels(outline, tolerance_px=0))
+        east, north = corners[np.argmax(corners[:, 0] - corners[:, 1])]
         x = min(east + RANK_PX, view.width_px - RANK_PX - 1)
         y = max(north - RANK_PX / 2, RANK_PX + 1)
         marks.append(
@@ -200,7 +223,7 @@ def _rank_marks(view: LocalView, targets: Sequence[tuple[Row, shapely.Geometry]]
                 str(row["rank"]),
                 radius_px=RANK_PX,
                 title=f"{row['rank']}: {row['mean_probability']:.2f}",
-                shift_px=(x - at.x, y - at.y),
+                shift_px=(float(x - at.x), float(y - at.y)),
             )
         )
     return marks

@@ -89,17 +89,24 @@ def _targets(conn: Connection[Any], report: ProspectReport, words: Words) -> lis
 
 
 def _item(item: Mapping[str, Any], words: Words) -> dict[str, Any]:
-    name = str(item.get("name"))
-    chinese = name
+    name, chinese = str(item.get("name")), str(item.get("name"))
     for english, mineral in MINERALS_ZH.items():
         chinese = chinese.replace(english, mineral)
     unit = f" {item['unit']}" if item.get("unit") else ""
     deviations = item.get("deviations")
     return {
         "name": words.pair(name, chinese.replace(", ", "、") if chinese != name else name),
-        "value": f"{item.get('value')}{unit}",
-        "deviations": None if deviations is None else f"{deviations:+.1f} σ".replace("-", "−"),
+        "value": f"{_signed(item.get('value'), '.3g')}{unit}",
+        "deviations": None if deviations is None else f"{_signed(deviations, '+.1f')} σ",
     }
+
+
+def _signed(value: Any, form: str) -> str:
+    """A number with a minus as it is printed; what rounds to zero has no sign."""
+    if not isinstance(value, int | float):
+        return str(value)
+    said = f"{value:{form}}" if abs(value) < 1000 else f"{value:,.0f}"
+    return said.lstrip("+-") if not said.strip("+-0.") else said.replace("-", "−")
 
 
 def _labels(training: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -104,9 +104,11 @@ PROSPECT_PHRASES: dict[str, tuple[str, str]] = {
     ),
     "evidence_note": (
         "What stands out: mean over the target, and in brackets how many deviations it lies above (below: "
-        "negative) the ground that was judged. An absorption says what a spectrum shows; which mineral "
-        "shows it, only the field and the laboratory tell. The network did not choose by this list.",
-        "突出特征：靶区平均值，括号内为高出（负值为低于）已评价区域的离差倍数。吸收特征只说明光谱表现，"
+        "negative) the ground that was judged. Of an absorption the value is its depth, 1 − R / Rc, a share "
+        "of the continuum; at 0 and below there is none. It says what a spectrum shows; which mineral shows "
+        "it, only the field and the laboratory tell. The network did not choose by this list.",
+        "突出特征：靶区平均值，括号内为高出（负值为低于）已评价区域的离差倍数。吸收特征的数值为吸收深度"
+        "1 − R / Rc，即占连续统的比例，不大于0即无吸收；它只说明光谱表现，"
         "属何种矿物须经野外和实验室验证。网络并非按此列表判定。",
     ),
     "sql_of_targets": ("Read the targets in SQL", "用SQL读取靶区"),
@@ -121,6 +123,11 @@ PROSPECT_PHRASES: dict[str, tuple[str, str]] = {
         "The network was trained on {trained}. Its figures are of that ground; how well it does here, "
         "nobody has measured.",
         "网络在{trained}训练，精度数值属于该区；在本区的效果未经检验。",
+    ),
+    "shift_geology": (
+        "The rasters of geology were not those of the training: faults or plutons were edited between the "
+        "two, or the grid is another.",
+        "预测所用地质栅格与训练时不同：其间断层或岩体资料有改动，或格网不同。",
     ),
     "shift_none": (
         "How far the features lie from those of training is not stored with this search.",
@@ -213,6 +220,11 @@ PROSPECT_PHRASES: dict[str, tuple[str, str]] = {
         "On its test part the model cannot be told from guessing: the interval of the area under the ROC "
         "curve reaches 0.5, or there is none. Take the map as a drawing, not as advice.",
         "在检验部分，该模型与随机猜测无法区分：ROC曲线下面积的区间包含0.5或没有区间。本图不宜作为依据。",
+    ),
+    "figures_worse": (
+        "On its test part the model ranks barren ground above ore, worse than guessing: the interval of the "
+        "area under the ROC curve lies below 0.5. Take the map as a drawing, not as advice.",
+        "在检验部分，该模型把不含矿地段排在含矿地段之前，劣于随机猜测：ROC曲线下面积的区间低于0.5。本图不宜作为依据。",
     ),
     "figures_one_class": (
         "The test patches are all of one class: nothing can be said about the model.",

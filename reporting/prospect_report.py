@@ -96,6 +96,14 @@ class ProspectReport:
         return self.head.training.get("ground") == self.head.ground
 
     @property
+    def is_other_geology(self) -> bool:
+        """Whether the ground is that of the training and its geology, or its grid, is not."""
+        searched, learned = (
+            each.get("geology_digest") for each in (self.head.parameters, self.head.training)
+        )
+        return self.is_home and None not in (searched, learned) and searched != learned
+
+    @property
     def data(self) -> str | None:
         """Where the model's data come from: simulated, implanted or real; None: nobody recorded it."""
         return _data_of(self.head)
@@ -107,12 +115,14 @@ class ProspectReport:
 
     @property
     def verdict(self) -> str | None:
-        """What must be said of the figures: untold, one_class, guessing or None."""
+        """What must be said of the figures: untold, one_class, worse (than guessing), guessing or None."""
         roc = self.figure("roc_auc")
         if roc is None:
             return "untold"
         if roc["value"] is None:
             return "one_class"
+        if roc["high"] is not None and roc["high"] < GUESSING:
+            return "worse"
         return "guessing" if roc["low"] is None or roc["low"] <= GUESSING else None
 
     def figure(self, name: str, answer: str = THE_MODEL) -> Row | None:
@@ -182,6 +192,7 @@ def _search(head: SearchHead, cells: CellFacts) -> Report:
         "above_threshold_share": cells.above_share,
         "mean_probability": cells.mean_probability,
         "highest_probability": cells.highest_probability,
+        "geology_digest": head.parameters.get("geology_digest"),
         "judged_share": _number(figures.get("judged_share")),
         "targets": figures.get("targets"),
         "targets_found": figures.get("targets_found"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import shapely
 from markupsafe import Markup, escape
+from shapely.geometry.base import BaseMultipartGeometry
 
 
 def element(name: str, *children: object, **attributes: object) -> Markup:
@@ -56,7 +57,7 @@ def path_data(geometry: shapely.Geometry) -> str:
             rings += [_ring(shapely.get_coordinates(ring), closed=True) for ring in shapely.get_rings(part)]
         elif shapely.get_type_id(part) == shapely.GeometryType.LINESTRING:
             rings.append(_ring(shapely.get_coordinates(part), closed=False))
-        elif isinstance(part, shapely.GeometryCollection):
+        elif isinstance(part, BaseMultipartGeometry):
             rings.append(path_data(part))
     return "".join(ring for ring in rings if ring)
 

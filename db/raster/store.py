@@ -29,6 +29,7 @@ from db.raster.tables import (
     create_table,
     register_overview,
     set_locally,
+    store_empty_tiles,
 )
 from db.raster.tiler import TileBatch, Tiler
 from db.raster.transfer import send_tiles
@@ -123,6 +124,7 @@ class RasterWriter:
             f"{band_count} bands of {pixel_type.name}, "
             f"{grid.width_px} x {grid.height_px} px, EPSG:{grid.srid}"
         )
+        self._empty: dict[int, list[int]] = {}
         self._layouts: dict[int, TableLayout] = {}
         for factor in (1, *factors):
             self._layouts[factor] = TableLayout(
@@ -158,9 +160,12 @@ class RasterWriter:
         """Send what ``encode_rows`` returned, in any order, each batch once."""
         for batch in batches:
             send_tiles(self._conn, self._layouts[batch.factor], batch.tiles)
+            self._empty.setdefault(batch.factor, []).extend(batch.empty)
 
     def finish(self) -> None:
-        """Register overviews, gather statistics and attach the table to its parent; the caller then commits.
+        """Store empty tiles, register overviews, gather statistics and attach the table to its parent.
+
+        The caller then commits.
 
         Raises:
             UsageError: rows are missing.
@@ -177,6 +182,7 @@ class RasterWriter:
         self._is_finished = True
         base = self._layouts[1].table
         for factor, layout in self._layouts.items():
+            store_empty_tiles(self._conn, layout, self._empty.get(factor, ()))
             if factor != 1:
                 register_overview(self._conn, layout)
             analyze_table(self._conn, layout)

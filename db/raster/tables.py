@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from psycopg import Connection, errors, sql
 
 from db.errors import RetryError, UsageError
 from db.raster.codec import encode_header, encode_tile
-from db.raster.grid import MAX_FACTOR, Grid
+from db.raster.grid import MAX_FACTOR, Grid, TileBox
 from db.raster.pixels import Dtype, Nodata
 
 RASTER_SCHEMA = "lode_raster"
@@ -174,6 +174,43 @@ def _sides(size_px: int, tile_px: int) -> tuple[int, ...]:
     """Sides that tiles have in one direction, the usual one first: raster_columns shows the first."""
     full, rest = divmod(size_px, tile_px)
     return ((tile_px,) if full else ()) + ((rest,) if rest else ())
+
+
+def store_empty_tiles(conn: Connection[Any], layout: TableLayout, rids: Sequence[int]) -> None:
+    """Store tiles without a valid pixel, compressed; the database writes them, one of each size is sent."""
+    grid = layout.grid
+    by_size: dict[tuple[int, int], list[TileBox]] = {}
+    for rid in rids:
+        box = grid.tile_box(rid, layout.tile_px)
+        by_size.setdefault((box.height_px, box.width_px), []).append(box)
+    for (height, width), boxes in by_size.items():
+        pixels = np.empty((len(layout.nodata), height, width), layout.dtype)
+        for band, value in zip(pixels, layout.nodata, strict=True):
+            band[...] = value
+        tile = encode_tile(
+            pixels,
+            srid=grid.srid,
+            origin_x=grid.origin_x,
+            origin_y=grid.origin_y,
+            resolution_x=grid.resolution_x,
+            resolution_y=grid.resolution_y,
+            nodata=layout.nodata,
+        )
+        with _upgraded():
+            conn.execute(
+                "select lode_api.store_empty_tiles(%(table)s, %(factor)s, %(parent)s, %(owner_id)s,"
+                " st_rastfromwkb(%(tile)b), %(rids)s::integer[], %(west)s::float8[], %(north)s::float8[])",
+                {
+                    "table": layout.base_table,
+                    "factor": layout.factor,
+                    "parent": layout.parent,
+                    "owner_id": layout.owner_id,
+                    "tile": tile,
+                    "rids": [box.rid for box in boxes],
+                    "west": [grid.x_of_col(box.col_px) for box in boxes],
+                    "north": [grid.y_of_row(box.row_px) for box in boxes],
+                },
+            )
 
 
 def register_overview(conn: Connection[Any], layout: TableLayout) -> None:

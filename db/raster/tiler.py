@@ -13,7 +13,6 @@ from db.raster.codec import (
     band_prefixes,
     bands_all_nodata,
     encode_header,
-    encode_tile,
     tile_bytes,
 )
 from db.raster.grid import Grid
@@ -31,17 +30,19 @@ class EncodedTile:
 
 @dataclass(frozen=True)
 class TileBatch:
-    """Encoded tiles of one overview level (factor 1 is the scene itself)."""
+    """Encoded tiles of one overview level (factor 1 is the scene itself), and empty ones by their numbers."""
 
     factor: int
     tiles: tuple[EncodedTile, ...]
+    empty: tuple[int, ...] = ()
 
 
 class Tiler:
     """Cuts strips, given from top to bottom, into tiles, and halves them for the overviews as it goes.
 
-    At most one row of tiles is held per level. Tiles without a single valid pixel are left
-    out, except that a level whose every tile is empty keeps its first.
+    At most one row of tiles is held per level. Tiles without a single valid pixel are left out where nodata
+    is 0 in all bands: QGIS 3.22 draws 0 where a tile is not stored. A level whose every tile is empty keeps
+    its first: GDAL cannot open a table without a tile to read band types from.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Tiler:
         self.nodata = tuple(nodata)
         self.tile_px = tile_px
         self.resampling = resampling
+        self._stores_empty = any(value != 0 for value in self.nodata)
         self._kept = {1, *overview_factors}
         self._last_factor = max(self._kept)
         self._levels: dict[int, _Level] = {}
@@ -100,31 +102,14 @@ class Tiler:
         level = self._levels[factor]
         for tile_row, strip in level.strips(pixels):
             if factor in self._kept:
-                tiles = encode_strip(strip, level.grid, tile_row, self.tile_px, self.nodata)
+                tiles, empty = encode_strip(strip, level.grid, tile_row, self.tile_px, self.nodata)
                 level.has_tiles = level.has_tiles or bool(tiles)
-                is_last = level.rows_left == 0 and tile_row + 1 == level.grid.tiles_down(self.tile_px)
-                if is_last and not level.has_tiles:
-                    tiles = [self._first_tile(level.grid)]
-                batches.append(TileBatch(factor, tuple(tiles)))
+                if not self._stores_empty:
+                    is_last = level.rows_left == 0 and tile_row + 1 == level.grid.tiles_down(self.tile_px)
+                    empty = [1] if is_last and not level.has_tiles else []
+                batches.append(TileBatch(factor, tuple(tiles), tuple(empty)))
             if factor < self._last_factor:
                 self._push_level(2 * factor, halve(strip, self.nodata, self.resampling), batches)
-
-    def _first_tile(self, grid: Grid) -> EncodedTile:
-        """The first tile, all nodata: GDAL cannot open a table without a tile to read band types from."""
-        box = grid.tile_box(1, self.tile_px)
-        pixels = np.empty((len(self.nodata), box.height_px, box.width_px), self.dtype)
-        for band, value in zip(pixels, self.nodata, strict=True):
-            band[...] = value
-        wkb = encode_tile(
-            pixels,
-            srid=grid.srid,
-            origin_x=grid.origin_x,
-            origin_y=grid.origin_y,
-            resolution_x=grid.resolution_x,
-            resolution_y=grid.resolution_y,
-            nodata=self.nodata,
-        )
-        return EncodedTile(1, memoryview(wkb))
 
 
 class _Level:
@@ -172,7 +157,7 @@ class _Level:
 
 def encode_strip(
     strip: Pixels, grid: Grid, tile_row: int, tile_px: int, nodata: Sequence[Nodata]
-) -> list[EncodedTile]:
+) -> tuple[list[EncodedTile], list[int]]:
     """Encode one row of tiles.
 
     Args:
@@ -183,10 +168,11 @@ def encode_strip(
         nodata: value of each band, or None.
 
     Returns:
-        The tiles from left to right, without those that hold no valid pixel.
+        The tiles from left to right, and the numbers of those that hold no valid pixel.
 
     """
     tiles: list[EncodedTile] = []
+    empty: list[int] = []
     band_count, rows, width = strip.shape
     item = strip.dtype.itemsize
     prefixes: dict[tuple[bool, ...], Pixels] = {}
@@ -198,7 +184,9 @@ def encode_strip(
     for tile_col in range(across):
         left, right = tile_col * tile_px, min(width, (tile_col + 1) * tile_px)
         all_nodata = bands_all_nodata(strip[:, :, left:right], nodata)
+        rid = grid.tile_id(tile_row, tile_col, tile_px)
         if all(all_nodata):
+            empty.append(rid)
             continue
         if all_nodata not in prefixes:
             prefixes[all_nodata] = band_prefixes(nodata, all_nodata, strip.dtype)
@@ -220,5 +208,5 @@ def encode_strip(
         bands[:, 1 + item :].reshape(band_count, rows, -1)[...] = rows_as_bytes[
             :, :, left * item : right * item
         ]
-        tiles.append(EncodedTile(grid.tile_id(tile_row, tile_col, tile_px), stored.data))
-    return tiles
+        tiles.append(EncodedTile(rid, stored.data))
+    return tiles, empty

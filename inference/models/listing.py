@@ -10,6 +10,7 @@ from typing import Any
 
 from db.registry import ModelRecord
 from inference.models.figures import backbone_of, number, split_text, table
+from inference.prospect.settings import PROSPECT
 
 COLUMNS = (
     "name",
@@ -19,6 +20,7 @@ COLUMNS = (
     "resolution_m",
     "split",
     "mean_iou",
+    "balanced_accuracy",
     "trained_at",
     "published_runs",
     "retired_at",
@@ -43,6 +45,7 @@ def listing(records: Sequence[ModelRecord], runs: Mapping[int, int]) -> list[dic
             "resolution_m": record.resolution_m,
             "split": split_text(record, is_short=True),
             "mean_iou": record.metrics.get("mean_iou"),
+            "balanced_accuracy": record.metrics.get("balanced_accuracy"),
             "trained_at": record.trained_at.isoformat(),
             "published_runs": runs.get(record.model_id, 0),
             "retired_at": None if record.retired_at is None else record.retired_at.isoformat(),
@@ -83,7 +86,17 @@ def listing_text(records: Sequence[ModelRecord], runs: Mapping[int, int], hidden
             if hidden
             else "there is no model yet: lode train segmentation --help"
         ]
-    head = ("name", "architecture", "backbone", "bands", "pixel", "held out", "mean IoU", "trained", "runs")
+    head = (
+        "name",
+        "architecture",
+        "backbone",
+        "bands",
+        "pixel",
+        "held out",
+        "on test ground",
+        "trained",
+        "runs",
+    )
     rows: list[tuple[str, ...]] = [(*head, "")]
     for record in records:
         gone = "" if record.retired_at is None else f"retired {record.retired_at:%Y-%m-%d}"
@@ -95,7 +108,7 @@ def listing_text(records: Sequence[ModelRecord], runs: Mapping[int, int], hidden
                 _bands(record.band_names),
                 f"{record.resolution_m:g} m",
                 split_text(record, is_short=True),
-                number(record.metrics.get("mean_iou")),
+                _figure(record),
                 f"{record.trained_at:%Y-%m-%d}",
                 f"{runs.get(record.model_id, 0)}",
                 gone,
@@ -105,6 +118,13 @@ def listing_text(records: Sequence[ModelRecord], runs: Mapping[int, int], hidden
     if hidden:
         lines.append(hint)
     return lines
+
+
+def _figure(record: ModelRecord) -> str:
+    """The figure that models of a task are first compared by, with its name."""
+    if record.task == PROSPECT:
+        return f"balanced accuracy {number(record.metrics.get('balanced_accuracy'))}"
+    return f"mean IoU {number(record.metrics.get('mean_iou'))}"
 
 
 def _bands(names: Sequence[str]) -> str:

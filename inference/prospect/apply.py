@@ -126,7 +126,7 @@ def _read(conn: Connection[Any], request: SearchRequest, report: Report) -> Sear
     earlier = [
         other.prospect_run_id
         for other in standing_searches(conn, model.model_id, ground.scene_id, ground.evidence_area_id)
-        if {key: value for key, value in other.parameters.items() if key != "channels"} == settings
+        if {key: other.parameters.get(key) for key in settings} == settings
     ]
     sha256 = weights_sha256(conn, model.model_id)
     return SearchTask(model, str(sha256), ground, nearby, settings, tuple(earlier), describe_device(device))

@@ -100,9 +100,11 @@ def outcome_lines(outcome: SearchOutcome) -> Iterator[str]:
     if outcome.withdrew:
         yield f"withdrawn for it: search {', '.join(map(str, outcome.withdrew))}"
     if outcome.beside:
+        one, others = outcome.beside[0], ", ".join(map(str, outcome.beside))
+        stand = f"searches {others} stand" if len(outcome.beside) > 1 else f"search {one} stands"
         yield (
-            f"of the same model over the same ground, search {', '.join(map(str, outcome.beside))} stands "
-            "too: withdraw what shall not count with `lode prospect withdraw`"
+            f"of the same model over the same ground, {stand} too: withdraw what shall not count with "
+            "`lode prospect withdraw`"
         )
     yield f"its targets: lode prospect targets --run {outcome.run_id}"
 

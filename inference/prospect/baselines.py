@@ -306,22 +306,46 @@ def _problem(kind: str, content: Any, features: int) -> str | None:
         return "it does not answer barren and ore"
     if kind == "majority":
         return None
+    if kind == "svm" and [type(step) for _name, step in estimator.steps] != [StandardScaler, SVC]:
+        return "its steps are others"
+    if estimator.n_features_in_ != features:
+        return f"it takes {estimator.n_features_in_} features, the channels give {features}"
     if kind == "svm":
-        steps = [type(step) for _name, step in estimator.steps]
-        if steps != [StandardScaler, SVC]:
-            return "its steps are others"
         machine = estimator.steps[1][1]
-        numbers = [machine.dual_coef_, machine.support_vectors_, machine.intercept_]
+        if not _is_machine(machine, features):
+            return "its support vectors do not go together"
+        numbers = [machine._dual_coef_, machine.support_vectors_, machine._intercept_, machine._gamma]
+        numbers += [machine.dual_coef_, machine.intercept_]
         numbers += [estimator.steps[0][1].mean_, estimator.steps[0][1].scale_]
         if calibration is not None:
             numbers += [calibration.coef_, calibration.intercept_]
         if not all(np.isfinite(np.asarray(each)).all() for each in numbers):
             return "it holds numbers that are not finite"
-    if estimator.n_features_in_ != features:
-        return f"it takes {estimator.n_features_in_} features, the channels give {features}"
     if kind == "forest" and not all(_is_tree(each.tree_, features) for each in estimator.estimators_):
         return "a tree of it leads nowhere"
     return None
+
+
+def _is_machine(machine: SVC, features: int) -> bool:
+    """Whether the parts that libsvm reads are of one size; it does not look itself."""
+    vectors = np.asarray(machine.support_vectors_)
+    count = len(vectors)
+    shapes = {
+        "support_": (count,),
+        "_n_support": (2,),
+        "_dual_coef_": (1, count),
+        "_intercept_": (1,),
+        "_probA": (0,),
+        "_probB": (0,),
+        "_gamma": (),
+    }
+    is_sized = all(np.shape(getattr(machine, name)) == shape for name, shape in shapes.items())
+    return (
+        (machine.kernel, machine._sparse, vectors.shape) == ("rbf", False, (count, features))
+        and is_sized
+        and int(machine._n_support.min()) >= 0
+        and int(machine._n_support.sum()) == count
+    )
 
 
 def _is_tree(tree: Any, features: int) -> bool:
@@ -329,6 +353,8 @@ def _is_tree(tree: Any, features: int) -> bool:
 
     scikit-learn follows the numbers of a tree without looking at them again.
     """
+    if not (tree.node_count <= tree.capacity and tree.n_features == features):
+        return False
     numbers = np.arange(tree.node_count)
     is_leaf = tree.children_left == -1
     for children in (tree.children_left, tree.children_right):

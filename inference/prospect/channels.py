@@ -28,6 +28,7 @@ class Channel:
         name: name of the band, the layer, or the raster of geology.
         kind: where it comes from.
         center_nm, width_nm: centre and width of a band, nm; None for all else, and where nobody said.
+        is_log: whether its values are logarithms to base 10 of what the layer holds, see `contents`.
 
     """
 
@@ -35,10 +36,11 @@ class Channel:
     kind: Kind
     center_nm: float | None = None
     width_nm: float | None = None
+    is_log: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """For the database; what is not known is left out."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        """For the database; what is not known is left out, and so is ``is_log`` where it is not so."""
+        return {key: value for key, value in asdict(self).items() if value is not None and value is not False}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Channel:
@@ -51,11 +53,13 @@ class Channel:
         kinds: dict[str, Kind] = {"spectral": "spectral", "evidence": "evidence", "geology": "geology"}
         try:
             center, width = stored.get("center_nm"), stored.get("width_nm")
+            is_log = stored.get("is_log", False)
             return cls(
                 str(stored["name"]),
                 kinds[stored["kind"]],
                 None if center is None else float(center),
                 None if width is None else float(width),
+                {False: False, True: True}[is_log],
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"a stored channel cannot be read ({error!r}): make the set again") from error

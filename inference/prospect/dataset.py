@@ -27,7 +27,7 @@ from db.scenes import scene_by_id
 from inference.geology.rasters import GeologySettings
 from inference.prospect.channels import Channel, GeologyChoice
 from inference.prospect.deposits import PositiveGround, choose_deposits, positive_ground
-from inference.prospect.ground import Ground, area_ground, ground_of_channels, scene_ground
+from inference.prospect.ground import Ground, area_ground, ground_of_channels, level_warning, scene_ground
 from inference.prospect.patches import (
     LEAST_VALID,
     Candidates,
@@ -207,7 +207,14 @@ def _ground(conn: Connection[Any], request: SetRequest, report: Report) -> Groun
         return scene_ground(
             conn, request.product, windows_nm=request.windows_nm, geology=request.geology, report=report
         )
-    return area_ground(conn, str(request.area), layers=request.layers, geology=request.geology, report=report)
+    return area_ground(
+        conn,
+        str(request.area),
+        layers=request.layers,
+        raw_contents=request.raw_contents,
+        geology=request.geology,
+        report=report,
+    )
 
 
 def _geology(stored: ProspectSet) -> GeologyChoice:
@@ -310,6 +317,9 @@ def _warnings(
 ) -> list[str]:
     """What to know before training on the set."""
     said: list[str] = []
+    level = level_warning(ground)
+    if level is not None:
+        said.append(level)
     grid = ground.grid
     if abs(grid.resolution_x / grid.resolution_y - 1) > _SQUARE_TOLERANCE:
         said.append(

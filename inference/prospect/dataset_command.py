@@ -30,6 +30,11 @@ _WINDOWS = ",".join(f"{low:g}-{high:g}" for low, high in PEGMATITE_WINDOWS_NM)
     "--layer", "layers", multiple=True, help="Layer of the area; again for more. [default: all of them]"
 )
 @click.option(
+    "--raw-contents",
+    is_flag=True,
+    help="Learn from contents of geochemistry as they are, not from their logarithms.",
+)
+@click.option(
     "--deposits",
     multiple=True,
     required=True,
@@ -118,6 +123,7 @@ def _request(
     product: str | None,
     area: str | None,
     layers: tuple[str, ...],
+    raw_contents: bool,
     deposits: tuple[str, ...],
     buffer_m: float,
     patch_px: int,
@@ -167,6 +173,7 @@ def _request(
         block_m=block_m,
         parallel=parallel,
         seed=seed,
+        raw_contents=raw_contents,
     )
 
 
@@ -191,7 +198,9 @@ def set_lines(found: ProspectSet, ground: str) -> Iterator[str]:
         names = [channel["name"] for channel in found.channels if channel["kind"] == kind]
         if names:
             listed = ", ".join(names) if len(names) <= CHANNELS_NAMED else f"{names[0]} to {names[-1]}"
-            yield f"{kind} channels: {len(names)} ({listed})"
+            logs = sum(channel.get("is_log", False) for channel in found.channels if channel["kind"] == kind)
+            taken = f", log10 of {logs} of them" if logs else ""
+            yield f"{kind} channels: {len(names)} ({listed}){taken}"
     yield (
         f"positive: {found.positive_share:g} of a patch within {found.buffer_m:g} m of one of "
         f"{len(found.deposit_ids)} deposits ({', '.join(stored['deposits'])})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,14 @@ from db.evidence import EvidenceArea, EvidenceLayer, area_by_name, layers_by_nam
 from db.raster import Grid, RasterReader
 from db.scene_bands import scene_bands
 from db.scenes import Scene, SceneBand, scene_by_product
-from db.wavelengths import PEGMATITE_WINDOWS_NM, bands_in_windows
+from db.wavelengths import PEGMATITE_WINDOWS_NM
 from inference.geology.rasters import geology_rasters
+from inference.prospect.band_choice import bands_by_window, check_windows
 from inference.prospect.channels import Channel, GeologyChoice
+from inference.prospect.contents import GEOCHEMISTRY, from_log10, to_log10
+
+SURFACE_REFLECTANCE = "surface_reflectance"
+"""The level at which scenes of several days and places can be held against each other."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,13 @@ class Ground:
         grid: in metres.
         channels: of ``values``, in order; geology last.
         values: (channels, height, width) float32, NaN: no value. Bands of a scene of surface reflectance are
-            0..1, all else is in the unit it is stored in.
+            0..1, channels with ``is_log`` hold logarithms, all else is in the unit it is stored in.
         is_judged: (height, width) the cells that count: centres inside the study area, or pixels of a scene
             with data that neither cloud nor shadow hides.
         geology_digest: content of the geology rasters; None without them.
-        notes: what was left out of the channels and why.
+        notes: what was left out of the channels or changed in them, and why.
         layer_ids: key of each layer of evidence, by name; one that is brought in again has another.
+        processing_level: what the pixels of a scene hold; None for a study area.
 
     """
 
@@ -55,6 +61,7 @@ class Ground:
     geology_digest: str | None
     notes: tuple[str, ...] = ()
     layer_ids: Mapping[str, int] = field(default_factory=dict)
+    processing_level: str | None = None
 
     @property
     def is_valid(self) -> NDArray[np.bool_]:
@@ -63,6 +70,18 @@ class Ground:
         for channel in self.values:
             valid &= np.isfinite(channel)
         return valid
+
+
+def level_warning(ground: Ground) -> str | None:
+    """What to know before learning from pixels that are not surface reflectance; None: they are, or none."""
+    level = ground.processing_level
+    if level is None or level == SURFACE_REFLECTANCE:
+        return None
+    return (
+        f"{ground.name} holds {level}, not {SURFACE_REFLECTANCE}: sun and air of that day are learned with "
+        "the rock, and the model searches scenes of that level alone; better correct the scene first (`lode "
+        "ingest scene` with --atmosphere)"
+    )
 
 
 def scene_ground(
@@ -75,14 +94,15 @@ def scene_ground(
 ) -> Ground:
     """A scene's bands chosen by wavelength, with geology on its grid.
 
-    Bands with a fault, without any value, or with one value everywhere are left out.
+    Bands with a fault, without any value, or with one value everywhere are left out. A scene of any
+    processing level is taken; what is not surface reflectance is warned of.
 
     Args:
         conn: connection; geology rasters that were not there yet are stored, the caller commits.
         product: the scene; its version that counts.
         windows_nm: bands whose centre lies in one of them are taken.
         geology: which rasters of geology.
-        report: hears what was left out and why.
+        report: hears what was left out and why, and of another level than surface reflectance.
 
     Raises:
         UsageError: no such scene, not in metres, no wavelengths, a window without a usable band, no faults
@@ -92,18 +112,21 @@ def scene_ground(
     scene = scene_by_product(conn, product)
     require_metres(scene.grid, f"scene {product}")
     bands = scene_bands(conn, scene)
-    found = _bands_by_window(product, bands, windows_nm)
+    found = bands_by_window(product, bands, windows_nm)
     faulty = [place for place in found if bands[place].fault is not None]
     places = [place for place in found if bands[place].fault is None]
-    _check_windows(product, [bands[place] for place in places], windows_nm, "it is marked as faulty")
+    check_windows(product, [bands[place] for place in places], windows_nm, "it is marked as faulty")
     notes = [f"band {bands[place].name} is left out: {bands[place].fault}" for place in faulty]
     channels = [_band_channel(bands[place]) for place in places]
     ground = _scene_ground(conn, scene, places, channels, geology, report)
     ground = _without_empty(ground, "band", notes)
     left = [channel for channel in ground.channels if channel.kind == "spectral"]
-    _check_windows(product, left, windows_nm, "it holds no values")
+    check_windows(product, left, windows_nm, "it holds no values")
     for note in ground.notes:
         report(note)
+    warning = level_warning(ground)
+    if warning is not None:
+        report(f"warning: {warning}")
     return ground
 
 
@@ -112,27 +135,32 @@ def area_ground(
     area: str,
     *,
     layers: Sequence[str] | None = None,
+    raw_contents: bool = False,
     geology: GeologyChoice = GeologyChoice(),  # noqa: B008 - frozen
     report: Report = lambda _line: None,
 ) -> Ground:
     """Layers of evidence of a study area, with geology on its grid.
 
-    Layers without any value on judged ground, or with one value everywhere, are left out.
+    Of layers of geochemistry the logarithm to base 10 is taken, see `contents`. Layers without any value on
+    judged ground, or with one value everywhere, are left out.
 
     Args:
         conn: connection; geology rasters that were not there yet are stored, the caller commits.
         area: name of the study area.
         layers: names of the layers, in the order wanted; None: all, in the order in which they came in.
+        raw_contents: take contents as they are, without logarithms.
         geology: which rasters of geology.
-        report: hears what was left out and why.
+        report: hears what was left out or changed, and why.
 
     Raises:
         UsageError: no such area or layer, no layers, no faults or plutons.
 
     """
     found = area_by_name(conn, area)
-    ground = _area_ground(conn, found, layers_by_name(conn, found, layers), geology, report)
-    ground = _without_empty(ground, "layer", [])
+    chosen = layers_by_name(conn, found, layers)
+    are_logs = [layer.kind == GEOCHEMISTRY and not raw_contents for layer in chosen]
+    ground = _area_ground(conn, found, chosen, are_logs, geology, report)
+    ground = _without_empty(ground, "layer", ground.notes)
     if not any(channel.kind == "evidence" for channel in ground.channels):
         raise UsageError(
             f"no layer of area {area} tells cells apart: " + "; ".join(ground.notes) + ". Bring others"
@@ -150,13 +178,14 @@ def ground_of_channels(
     geology: GeologyChoice,
     report: Report = lambda _line: None,
 ) -> Ground:
-    """Exactly these channels of a scene or a study area, whatever they hold.
+    """Exactly these channels of a scene or a study area, whatever they hold; notes tell of contents of 0.
 
     Args:
         conn: connection; geology rasters that were not there yet are stored, the caller commits.
         place: the scene or the study area.
-        channels: spectral ones name bands of the scene, evidence names layers of the area; those of geology
-            are given by ``geology`` and passed over here.
+        channels: spectral ones name bands of the scene, evidence names layers of the area, of which
+            logarithms are taken where ``is_log``; those of geology are given by ``geology`` and passed over
+            here.
         geology: which rasters of geology.
         report: hears of the progress.
 
@@ -174,8 +203,9 @@ def ground_of_channels(
         places = [place.band_names.index(name) for name in wanted]
         own = [_band_channel(bands[number]) for number in places]
         return _scene_ground(conn, place, places, own, geology, report)
-    names = [channel.name for channel in channels if channel.kind == "evidence"]
-    return _area_ground(conn, place, layers_by_name(conn, place, names), geology, report)
+    evidence = [channel for channel in channels if channel.kind == "evidence"]
+    layers = layers_by_name(conn, place, [channel.name for channel in evidence])
+    return _area_ground(conn, place, layers, [channel.is_log for channel in evidence], geology, report)
 
 
 def require_metres(grid: Grid, what: str) -> None:
@@ -206,45 +236,6 @@ def _band_channel(band: SceneBand) -> Channel:
     return Channel(band.name, "spectral", band.center_nm, band.width_nm)
 
 
-def _bands_by_window(
-    product: str, bands: Sequence[SceneBand], windows_nm: Sequence[tuple[float, float]]
-) -> tuple[int, ...]:
-    """Places of the bands in the windows, in order of wavelength; UsageError where a window has none."""
-    centers = [band.center_nm for band in bands if band.center_nm is not None]
-    if not centers:
-        raise UsageError(
-            f"scene {product} says of none of its {len(bands)} bands at which wavelength it lies: bring a "
-            "product that does (EnMAP, ZY-1 with its side files), or search evidence with --area"
-        )
-    if not windows_nm:
-        raise UsageError("no window of wavelengths is given: write some, e.g. --windows-nm 782-902,2014-2400")
-    reach = f"its bands lie at {min(centers):g} to {max(centers):g} nm"
-    empty = [window for window in windows_nm if not bands_in_windows(bands, [window])]
-    if empty:
-        raise UsageError(
-            f"scene {product} has no band in {_windows_text(empty)}; {reach}: choose other --windows-nm"
-        )
-    return bands_in_windows(bands, windows_nm)
-
-
-def _check_windows(
-    product: str,
-    left: Sequence[SceneBand] | Sequence[Channel],
-    windows_nm: Sequence[tuple[float, float]],
-    why: str,
-) -> None:
-    empty = [window for window in windows_nm if not bands_in_windows(left, [window])]
-    if empty:
-        raise UsageError(
-            f"scene {product} has no usable band left in {_windows_text(empty)}, for of each band there "
-            f"{why}: `lode scene bands` lists them; choose other --windows-nm"
-        )
-
-
-def _windows_text(windows_nm: Sequence[tuple[float, float]]) -> str:
-    return " and ".join(f"{low:g}-{high:g} nm" for low, high in windows_nm)
-
-
 def _scene_ground(
     conn: Connection[Any],
     scene: Scene,
@@ -263,19 +254,33 @@ def _scene_ground(
     if scene.clouded is not None:
         is_judged &= ~_inside(scene.clouded, scene.grid)
     every = (*channels, *geology.channels)
-    return Ground(scene.product, scene.scene_id, None, scene.grid, every, values, is_judged, digest)
+    return Ground(
+        scene.product,
+        scene.scene_id,
+        None,
+        scene.grid,
+        every,
+        values,
+        is_judged,
+        digest,
+        processing_level=scene.processing_level,
+    )
 
 
 def _area_ground(
     conn: Connection[Any],
     area: EvidenceArea,
     layers: Sequence[EvidenceLayer],
+    are_logs: Sequence[bool],
     geology: GeologyChoice,
     report: Report,
 ) -> Ground:
-    """Layers of an area, and the geology."""
+    """Layers of an area, of which logarithms are taken where ``are_logs``, and the geology."""
     require_metres(area.grid, f"area {area.name}")
-    channels = (*(Channel(layer.name, "evidence") for layer in layers), *geology.channels)
+    own = [
+        Channel(layer.name, "evidence", is_log=is_log) for layer, is_log in zip(layers, are_logs, strict=True)
+    ]
+    channels = (*own, *geology.channels)
     names = [channel.name for channel in channels]
     double = sorted({name for name in names if names.count(name) > 1})
     if double:
@@ -286,6 +291,11 @@ def _area_ground(
     values, digest = _with_geology(conn, area.grid, len(layers), geology, report)
     for place, layer in enumerate(layers):
         _read_bands(RasterReader(conn, layer.tile_table), [0], values[place : place + 1], 0.0, 1.0)
+    is_judged = _inside(area.geometry, area.grid)
+    notes = []
+    for layer, is_log, held in zip(layers, are_logs, values, strict=False):  # geology comes behind
+        if is_log:
+            notes += _log_notes(layer, held, is_judged)
     return Ground(
         area.name,
         None,
@@ -293,10 +303,25 @@ def _area_ground(
         area.grid,
         channels,
         values,
-        _inside(area.geometry, area.grid),
+        is_judged,
         digest,
+        tuple(notes),
         layer_ids={layer.name: layer.evidence_layer_id for layer in layers},
     )
+
+
+def _log_notes(layer: EvidenceLayer, values: NDArray[np.float32], is_judged: NDArray[np.bool_]) -> list[str]:
+    """Take the logarithms of a layer (height, width), in place; says what has none."""
+    found = to_log10(values, is_judged)
+    unit = "" if layer.unit is None else f" {layer.unit}"
+    if found.least is None and found.judged:
+        return [f"layer {layer.name}: no content is above 0, so that none has a logarithm"]
+    if found.least is None or not found.raised:
+        return []
+    return [
+        f"layer {layer.name}: {found.raised} of {found.judged} contents are 0 or less; for their logarithm "
+        f"the smallest above 0 is taken, {found.least:g}{unit}"
+    ]
 
 
 def _with_geology(
@@ -356,19 +381,14 @@ def _without_empty(ground: Ground, what: str, notes: Sequence[str]) -> Ground:
         held = held[np.isfinite(held)]
         if channel.kind != "geology" and (held.size == 0 or held.min() == held.max()):
             is_empty = held.size == 0
-            why = "it holds no value" if is_empty else f"it has the value {held[0]:g} everywhere"
+            alone = "" if is_empty else f"{from_log10(held[:1])[0] if channel.is_log else held[0]:g}"
+            why = "it holds no value" if is_empty else f"it has the value {alone} everywhere"
             said.append(f"{what} {channel.name} is left out: {why}")
         else:
             kept.append(place)
-    return Ground(
-        ground.name,
-        ground.scene_id,
-        ground.evidence_area_id,
-        ground.grid,
-        tuple(ground.channels[place] for place in kept),
-        ground.values if len(kept) == len(ground.channels) else ground.values[kept],
-        ground.is_judged,
-        ground.geology_digest,
-        tuple(said),
-        ground.layer_ids,
+    return replace(
+        ground,
+        channels=tuple(ground.channels[place] for place in kept),
+        values=ground.values if len(kept) == len(ground.channels) else ground.values[kept],
+        notes=tuple(said),
     )

@@ -35,6 +35,7 @@ class Importance:
         balanced_accuracy_drop, roc_auc_drop: mean over the repeats; below 0: it became better.
         balanced_accuracy_spread, roc_auc_spread: standard deviation over the repeats, which is that of the
             shuffling alone, not of the choice of the patches.
+        repeats: how often they were shuffled.
 
     """
 
@@ -44,6 +45,7 @@ class Importance:
     balanced_accuracy_spread: float
     roc_auc_drop: float
     roc_auc_spread: float
+    repeats: int = REPEATS
 
     def as_json(self) -> dict[str, Any]:
         """For a report."""
@@ -111,6 +113,7 @@ def permutation_importance(
                 balanced_accuracy_spread=float(accuracy_spread),
                 roc_auc_drop=float(auc),
                 roc_auc_spread=float(auc_spread),
+                repeats=repeats,
             )
         )
     return found

@@ -154,11 +154,17 @@ def matched_area(
     elements = {layer.name: layer.element for layer in layers.values()}
     matches = match_layers(wanted, origin.elements, elements, area=name, model=model.name)
     used = [layers[match.sources[0]] for match in matches]
-    taken = [Channel(layer.name, "evidence") for layer in used]
+    taken = [
+        Channel(layer.name, "evidence", is_log=match.channel.is_log)
+        for layer, match in zip(used, matches, strict=True)
+    ]
     geology = _geology_of(model, origin)
     ground = ground_of_channels(conn, area, taken, geology=geology, report=report)
+    for note in ground.notes:
+        report(note)
     names = [layer.name for layer in used]
     units = [layer.unit for layer in used]
+    are_logs = [channel.is_log for channel in taken]
     is_judged = ground.is_judged
     places = [at for at, channel in enumerate(model.channels) if channel.kind == "evidence"]
     layer_ids = tuple(layer.evidence_layer_id for layer in used)
@@ -167,7 +173,7 @@ def matched_area(
     return replace(
         found,
         evidence=lambda owner: layer_evidence(
-            names, units, (found.values[place] for place in places), is_judged, owner
+            names, units, (found.values[place] for place in places), is_judged, owner, are_logs
         ),
     )
 

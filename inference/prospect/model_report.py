@@ -22,6 +22,8 @@ FIGURES = {
 """Those of `inference.prospect.figures.FIGURES`, the telling ones first."""
 _SPARKS = 60
 _NAMED = 8
+_MOST_CHANNELS = 8
+"""So many channels are listed by what is lost without them."""
 
 
 def prospect_lines(record: ModelRecord, published_runs: int | None = None) -> list[str]:
@@ -32,7 +34,13 @@ def prospect_lines(record: ModelRecord, published_runs: int | None = None) -> li
         published_runs: searches published with it; None: not said.
 
     """
-    parts = (_heading(record, published_runs), _patches(record), _quality(record), _choices(record))
+    parts = (
+        _heading(record, published_runs),
+        _patches(record),
+        _quality(record),
+        _importance(record),
+        _choices(record),
+    )
     lines: list[str] = []
     for part in parts:
         if part:
@@ -57,6 +65,9 @@ def _heading(record: ModelRecord, published_runs: int | None) -> list[str]:
         ("held out", split_text(record)),
         ("calls ore", _threshold(training)),
     ]
+    imported = training.get("imported")
+    if imported:
+        rows.append(("imported", f"{imported.get('at')} as {imported.get('name')}: trained elsewhere"))
     settings = {key: value for key, value in (training.get("settings") or {}).items() if value is not None}
     told = [f"{key} {_short(value)}" for key, value in settings.items() if key not in ("network", "options")]
     if told:
@@ -83,7 +94,9 @@ def _channels(channels: Sequence[Mapping[str, Any]]) -> str:
         names = [str(each.get("name")) for each in channels if each.get("kind") == kind]
         if names:
             listed = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} to {names[-1]}"
-            said.append(f"{len(names)} {kind} ({listed})")
+            logs = sum(each.get("is_log", False) for each in channels if each.get("kind") == kind)
+            taken = f", log10 of {logs}" if logs else ""
+            said.append(f"{len(names)} {kind} ({listed}{taken})")
     if not any(each.get("kind") == "geology" for each in channels):
         said.append("no geology")
     return "; ".join(said)
@@ -151,6 +164,35 @@ def _quality(record: ModelRecord) -> list[str]:
     if blocks < FEW_BLOCKS:
         lines.append(f"  With only {blocks} test blocks they are narrower than the truth, if there are any.")
     return [*lines, *_verdict(metrics)]
+
+
+def _importance(record: ModelRecord) -> list[str]:
+    """What is lost where channels are shuffled: the channels that count most, then all of a kind together."""
+    stored = record.metrics.get("importance") or []
+    groups = [each for each in stored if len(each["channels"]) > 1]
+    single = [each for each in stored if len(each["channels"]) == 1]
+    single.sort(key=lambda each: -float(each["roc_auc_drop"]))
+    if not single:
+        return []
+    rows: list[tuple[str, ...]] = [("loses", "ROC area", "balanced accuracy")]
+    rows += [
+        (
+            each["name"],
+            f"{each['roc_auc_drop']:.3f} ± {each['roc_auc_spread']:.3f}",
+            f"{each['balanced_accuracy_drop']:.3f} ± {each['balanced_accuracy_spread']:.3f}",
+        )
+        for each in [*single[:_MOST_CHANNELS], *groups]
+    ]
+    repeats = stored[0].get("repeats")
+    lines = [
+        "what it goes by: what it loses where a channel is shuffled among the test patches"
+        + ("" if repeats is None else f", mean of {repeats} times"),
+        *table(rows),
+    ]
+    if len(single) > _MOST_CHANNELS:
+        lines.append(f"  {len(single) - _MOST_CHANNELS} more channels lose less.")
+    lines.append("  Channels that say the same share their loss; ± is the spread of the shuffling alone.")
+    return lines
 
 
 def _verdict(metrics: Mapping[str, Any]) -> list[str]:

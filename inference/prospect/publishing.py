@@ -210,7 +210,7 @@ def _new_run(task: SearchTask, found: Findings) -> NewProspectRun:
         model_id=task.model.model_id,
         scene_id=task.ground.scene_id,
         evidence_area_id=task.ground.evidence_area_id,
-        parameters=task.parameters,
+        parameters={**task.parameters, "geology_digest": task.ground.geology_digest},
         content_digest=task.content_digest,
         threshold=float(task.settings["threshold"]),
         cell_m=found.cells.grid.resolution_x,

@@ -197,8 +197,12 @@ def new_model(
 
 
 def _importance(learned: Learned, patches: PatchSet, repeats: int) -> list[Importance]:
-    """Of the channels on the test patches; none where nobody asked, or they are of one class."""
-    if repeats == 0:
+    """Of the channels on the test patches.
+
+    None where nobody asked, where the patches are of one class, or of the commonest answer, which goes by no
+    channel.
+    """
+    if repeats == 0 or learned.settings.network == "majority":
         return []
     model = learned.model
     values, is_positive, _blocks = part_of_set(model, patches, TEST)

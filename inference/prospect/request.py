@@ -35,6 +35,7 @@ class SetRequest:
         block_m: edge of the blocks that are held out, m; None: by the extent.
         parallel: all beyond it is the test; None: blocks are.
         seed: of split and drawing.
+        raw_contents: learn from contents of geochemistry as they are, not from their logarithms.
 
     """
 
@@ -53,12 +54,17 @@ class SetRequest:
     block_m: float | None = None
     parallel: Parallel | None = None
     seed: int = 0
+    raw_contents: bool = False
 
     def __post_init__(self) -> None:
         if (self.product is None) == (self.area is None):
             raise UsageError("name either a scene (--scene) or a study area (--area) to cut patches from")
         if self.layers is not None and self.area is None:
             raise UsageError("--layer names layers of a study area: a scene has bands, see --windows-nm")
+        if self.raw_contents and self.area is None:
+            raise UsageError(
+                "--raw-contents speaks of layers of geochemistry: a scene has none, leave it out"
+            )
         if not (math.isfinite(self.buffer_m) and self.buffer_m >= 0):
             raise UsageError(f"the buffer is {self.buffer_m:g} m: it must be 0 or more metres")
         if not 1 <= self.patch_px <= MOST_PATCH_PX:
@@ -85,6 +91,7 @@ class SetRequest:
         settings = self.geology.settings
         return {
             "windows_nm": None if self.product is None else [list(window) for window in self.windows_nm],
+            "raw_contents": None if self.area is None else self.raw_contents,
             "layers": None if self.layers is None else list(self.layers),
             "deposits": [f"{column}={value}" for column, value in self.deposits] or ["all"],
             "stride_px": self.step_px,

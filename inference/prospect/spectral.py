@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.prospect.channels import Channel
+from inference.prospect.contents import from_log10
 
+Floats = NDArray[np.float32] | NDArray[np.float64]
 Evidence = list[dict[str, Any]]
 """Items with name, value, unit (None: a ratio) and deviations above the ground that was judged."""
 
@@ -141,6 +143,7 @@ def layer_evidence(
     values: Iterable[NDArray[np.float32]],
     is_judged: NDArray[np.bool_],
     owner: NDArray[np.int32],
+    are_logs: Sequence[bool] | None = None,
 ) -> list[Evidence]:
     """The layers of a study area that stand out most over each target, up or down.
 
@@ -150,14 +153,17 @@ def layer_evidence(
         values: ``(height, width)`` of each layer, NaN: no value.
         is_judged: ``(height, width)``.
         owner: ``(height, width)`` rank of the target that a pixel belongs to, 0: none; ranks from 1 on.
+        are_logs: whether the values of each layer are logarithms to base 10; None: of none.
 
     Returns:
         For each target at most `MOST_LAYERS` items; deviations are those of the target's mean from the median
-        of the judged ground, in median absolute deviations times 1.4826 (robust z), below 0 where lower.
+        of the judged ground, in median absolute deviations times 1.4826 (robust z), below 0 where lower. Of
+        logarithms deviations are those of the logarithms; the value is the mean content.
 
     """
     found: list[Evidence] = [[] for _ in range(int(owner.max(initial=0)))]
-    for name, unit, layer in zip(names, units, values, strict=True):
+    logs = [False] * len(names) if are_logs is None else are_logs
+    for name, unit, layer, is_log in zip(names, units, values, logs, strict=True):
         judged = np.where(is_judged, layer, np.float32(np.nan))
         known = judged[np.isfinite(judged)].astype(np.float64)
         if not len(known):
@@ -165,11 +171,13 @@ def layer_evidence(
         center = float(np.median(known))
         spread = MAD_TO_STD * float(np.median(np.abs(known - center)))
         if spread > 0:
-            _add(found, name, unit, _means_by_owner(judged, owner, len(found)), center, spread)
+            means = _means_by_owner(judged, owner, len(found))
+            told = _means_by_owner(from_log10(judged), owner, len(found)) if is_log else means
+            _add(found, name, unit, means, center, spread, told)
     return [_by_deviations(items)[:MOST_LAYERS] for items in found]
 
 
-def _means_by_owner(values: NDArray[np.float32], owner: NDArray[np.int32], count: int) -> NDArray[np.float64]:
+def _means_by_owner(values: Floats, owner: NDArray[np.int32], count: int) -> NDArray[np.float64]:
     """Mean over the known pixels of each target, ``(count,)``; NaN without any."""
     known = (owner > 0) & np.isfinite(values)
     pixels = np.bincount(owner[known], minlength=count + 1)[1:]
@@ -186,12 +194,15 @@ def _add(
     means: NDArray[np.float64],
     center: float,
     spread: float,
+    told: NDArray[np.float64] | None = None,
 ) -> None:
-    for items, mean in zip(found, means.tolist(), strict=True):
+    """Add an item to each target that has a mean; ``told``: values to tell in place of the means."""
+    values = means if told is None else told
+    for items, mean, value in zip(found, means.tolist(), values.tolist(), strict=True):
         if np.isfinite(mean):
             item = {
                 "name": name,
-                "value": float(f"{mean:.4g}"),
+                "value": float(f"{value:.4g}"),
                 "unit": unit,
                 "deviations": round((mean - center) / spread, 2),
             }

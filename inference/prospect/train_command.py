@@ -63,6 +63,15 @@ _OF_NETWORKS = {
 @click.option("--seed", type=int, default=1, show_default=True, help="Of weights and order.")
 @click.option("--without-geology", is_flag=True, help="Leave distances to faults and plutons out.")
 @click.option("--time-limit-s", type=float, help="Begin no epoch later than this.")
+@click.option(
+    "--importance",
+    "importance_repeats",
+    type=click.IntRange(min=0, max=1000),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Shuffle each channel N times among the test patches, and tell what the model loses; 0: never.",
+)
 @click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1. [default: CUDA if any]")
 def train_prospect_command(
     name: str,
@@ -71,13 +80,15 @@ def train_prospect_command(
     options: tuple[str, ...],
     seed: int,
     without_geology: bool,
+    importance_repeats: int,
     **chosen: Any,
 ) -> None:
     """Train a model that tells where ore may lie.
 
     Learns from the training patches of a set. The validation patches choose the epoch, the threshold, and
     with --grid width and learning rate; the test patches are looked at once, at the end, for the figures that
-    are stored with the model. Their intervals come from drawing whole blocks of ground.
+    are stored with the model. Their intervals come from drawing whole blocks of ground. What the model goes
+    by, channel by channel and all geology together, is told of the same patches; nothing is chosen by it.
     """
     from inference.prospect.learning import LearningReport
     from inference.prospect.recording import train_prospect
@@ -97,6 +108,7 @@ def train_prospect_command(
         grid=_grid(said) if is_searched else None,
         leave_out_geology=without_geology,
         device_name=device_name,
+        importance_repeats=importance_repeats,
         report=LearningReport(click.echo, lambda epoch, epochs: click.echo(_epoch_line(epoch, epochs))),
     )
     click.echo("")

@@ -6,13 +6,15 @@ but without its geology lie more than 3 km from plutons and 1.5 km from faults.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely import Polygon
+from shapely.geometry.base import BaseGeometry
 
 from ingest.simulate.fields import Mask
 from ingest.simulate.prospect_geology import STEP_M, Distances, ProspectGeology
@@ -30,10 +32,46 @@ CLUSTERS: dict[DykeKind, float] = {
 
 COMMODITIES = {"spodumene": "lithium", "beryl": "beryllium"}
 
-_SPACING_M = 620.0
-_ROOM_M = (150.0, 1250.0, 420.0)
-"""Of a cluster's middle: least and largest distance to a pluton, largest to a fault."""
 _TRIES = 40
+
+
+@dataclass(frozen=True)
+class DykeRules:
+    """Where dykes lie; the default is that of a district of some 10 to 30 km.
+
+    Attributes:
+        pluton_reach_m, fault_reach_m: ore and barren dykes lie so near to both.
+        pluton_free_m, fault_free_m: dykes with the spectrum of ore but without its geology lie beyond both.
+        clusters_per_km2: clusters of each kind, per km2 of the ground they may lie in.
+        minerals: of ore; clusters take turns.
+        barren: mineral of dykes without ore.
+        spacing_m: least distance of two clusters' middles.
+        room_m: of a cluster's middle: least and largest distance to a pluton, largest to a fault.
+        fall_m: the favour of ground falls to 1/e at such distances from a pluton, a fault and a crossing.
+        slack_m: middles of clusters keep so much more than the free distances.
+        margin_m: and so far from the ground's edge.
+        reach_m: dykes lie so far from their cluster's middle, along its bearing and aside.
+        length_m: least and largest.
+
+    """
+
+    pluton_reach_m: float = PLUTON_REACH_M
+    fault_reach_m: float = FAULT_REACH_M
+    pluton_free_m: float = PLUTON_FREE_M
+    fault_free_m: float = FAULT_FREE_M
+    clusters_per_km2: Mapping[DykeKind, float] = field(default_factory=lambda: CLUSTERS)
+    minerals: tuple[str, ...] = tuple(COMMODITIES)
+    barren: str = "barren"
+    spacing_m: float = 620.0
+    room_m: tuple[float, float, float] = (150.0, 1250.0, 420.0)
+    fall_m: tuple[float, float, float] = (800.0, 250.0, 400.0)
+    slack_m: float = 150.0
+    margin_m: float = 250.0
+    reach_m: tuple[float, float] = (140.0, 240.0)
+    length_m: tuple[float, float] = (100.0, 400.0)
+
+
+DISTRICT_RULES = DykeRules()
 
 
 @dataclass(frozen=True)
@@ -43,9 +81,9 @@ class Dyke:
     Attributes:
         name: as maps call it.
         kind: ore, or which decoy.
-        mineral: spodumene, beryl or barren.
+        mineral: one of the rules' minerals, or their barren one.
         cluster: number of its cluster, from 1 over all kinds.
-        outline: polygon, EPSG:32645.
+        outline: polygon, in the CRS of the ground.
         cover: share of its ground that soil and plants hide, 0.40..0.85.
 
     """
@@ -59,7 +97,12 @@ class Dyke:
 
 
 def place_dykes(
-    rng: np.random.Generator, geology: ProspectGeology, distances: Distances, inner: Polygon, dry: Mask
+    rng: np.random.Generator,
+    geology: ProspectGeology,
+    distances: Distances,
+    inner: BaseGeometry,
+    dry: Mask,
+    rules: DykeRules = DISTRICT_RULES,
 ) -> list[Dyke]:
     """Place clusters of dykes of all kinds.
 
@@ -67,21 +110,24 @@ def place_dykes(
         rng: random generator.
         geology: faults and plutons.
         distances: distances from them.
-        inner: polygon that all dykes lie in.
+        inner: ground that all dykes lie in.
         dry: ground without water, on the grid of the distances.
+        rules: where they may lie.
 
     Returns:
         As many as there is room for; ``wanted_clusters`` says how many there should be.
 
     """
-    room = _Room(geology, inner)
-    open_cells = dry & _inside(distances, inner.buffer(-250))
-    order = [kind for kind, count in wanted_clusters(inner).items() for _ in range(count)]
+    room = _Room(geology, inner, rules)
+    open_cells = dry & _inside(distances, inner.buffer(-rules.margin_m))
+    order = [kind for kind, count in wanted_clusters(inner, rules).items() for _ in range(count)]
     minerals: dict[DykeKind, int] = dict.fromkeys(CLUSTERS, 0)
     found: list[Dyke] = []
     for cluster, place in enumerate(rng.permutation(len(order)), 1):
         kind = order[place]
-        weights = _favour(distances) if kind != "spectrum_without_geology" else _disfavour(distances)
+        weights = (
+            _disfavour(distances, rules) if kind == "spectrum_without_geology" else _favour(distances, rules)
+        )
         weights = weights * open_cells
         if not weights.any():
             continue
@@ -89,25 +135,27 @@ def place_dykes(
         row, column = divmod(cell, weights.shape[1])
         middle = distances.transform @ (column + 0.5, row + 0.5)
         # Minerals take turns, so that a small district has both.
-        mineral = "barren" if kind == "geology_without_spectrum" else tuple(COMMODITIES)[minerals[kind] % 2]
+        ore = rules.minerals[minerals[kind] % len(rules.minerals)]
+        mineral = rules.barren if kind == "geology_without_spectrum" else ore
         minerals[kind] += 1
         found += _cluster(rng, room, kind, mineral, cluster, middle)
         rows, columns = (np.arange(n, dtype=np.float32) for n in weights.shape)
-        near = np.hypot((rows - row)[:, None], (columns - column)[None, :]) * STEP_M < _SPACING_M
+        near = np.hypot((rows - row)[:, None], (columns - column)[None, :]) * STEP_M < rules.spacing_m
         open_cells = open_cells & ~near
     return found
 
 
-def wanted_clusters(inner: Polygon) -> dict[DykeKind, int]:
+def wanted_clusters(inner: BaseGeometry, rules: DykeRules = DISTRICT_RULES) -> dict[DykeKind, int]:
     """How many clusters of each kind belong on so much ground."""
-    return {kind: max(3, round(density * inner.area / 1e6)) for kind, density in CLUSTERS.items()}
+    densities = rules.clusters_per_km2
+    return {kind: max(3, round(density * inner.area / 1e6)) for kind, density in densities.items()}
 
 
 class _Room:
     """Which outlines may hold a dyke of a kind."""
 
-    def __init__(self, geology: ProspectGeology, inner: Polygon) -> None:
-        self.bearing = geology.bearing
+    def __init__(self, geology: ProspectGeology, inner: BaseGeometry, rules: DykeRules) -> None:
+        self.bearing, self.rules = geology.bearing, rules
         self._inner = inner
         self._plutons = shapely.union_all([each.outline for each in geology.plutons])
         self._faults = shapely.union_all([each.line for each in geology.faults])
@@ -119,8 +167,8 @@ class _Room:
             return False
         pluton, fault = outline.distance(self._plutons), outline.distance(self._faults)
         if kind == "spectrum_without_geology":
-            return bool(pluton > PLUTON_FREE_M and fault > FAULT_FREE_M)
-        return bool(30.0 < pluton < PLUTON_REACH_M and fault < FAULT_REACH_M)
+            return bool(pluton > self.rules.pluton_free_m and fault > self.rules.fault_free_m)
+        return bool(30.0 < pluton < self.rules.pluton_reach_m and fault < self.rules.fault_reach_m)
 
 
 def _cluster(
@@ -139,13 +187,15 @@ def _cluster(
     for _ in range(_TRIES):
         if len(found) == count:
             break
-        along, aside = float(rng.uniform(-140, 140)), float(rng.uniform(-240, 240))
+        along, aside = (float(rng.uniform(-reach, reach)) for reach in room.rules.reach_m)
         turn = bearing + float(rng.normal(0, 0.15))
         place = (
             middle[0] + along * math.cos(bearing) - aside * math.sin(bearing),
             middle[1] + along * math.sin(bearing) + aside * math.cos(bearing),
         )
-        outline = _outline(rng, place, turn, float(rng.uniform(100, 400)), float(rng.uniform(30, 90)))
+        outline = _outline(
+            rng, place, turn, float(rng.uniform(*room.rules.length_m)), float(rng.uniform(30, 90))
+        )
         if room.has(kind, outline) and all(outline.distance(other.outline) > 20 for other in found):
             own = float(np.clip(cover + rng.normal(0, 0.05), 0.40, 0.85))
             found.append(Dyke(f"dyke {cluster}-{len(found) + 1}", kind, mineral, cluster, outline, own))
@@ -168,21 +218,28 @@ def _outline(
     return outline if outline.is_valid else outline.buffer(0)
 
 
-def _favour(distances: Distances) -> NDArray[np.float64]:
+def _favour(distances: Distances, rules: DykeRules) -> NDArray[np.float64]:
     """How likely a cluster in favoured ground lies in a cell, not normalised."""
     pluton, fault = distances.pluton_m.astype(np.float64), distances.fault_m.astype(np.float64)
-    least, largest, from_fault = _ROOM_M
-    weights = np.exp(-pluton / 800) * np.exp(-fault / 250) * (1 + 2 * np.exp(-distances.crossing_m / 400))
+    least, largest, from_fault = rules.room_m
+    by_pluton, by_fault, by_crossing = rules.fall_m
+    weights = (
+        np.exp(-pluton / by_pluton)
+        * np.exp(-fault / by_fault)
+        * (1 + 2 * np.exp(-distances.crossing_m / by_crossing))
+    )
     return np.asarray(weights * ((pluton > least) & (pluton < largest) & (fault < from_fault)))
 
 
-def _disfavour(distances: Distances) -> NDArray[np.float64]:
+def _disfavour(distances: Distances, rules: DykeRules) -> NDArray[np.float64]:
     """1 where a cluster may lie far from plutons and faults, else 0."""
-    far = (distances.pluton_m > PLUTON_FREE_M + 150) & (distances.fault_m > FAULT_FREE_M + 150)
+    far = (distances.pluton_m > rules.pluton_free_m + rules.slack_m) & (
+        distances.fault_m > rules.fault_free_m + rules.slack_m
+    )
     return far.astype(np.float64)
 
 
-def _inside(distances: Distances, area: Polygon) -> Mask:
+def _inside(distances: Distances, area: BaseGeometry) -> Mask:
     """Cells whose middle lies in a polygon."""
     rows, columns = distances.pluton_m.shape
     x = distances.transform.c + STEP_M * (np.arange(columns) + 0.5)

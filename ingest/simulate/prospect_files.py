@@ -1,4 +1,4 @@
-"""Vector files of a simulated district with pegmatites: GeoJSON in EPSG:32645."""
+"""Vector files of ground with planted pegmatites: GeoJSON, in EPSG:32645 unless told otherwise."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ from ingest.simulate.prospect_geology import ProspectGeology
 from ingest.simulate.write import SRID, Column
 
 
-def write_geology(folder: Path, geology: ProspectGeology) -> tuple[Path, Path]:
-    """Write faults and plutons; returns their files."""
+def write_geology(folder: Path, geology: ProspectGeology, srid: int = SRID) -> tuple[Path, Path]:
+    """Write faults and plutons, in metres of a CRS; returns their files."""
     faults, plutons = folder / "faults.geojson", folder / "plutons.geojson"
     _write(
         faults,
@@ -24,6 +24,7 @@ def write_geology(folder: Path, geology: ProspectGeology) -> tuple[Path, Path]:
             "name": [fault.name for fault in geology.faults],
             "fault_type": [fault.fault_type for fault in geology.faults],
         },
+        srid,
     )
     _write(
         plutons,
@@ -34,28 +35,45 @@ def write_geology(folder: Path, geology: ProspectGeology) -> tuple[Path, Path]:
             "lithology": [pluton.lithology for pluton in geology.plutons],
             "age": [pluton.age for pluton in geology.plutons],
         },
+        srid,
     )
     return faults, plutons
 
 
-def write_dykes(folder: Path, dykes: Sequence[Dyke]) -> tuple[Path, Path, Path]:
-    """Write deposits (points), and below ``truth`` bodies of ore and decoys; returns their files."""
+def write_dykes(
+    folder: Path,
+    dykes: Sequence[Dyke],
+    *,
+    srid: int = SRID,
+    commodities: Mapping[str, str] = COMMODITIES,
+    deposit_type: str = "pegmatite",
+) -> tuple[Path, Path, Path]:
+    """Write deposits (points), and below ``truth`` bodies of ore and decoys; returns their files.
+
+    Args:
+        folder: it has a folder ``truth``.
+        dykes: of all kinds.
+        srid: EPSG code of their outlines.
+        commodities: what each mineral of ore is mined for.
+        deposit_type: of the true ones.
+
+    """
     deposits = folder / "deposits.geojson"
     ore, decoys = folder / "truth" / "ore.geojson", folder / "truth" / "decoys.geojson"
     true = [dyke for dyke in dykes if dyke.kind == "ore"]
     known: dict[str, Column] = {
         "name": [dyke.name for dyke in true],
-        "commodity": [COMMODITIES[dyke.mineral] for dyke in true],
-        "deposit_type": ["pegmatite"] * len(true),
+        "commodity": [commodities[dyke.mineral] for dyke in true],
+        "deposit_type": [deposit_type] * len(true),
     }
-    _write(deposits, "Point", [dyke.outline.representative_point() for dyke in true], known)
-    _write(ore, "Polygon", [dyke.outline for dyke in true], {**known, **_facts(true)})
+    _write(deposits, "Point", [dyke.outline.representative_point() for dyke in true], known, srid)
+    _write(ore, "Polygon", [dyke.outline for dyke in true], {**known, **_facts(true)}, srid)
     false = [dyke for dyke in dykes if dyke.kind != "ore"]
     named: dict[str, Column] = {
         "name": [dyke.name for dyke in false],
         "kind": [dyke.kind for dyke in false],
     }
-    _write(decoys, "Polygon", [dyke.outline for dyke in false], {**named, **_facts(false)})
+    _write(decoys, "Polygon", [dyke.outline for dyke in false], {**named, **_facts(false)}, srid)
     return deposits, ore, decoys
 
 
@@ -68,7 +86,11 @@ def _facts(dykes: Sequence[Dyke]) -> dict[str, Column]:
 
 
 def _write(
-    path: Path, geometry_type: str, geometries: Sequence[BaseGeometry], columns: Mapping[str, Column]
+    path: Path,
+    geometry_type: str,
+    geometries: Sequence[BaseGeometry],
+    columns: Mapping[str, Column],
+    srid: int,
 ) -> None:
     path.unlink(missing_ok=True)
     data = [
@@ -82,6 +104,6 @@ def _write(
         fields=list(columns),
         driver="GeoJSON",
         geometry_type=geometry_type,
-        crs=f"EPSG:{SRID}",
+        crs=f"EPSG:{srid}",
         COORDINATE_PRECISION="2",
     )

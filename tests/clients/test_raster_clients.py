@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+import rasterio
 
 from db.raster import RasterReader
+from db.raster.pixels import is_nodata
 from tests.clients.programs import SYSTEM_PYTHON, missing
 from tests.rasters import Pixels, noise, with_holes, write_file, write_table
 
@@ -31,7 +34,11 @@ for uri, window, width, height in json.loads(sys.argv[1]):
     box = layer.extent()
     view = QgsRectangle(*window)
     blocks = [provider.block(band + 1, view, width, height) for band in range(layer.bandCount())]
+    # The whole at a fifth of its size, from an overview: how many pixels show 0.
+    coarse = [provider.block(band + 1, box, 42, 60) for band in range(layer.bandCount())]
     found.append({
+        "zeros": sum(block.value(row, col) == 0 and not block.isNoData(row, col)
+                     for block in coarse for row in range(60) for col in range(42)),
         "valid": layer.isValid(), "size": [layer.width(), layer.height()], "crs": layer.crs().authid(),
         "extent": [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()],
         "nodata": provider.sourceNoDataValue(1) if provider.sourceHasNoDataValue(1) else None,
@@ -141,6 +148,27 @@ def test_almost_empty_rasters(conn: Connection, tmp_path: Path, valid: list[tupl
     np.testing.assert_array_equal(RasterReader(conn, "scene_1").read(0, 0, 300, 210), pixels)
 
 
+@pytest.mark.parametrize(("dtype", "nodata"), [("float32", math.nan), ("uint16", 0), ("int16", None)])
+def test_a_copy_of_one_band_holds_the_pixels(
+    conn: Connection, tmp_path: Path, dtype: str, nodata: float | None
+) -> None:
+    # GDAL 3.6 takes such a table for empty where it copies to GeoTIFF or gathers statistics: as documented.
+    pixels = noise(dtype, 1, 300, 210)
+    if nodata is not None:
+        pixels = with_holes(pixels, nodata)
+    write_table(conn, pixels, nodata=nodata)
+    conn.commit()
+    path = tmp_path / "copy.tif"
+    name = gdal_name(conn, "scene_1")
+    subprocess.run(["gdal_translate", "-q", "-of", "COG", name, str(path)], check=True)
+    with rasterio.open(path) as copy:
+        np.testing.assert_array_equal(copy.read(), pixels)
+    said = subprocess.run(["gdalinfo", "-stats", str(path)], check=True, capture_output=True, text=True)
+    valid = pixels if nodata is None else pixels[~is_nodata(pixels, nodata)]
+    told = re.findall(r"STATISTICS_(?:MINIMUM|MAXIMUM)=(.*)", said.stdout)
+    assert [float(value) for value in told] == pytest.approx([valid.max(), valid.min()])
+
+
 def test_overviews_are_listed_and_used(conn: Connection, tmp_path: Path) -> None:
     pixels = with_holes(noise("uint16", 2, 300, 210), 0)
     text = same_in_gdal(conn, tmp_path, pixels, 0)
@@ -166,16 +194,21 @@ def test_qgis_shows_pixels_and_gaps(conn: Connection, tmp_path: Path) -> None:
     for owner_id, dtype in enumerate(
         ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"), 1
     ):
-        for nodata in (None, 0):
-            number = owner_id if nodata is None else 10 + owner_id
+        for kind, nodata in enumerate((None, 0, 7)):
+            number = 10 * kind + owner_id
             pixels = noise(dtype, 2, 300, 210)
             if nodata is not None:
                 pixels = with_holes(pixels, nodata)
             write_table(conn, pixels, owner_id=number, nodata=nodata)
             tables[f"scene_{number}"] = (pixels, nodata)
+    for parent, dtype, nodata in (("probability", "uint8", 255), ("prospect_score", "float32", math.nan)):
+        pixels = with_holes(noise(dtype, 2, 300, 210), nodata)
+        table = f"{parent}_1"
+        write_table(conn, pixels, parent=parent, table=table, nodata=nodata, storage="lz4")
+        tables[table] = (pixels, nodata)
     conn.commit()
 
-    # A window across tile borders whose left part lies in a tile that is not stored.
+    # A window across tile borders whose left part lies in a tile without a valid pixel.
     row, col, height, width = 60, 50, 10, 30
     west, north = 500000 + 2 * col, 4860000 - 4 * row
     window = [west, north - 4 * height, west + 2 * width, north]
@@ -201,10 +234,12 @@ def test_qgis_shows_pixels_and_gaps(conn: Connection, tmp_path: Path) -> None:
         tables.items(), json.loads(done.stdout.splitlines()[-1]), strict=True
     ):
         assert found["valid"], table
-        assert (found["size"], found["crs"], found["nodata"]) == ([210, 300], "EPSG:32645", nodata)
+        assert (found["size"], found["crs"]) == ([210, 300], "EPSG:32645")
+        assert found["nodata"] == nodata or (nodata != nodata and math.isnan(found["nodata"]))
+        assert found["zeros"] == 0, table
         assert found["extent"] == [500000, 4860000 - 1200, 500420, 4860000]
         expected = pixels[:, row : row + height, col : col + width]
-        gaps = np.zeros(expected.shape, np.bool_) if nodata is None else expected == nodata
+        gaps = np.zeros(expected.shape, np.bool_) if nodata is None else is_nodata(expected, nodata)
         np.testing.assert_array_equal(np.array(found["missing"]), gaps, table)
         assert gaps.any() == (nodata is not None)
         values = np.array(found["values"])

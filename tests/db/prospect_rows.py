@@ -152,12 +152,12 @@ def add_prospect_model(
 
 def add_geology(conn: Connection[Any]) -> int:
     """A fault, a pluton and a deposit on the ground; returns the key of the deposit."""
-    x, y = _degrees(np.array([0.0, 1800.0]), np.array([750.0, 150.0]))
+    x, y = degrees_at(np.array([0.0, 1800.0]), np.array([750.0, 150.0]))
     line = shapely.MultiLineString([shapely.LineString(np.column_stack([x, y]))])
     conn.execute("insert into lode.fault (name, geom) values ('F', %s::geometry)", (ewkb_hex(line),))
     pluton = shapely.MultiPolygon([_box(900, 450, 1500, 850)])
     conn.execute("insert into lode.pluton (name, geom) values ('P', %s::geometry)", (ewkb_hex(pluton),))
-    x, y = _degrees(np.array([600.0]), np.array([300.0]))
+    x, y = degrees_at(np.array([600.0]), np.array([300.0]))
     row = conn.execute(
         "insert into lode.deposit (name, commodity, geom) values (%s, 'Li', %s::geometry)"
         " returning deposit_id",
@@ -256,7 +256,7 @@ def _matched() -> list[dict[str, Any]]:
     return [{**each, "sources": [each["name"]]} for each in CHANNELS]
 
 
-def _degrees(
+def degrees_at(
     right_m: npt.NDArray[np.float64], down_m: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Longitude and latitude of places so far right and down of the ground's upper left corner."""
@@ -267,4 +267,4 @@ def _degrees(
 
 def _box(left_m: float, upper_m: float, right_m: float, lower_m: float) -> shapely.Polygon:
     box = shapely.box(left_m, upper_m, right_m, lower_m)
-    return shapely.transform(box, lambda xy: np.column_stack(_degrees(xy[:, 0], xy[:, 1])))
+    return shapely.transform(box, lambda xy: np.column_stack(degrees_at(xy[:, 0], xy[:, 1])))

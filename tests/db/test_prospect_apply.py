@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+import torch
 from psycopg import Connection
 
 from db.connection import connect
@@ -178,6 +179,49 @@ def test_a_study_area_is_searched_by_its_layers(
     assert found == [(None, True)]
 
 
+def test_what_was_learned_from_logarithms_is_searched_by_them(url: str, conn: Connection[Any]) -> None:
+    layers = area_layers(1)
+    values = np.stack(list(layers.values()))
+    probabilities = {}
+    for name, is_log in (("raw", False), ("logs", True)):
+        channels = [Channel(layer, "evidence", is_log=is_log) for layer in layers]
+        made.add_model(conn, name, channels, np.log10(values) if is_log else values, level=None)
+        model = load_prospect_model(conn, name, torch.device("cpu"))
+        taken = model.standardise(np.log10(values) if is_log else values)
+        probabilities[name] = model.score(taken, np.ones(taken.shape[1:], bool), 5)
+    made.add_area(conn, "district", layers)
+    poor = {**layers, "Ba": np.where(layers["Ba"] < np.median(layers["Ba"]), 0, layers["Ba"])}
+    made.add_area(conn, "poor", poor)
+    made.add_area(conn, "none", {**layers, "Ba": 0 * layers["Ba"]})
+    conn.commit()
+    request = SearchRequest("logs", area="district", threshold=0.001, device_name="cpu")
+    outcome = search_ground(url, request)
+    raw = search_ground(url, replace(request, model_name="raw"))
+    for name, found in (("logs", outcome), ("raw", raw)):
+        # a cell that one patch alone holds has its probability
+        row = conn.execute(
+            "select probability from lode.prospect where prospect_run_id = %s and row_px = 0 and col_px = 0",
+            (found.run_id,),
+        ).fetchone()
+        assert row is not None
+        assert row[0] == pytest.approx(float(probabilities[name][0, 0]), abs=1e-5)
+    assert abs(probabilities["logs"][0, 0] - probabilities["raw"][0, 0]) > 1e-3
+    stored = conn.execute(
+        "select parameters -> 'channels' -> 0 from lode.prospect_run where prospect_run_id = %s",
+        (outcome.run_id,),
+    ).fetchone()
+    assert stored == ({"name": "Li", "kind": "evidence", "is_log": True, "sources": ["Li"]},)
+    # one target, of all the ground: what is told of it are contents
+    ((_cells, _mean, evidence, _place),) = targets(conn, outcome)
+    told = {item["name"]: item["value"] for item in evidence}
+    assert told == {name: pytest.approx(float(each.mean()), rel=1e-3) for name, each in layers.items()}
+    said: list[str] = []
+    search_ground(url, replace(request, area="poor"), said.append)
+    assert any(line.startswith("layer Ba: 1200 of 2400 contents are 0 or less") for line in said)
+    with pytest.raises(UsageError, match="no cell of none has all 3 channels of model logs: Ba has a value"):
+        search_ground(url, replace(request, area="none"))
+
+
 def test_long_lists_of_targets_are_cut_and_said_to_be(
     url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,7 +328,9 @@ REFUSED: list[tuple[Prepare, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("prepare", "changes", "message"), REFUSED, ids=[message[:40] for *_, message in REFUSED])
+@pytest.mark.parametrize(
+    ("prepare", "changes", "message"), REFUSED, ids=[message[:40] for *_, message in REFUSED]
+)
 def test_what_cannot_be_searched_is_refused_and_leaves_nothing(
     url: str, conn: Connection[Any], prepare: Prepare, changes: dict[str, Any], message: str
 ) -> None:

@@ -15,7 +15,7 @@ from db.embedded import Cluster
 from db.errors import UsageError
 from inference.geology.rasters import GeologySettings, geology_rasters
 from inference.prospect.channels import Channel, GeologyChoice
-from inference.prospect.ground import area_ground, scene_ground
+from inference.prospect.ground import area_ground, level_warning, scene_ground
 from tests.prospect_ground import (
     BANDS,
     BY_WAVELENGTH,
@@ -168,13 +168,16 @@ def test_an_area_gives_its_layers_where_it_is_judged(ground: Connection[Any]) ->
     names = ["Li", "Be", "fault_distance_m", "pluton_distance_m"]
     assert [channel.name for channel in found.channels] == names
     assert [channel.kind for channel in found.channels] == ["evidence", "evidence", "geology", "geology"]
-    assert np.array_equal(found.values[0], layer_values(1), equal_nan=True)
-    assert np.array_equal(found.values[1], layer_values(2), equal_nan=True)
+    assert [channel.is_log for channel in found.channels] == [True, True, False, False]
+    np.testing.assert_allclose(found.values[0], np.log10(layer_values(1)), rtol=1e-6)
+    np.testing.assert_allclose(found.values[1], np.log10(layer_values(2)), rtol=1e-6)
+    assert (found.notes, found.processing_level) == ((), None)
     judged = np.ones((SIDE, SIDE), bool)
     judged[:, -10:] = False
     assert np.array_equal(found.is_judged, judged)
-    chosen = area_ground(ground, "area", layers=["Be"], geology=NONE)
+    chosen = area_ground(ground, "area", layers=["Be"], raw_contents=True, geology=NONE)
     assert chosen.channels == (Channel("Be", "evidence"),)
+    assert np.array_equal(chosen.values[0], layer_values(2), equal_nan=True)
     assert (chosen.scene_id, chosen.name, set(chosen.layer_ids)) == (None, "area", {"Be"})
 
 
@@ -190,8 +193,49 @@ def test_layers_that_say_nothing_are_left_out(ground: Connection[Any]) -> None:
         area_ground(ground, "bare", geology=GeologyChoice())
     add_layer(ground, area, "good", layer_values(3))
     found = area_ground(ground, "bare", geology=NONE)
-    assert found.channels == (Channel("good", "evidence"),)
+    assert found.channels == (Channel("good", "evidence", is_log=True),)
     assert len(found.notes) == 2
+
+
+def test_contents_without_a_logarithm_are_counted_and_told(ground: Connection[Any]) -> None:
+    area = add_area(ground, "poor")
+    values = layer_values(3)
+    values[0, :4] = [0, -1, 0, 0]
+    values[1, -1] = 0  # where nothing is judged
+    least = values[values > 0].min()
+    known = int(np.isfinite(values[:, :-10]).sum())
+    add_layer(ground, area, "Li", values)
+    add_layer(ground, area, "nought", -values)
+    add_layer(ground, area, "gravity", values - 100)
+    ground.execute("update lode.evidence_layer set kind = 'geophysics' where name = 'gravity'")
+    said: list[str] = []
+    found = area_ground(ground, "poor", layers=["Li", "gravity"], geology=NONE, report=said.append)
+    assert found.channels == (Channel("Li", "evidence", is_log=True), Channel("gravity", "evidence"))
+    assert found.notes == (
+        f"layer Li: 4 of {known} contents are 0 or less; for their logarithm the smallest above 0 is taken, "
+        f"{least:g} ppm",
+    )
+    assert said == list(found.notes)
+    np.testing.assert_allclose(found.values[0, 0, :4], np.log10(least), rtol=1e-6)
+    assert np.array_equal(found.values[1], values - 100, equal_nan=True)
+    values[:] = np.where(values > 0, 50, values)
+    add_layer(ground, area, "even", np.where(np.isnan(values), np.float32(np.nan), np.float32(50)))
+    notes = area_ground(ground, "poor", layers=["Li", "even"], geology=NONE).notes
+    assert notes[-1] == "layer even is left out: it has the value 50 everywhere"
+
+
+def test_a_scene_of_another_level_is_warned_of(ground: Connection[Any]) -> None:
+    said: list[str] = []
+    found = scene_ground(ground, "scene", geology=NONE, report=said.append)
+    assert (found.processing_level, level_warning(found)) == ("surface_reflectance", None)
+    assert not any(line.startswith("warning") for line in said)
+    for level in ("toa_reflectance", "radiance", "digital_number"):
+        ground.execute("update lode.scene set processing_level = %s", (level,))
+        said.clear()
+        found = scene_ground(ground, "scene", geology=NONE, report=said.append)
+        assert found.processing_level == level
+        assert said[-1] == f"warning: {level_warning(found)}"
+        assert f"scene holds {level}, not surface_reflectance" in said[-1]
 
 
 @pytest.mark.parametrize(

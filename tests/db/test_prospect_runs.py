@@ -220,6 +220,15 @@ def test_edited_geology_is_another_search_and_again_replaces_the_old_one(
     )  # fmt: skip
     assert len(distances) == 2
     assert distances[1][0] < distances[0][0]
+    # each keeps word of the geology that it saw
+    digests = [
+        digest
+        for (digest,) in rows(
+            conn, "select parameters ->> 'geology_digest' from lode.prospect_run order by prospect_run_id"
+        )
+    ]
+    assert len(set(map(len, digests))) == 1
+    assert digests[0] != digests[1] == digests[2]
 
 
 @pytest.mark.parametrize("function", ["insert_cells", "insert_targets", "_write_raster"])
@@ -381,6 +390,8 @@ def test_the_command_line_searches_lists_and_withdraws(dark: None, url: str) -> 
     shown = lode_here(url, "prospect", "targets", "--limit", "5").stdout
     assert "Targets of search 1" in shown
     assert "Beryl Hill" in shown
+    for column in ("mean_probability", "area_m2", "fault_m", "pluton_m", "deposit_m"):
+        assert f" {column} " in shown
     assert "beryl 830" in shown
     assert "spodumene" not in shown
     assert lode_here(url, "prospect", "withdraw", "1", "--reason", "a test").returncode == 0

@@ -347,6 +347,40 @@ def test_the_command_says_what_the_set_holds(url: str) -> None:
     assert any(line.startswith("left out: 35 patches that lack values") for line in lines)
 
 
+def test_a_set_learns_from_logarithms_of_contents_unless_told_otherwise(url: str) -> None:
+    for name, words in (("logs", ()), ("raw", ("--raw-contents",))):
+        done = lode_here(
+            url, "prospect", "dataset", "--name", name, "--area", "area", "--deposits", "all", *words
+        )
+        assert done.returncode == 0, done.stderr
+        taken = "" if words else ", log10 of 2 of them"
+        assert f"evidence channels: 2 (Li, Be){taken}" in done.stdout.splitlines()
+    with connect(url) as conn:
+        logs, raw = load_set(conn, "logs"), load_set(conn, "raw")
+        assert [prospect_set_by_name(conn, name).parameters["raw_contents"] for name in ("logs", "raw")] == [
+            False,
+            True,
+        ]
+    assert [channel.is_log for channel in logs.ground.channels] == [True, True, False, False]
+    assert not any(channel.is_log for channel in raw.ground.channels)
+    np.testing.assert_allclose(logs.ground.values[:2], np.log10(raw.ground.values[:2]), rtol=1e-6)
+    np.testing.assert_array_equal(logs.ground.values[2:], raw.ground.values[2:])
+    assert np.array_equal(logs.rows, raw.rows)
+
+
+def test_a_set_of_a_scene_that_is_no_surface_reflectance_warns(url: str) -> None:
+    with connect(url) as conn:
+        conn.execute("update lode.scene set processing_level = 'toa_reflectance'")
+        conn.commit()
+    done = lode_here(url, "prospect", "dataset", "--name", "a", "--scene", "scene", "--deposits", "all")
+    assert done.returncode == 0, done.stderr
+    assert "warning: scene holds toa_reflectance, not surface_reflectance" in done.stderr
+    assert "warning: scene holds toa_reflectance, not surface_reflectance" in done.stdout
+    with connect(url) as conn:
+        [warning] = [line for line in prospect_set_by_name(conn, "a").parameters["warnings"] if "toa" in line]
+    assert "searches scenes of that level alone" in warning
+
+
 def test_the_command_removes_a_set_and_its_name_is_free(url: str) -> None:
     with connect(url) as conn:
         count = len(make_set(conn, replace(REQUEST, name="old ore")).rows)
@@ -378,6 +412,7 @@ def test_the_command_removes_a_set_and_its_name_is_free(url: str) -> None:
         (("--scene", "scene", "--deposits", "Li"), "--deposits 'all': write `all` alone"),
         (("--scene", "scene", "--density-radius-m", "0"), "density_radius_m of the geology must be"),
         (("--area", "area", "--layer", "Au"), "no layer 'Au'"),
+        (("--scene", "scene", "--raw-contents"), "--raw-contents speaks of layers of geochemistry"),
     ],
 )
 def test_wrong_options_are_refused(

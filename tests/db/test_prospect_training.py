@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,12 @@ from db.errors import UsageError
 from db.registry import count_published_runs, model_by_name, retire_model
 from inference.models.comparison import compare
 from inference.models.listing import listing_csv, listing_json
+from inference.prospect.apply import SearchRequest, search_ground
 from inference.prospect.baselines import PlainModel
 from inference.prospect.dataset import SetRequest, load_set, make_set
 from inference.prospect.figures import Judged
 from inference.prospect.learning import LearningReport, judge
+from inference.prospect.model_report import prospect_lines
 from inference.prospect.recording import train_prospect
 from inference.prospect.settings import ProspectSettings
 from inference.prospect.trained import PlainScorer, load_prospect_model
@@ -100,6 +102,7 @@ def test_a_network_is_trained_stored_and_shown(run_lode: RunLode, conn: Connecti
     assert record.training["processing_level"] == "surface_reflectance"
     assert record.training["geology"]["bands"] == ["fault_distance_m", "pluton_distance_m"]
     assert record.training["geology"]["proximity_m"] == 1000.0
+    assert {each["repeats"] for each in record.metrics["importance"]} == {5}
     assert record.training["channels"][0]["center_nm"] == pytest.approx(793.402)
     shown = run_lode("model", "show", "gcn")
     assert shown.returncode == 0
@@ -128,6 +131,33 @@ def test_the_forest_finds_what_the_majority_does_not(database_url: str, conn: Co
     assert "skops" in forest.versions
 
 
+def test_what_a_model_goes_by_is_told_and_stored(run_lode: RunLode, conn: Connection[Any]) -> None:
+    forest = ("train", "prospect", "--set", "on scene", "--network", "forest", "--option", "trees=20")
+    done = run_lode(*forest, "--name", "forest", "--importance", "3")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("what it goes by"))
+    assert lines[head].endswith("mean of 3 times")
+    named = [line[2:].split("  ")[0] for line in lines[head + 2 : head + 10]]
+    assert named[0] == "B066"  # brighter round the deposits
+    assert sorted(named[:6]) == ["B066", "B070", "B185", "B200", "fault_distance_m", "pluton_distance_m"]
+    assert named[6:] == ["all spectral", "all geology"]
+    stored = {each["name"]: each for each in model_by_name(conn, "forest").metrics["importance"]}
+    assert stored["all geology"]["channels"] == ["fault_distance_m", "pluton_distance_m"]
+    assert stored["B066"]["repeats"] == 3
+    assert stored["B066"]["roc_auc_drop"] > 0.2 > abs(stored["all geology"]["roc_auc_drop"])
+    assert f"{stored['all geology']['roc_auc_drop']:.3f} ± " in lines[head + 9]
+    assert "what it goes by" in run_lode("model", "show", "forest").stdout
+    conn.rollback()
+    for arguments in (("--name", "mute", "--importance", "0"), ("--name", "m", "--network", "majority")):
+        arguments = arguments if "majority" in arguments else (*forest[4:], *arguments)
+        silent = run_lode("train", "prospect", "--set", "on scene", *arguments)
+        assert silent.returncode == 0, silent.stderr
+        assert "what it goes by" not in silent.stdout
+        assert "importance" not in model_by_name(conn, str(arguments[arguments.index("--name") + 1])).metrics
+        conn.rollback()
+
+
 def test_geology_is_left_out_where_asked(run_lode: RunLode, conn: Connection[Any]) -> None:
     done = run_lode(
         "train", "prospect", "--name", "bare", "--set", "on scene", "--network", "svm", "--without-geology"
@@ -150,6 +180,22 @@ def test_a_study_area_is_trained_on_and_its_elements_remembered(
     assert record.training["ground"] == "area"
 
 
+def test_the_level_of_the_pixels_is_stored_and_kept_to(database_url: str, conn: Connection[Any]) -> None:
+    conn.execute("update lode.scene set processing_level = 'toa_reflectance'")
+    make_set(conn, SetRequest("bright", product="scene", patch_px=6, buffer_m=120.0))
+    conn.commit()
+    record = train_prospect(database_url, "m", "bright", ProspectSettings(network="majority"))
+    assert record.training["processing_level"] == "toa_reflectance"
+    assert any(line.startswith("scene holds toa_reflectance") for line in record.training["warnings"])
+    assert any("Warning: scene holds toa_reflectance" in line for line in prospect_lines(record))
+    request = SearchRequest("m", product="scene", device_name="cpu")
+    assert search_ground(database_url, request).figures["cells"] > 0
+    conn.execute("update lode.scene set processing_level = 'surface_reflectance'")
+    conn.commit()
+    with pytest.raises(UsageError, match="holds surface_reflectance, model m was trained on toa_reflectance"):
+        search_ground(database_url, replace(request, stride_px=3))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -162,6 +208,7 @@ def test_a_study_area_is_trained_on_and_its_elements_remembered(
         (("--epochs", "0"), "epochs is 0"),
         (("--device", "gpu"), "unknown device"),
         (("--name", " "), "model name"),
+        (("--importance", "-1"), "-1 is not in the range"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_and_nothing_stored(
@@ -196,7 +243,7 @@ def test_a_training_that_is_killed_stores_nothing(database_url: str, conn: Conne
 
 
 def test_what_lists_models_copes_with_those_of_ore(
-    run_lode: RunLode, database_url: str, conn: Connection[Any], tmp_path: Path
+    run_lode: RunLode, database_url: str, conn: Connection[Any]
 ) -> None:
     first = train_prospect(database_url, "first", "on scene", FOREST)
     second = train_prospect(database_url, "second", "on scene", ProspectSettings(network="majority"))
@@ -209,10 +256,12 @@ def test_what_lists_models_copes_with_those_of_ore(
     assert "set on scene" in listing_csv([first, second], {}) + listing_json([first], {})
     assert compare([first, second])[0].hindrances == ()
     assert run_lode("model", "show", "first", "--format", "json").returncode == 0
-    exported = run_lode("model", "export", "first", tmp_path / "out")
-    assert exported.returncode != 0
-    assert "tells where ore may lie" in exported.stderr
-    assert not (tmp_path / "out").exists()
+    listed = run_lode("model", "list")
+    [line] = [line for line in listed.stdout.splitlines() if line.startswith("first")]
+    assert f"balanced accuracy {first.metrics['balanced_accuracy']:.3f}" in line
+    rows = list(csv.DictReader(run_lode("model", "list", "--format", "csv").stdout.splitlines()))
+    assert float(rows[0]["balanced_accuracy"]) == first.metrics["balanced_accuracy"]
+    assert rows[0]["mean_iou"] == ""
     with pytest.raises(UsageError, match="is for prospect, not for segmentation"):
         load_segmentation(conn, "first", CPU)
 

@@ -17,7 +17,7 @@ from psycopg import errors
 
 from db.connection import connect
 from db.errors import RetryError, UsageError
-from db.raster import RasterReader, RasterWriter, attach_partition
+from db.raster import RasterReader, RasterWriter, attach_partition, raster_table_faults
 from tests.rasters import grid_of, noise, with_holes, write_table
 from tests.support import REPOSITORY
 
@@ -65,6 +65,39 @@ def test_the_parent_shows_the_tiles_after_the_commit(conn: Connection, other: Co
     assert [rid for rid, _ in stored] == [
         row[0] for row in other.execute("select rid from lode_raster.scene_1 order by rid")
     ]
+
+
+@pytest.mark.parametrize("storage", ["external", "lz4"])
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 7), ("float32", -9999), ("float32", float("nan"))])
+def test_empty_tiles_are_stored_small_where_nodata_is_not_0(
+    conn: Connection, dtype: str, nodata: float, storage: str
+) -> None:
+    pixels = with_holes(noise(dtype, 3, 300, 210), nodata)
+    write_table(conn, pixels, nodata=nodata, storage=storage)
+    for level, (height, width) in {"": (300, 210), "o_2_": (150, 105), "o_4_": (75, 53)}.items():
+        table = f"lode_raster.{level}scene_1"
+        stored = conn.execute(
+            "select array_agg(rid order by rid),"
+            " max(pg_column_size(rast)) filter (where st_bandisnodata(rast, 2)),"
+            " st_astext(st_envelope(st_collect(st_envelope(rast)))) ="
+            " (select st_astext(extent) from raster_columns where r_table_name = %s)"
+            f" from {table}",
+            (f"{level}scene_1",),
+        ).fetchone()
+        assert stored is not None
+        rids, largest, covers_all = stored
+        across, down = -(-width // 64), -(-height // 64)
+        assert rids == list(range(1, across * down + 1)), table
+        assert covers_all
+        if not level:
+            assert 0 < largest < 3 * 64 * 64 * pixels.itemsize / 50
+    np.testing.assert_array_equal(RasterReader(conn, "scene_1").read(0, 0, 300, 210), pixels)
+    facts = conn.execute(
+        "select attstorage::text, attcompression::text from pg_attribute"
+        " where attrelid = 'lode_raster.scene_1'::regclass and attname = 'rast'"
+    ).fetchone()
+    assert facts == (("e", "") if storage == "external" else ("m", "l"))
+    assert raster_table_faults(conn) == []
 
 
 def test_probabilities_have_their_own_parent(conn: Connection) -> None:

@@ -225,6 +225,18 @@ def test_words_in_arguments_stay_words(planted: str) -> None:
             worker.execute("select lode_api.register_overview('x; drop table y', 2)")
 
 
+def test_an_attached_table_takes_no_more_empty_tiles(planted: str) -> None:
+    fill = (
+        "select lode_api.store_empty_tiles('scene_1', 1, 'scene_tile', 1, rast, '{99}', '{0}', '{0}')"
+        " from lode_raster.scene_1 limit 1"
+    )
+    with login(planted, PLANTER, autocommit=False) as worker:
+        worker.execute("select nextval('lode.scene_scene_id_seq')")
+        write_table(worker, noise("uint8", 1, 70, 70), nodata=7)
+        with pytest.raises(Exception, match="there is no raster table 'scene_1' of ours to be filled"):
+            worker.execute(fill)
+
+
 def test_an_owner_of_the_database_who_is_no_member_is_told(planted: str) -> None:
     with connect(planted, autocommit=True) as admin:
         admin.execute("create role keeper login")

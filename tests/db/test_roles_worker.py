@@ -112,12 +112,15 @@ def test_probabilities_are_written_too(province: str, status: str) -> None:
             dtype=np.uint8,
             band_count=2,
             nodata=255,
+            tile_px=16,
             storage="lz4",
         )
-        writer.write_rows(np.full((2, 30, 40), 7, np.uint8))
+        pixels = np.full((2, 30, 40), 7, np.uint8)
+        pixels[:, :20, :20] = 255  # a tile of the raster lies within
+        writer.write_rows(pixels)
         writer.finish()
         worker.commit()
-        assert worker.execute("select count(*) from lode_raster.probability").fetchone() == (1,)
+        assert worker.execute("select count(*) from lode_raster.probability").fetchone() == (6,)
 
 
 def test_a_failed_attempt_is_cleaned_up(province: str) -> None:

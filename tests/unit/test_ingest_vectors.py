@@ -133,6 +133,13 @@ def test_a_linked_crs_is_refused_wherever_it_stands(tmp_path: Path) -> None:
     assert read(write_geojson(tmp_path / "c.geojson", SQUARES, crs=named)).crs == "EPSG:32633"
 
 
+@pytest.mark.parametrize("name", ["urn:ogc:def:crs:EPSG::99999", "Xian, my own", "", None, 32633.5])
+def test_a_crs_that_is_not_known_is_refused_and_not_taken_for_degrees(tmp_path: Path, name: Any) -> None:
+    unknown = {"type": "name", "properties": {"name": name}}
+    with pytest.raises(UsageError, match=r"reference system .* is not known"):
+        read(write_geojson(tmp_path / "a.geojson", SQUARES, crs=unknown))
+
+
 def execute(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as database:
         for statement in statements:

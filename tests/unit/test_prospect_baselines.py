@@ -185,13 +185,17 @@ def test_a_tree_that_leads_nowhere_is_refused() -> None:
     split = TreeNumbers(tree)
     split.value[-1] = np.nan
     assert not baselines._is_tree(split, 6)
+    for name, number in (("capacity", tree.node_count - 1), ("n_features", 7)):
+        changed = TreeNumbers(tree)
+        setattr(changed, name, number)
+        assert not baselines._is_tree(changed, 6)
 
 
 class TreeNumbers:
     """What `_is_tree` reads of a tree, open to change."""
 
     def __init__(self, tree: Any) -> None:
-        self.node_count = tree.node_count
+        self.node_count, self.capacity, self.n_features = tree.node_count, tree.capacity, tree.n_features
         self.children_left, self.children_right = tree.children_left.copy(), tree.children_right.copy()
         self.feature, self.value = tree.feature.copy(), tree.value.copy()
 

@@ -24,6 +24,7 @@ from inference.prospect.split import Parallel
             {"name": "B050", "kind": "spectral", "center_nm": 801.5, "width_nm": 6.5},
         ),
         (Channel("Li", "evidence"), {"name": "Li", "kind": "evidence"}),
+        (Channel("Li", "evidence", is_log=True), {"name": "Li", "kind": "evidence", "is_log": True}),
         (Channel("fault_distance_m", "geology"), {"name": "fault_distance_m", "kind": "geology"}),
     ],
 )
@@ -39,6 +40,7 @@ def test_a_channel_is_read_as_it_was_written(channel: Channel, stored: dict[str,
         {"name": "a"},
         {"name": "a", "kind": "x"},
         {"name": "a", "kind": "geology", "center_nm": "?"},
+        {"name": "a", "kind": "evidence", "is_log": "yes"},
         ["a"],
     ],
 )

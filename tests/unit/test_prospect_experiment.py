@@ -6,6 +6,8 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from db.errors import UsageError
 from db.raster import Grid
+from demo import geology_experiment
 from inference.prospect.cells import Cells
 from inference.prospect.experiment.figure import experiment_figure
 from inference.prospect.experiment.findings import findings
@@ -33,10 +36,10 @@ def figure(mean: float, spread: float | None = 0.01, **more: Any) -> dict[str, A
     return {"mean": mean, "spread": spread, "values": [mean], "low": mean - 0.1, "high": mean + 0.1, **more}
 
 
-def simulated(with_geology: float = 0.9, without: float = 0.6) -> dict[str, Any]:
+def planted(data: str, with_geology: float = 0.9, without: float = 0.6) -> dict[str, Any]:
     rows = [
         {
-            "data": "simulated",
+            "data": data,
             "network": name,
             **{each: figure(0.8 if name == MAIN else 0.7) for each in COLUMNS},
             "decoys": {
@@ -51,16 +54,20 @@ def simulated(with_geology: float = 0.9, without: float = 0.6) -> dict[str, Any]
         }
         for name, auc in ((MAIN, with_geology), (BARE, without))
     ]
-    top = {share: {"value": 0.5, "low": 0.2, "high": 0.8} for share in ("0.01", "0.05", "0.1", "0.2")}
     return {
         "rows": rows,
         "differences": [{"minus": BARE, "roc_auc": {"value": 0.1, "low": 0.02, "high": 0.2}}],
         "importance": {"model": "m", "channels": [{"name": "fault_distance_m", "roc_auc_drop": 0.2}]},
-        "transfer": [
-            {"data": "simulated", "network": MAIN, "deposits": 20, "top": top},
-            {"data": "simulated", "network": BARE, "refused": "wavelengths are missing"},
-        ],
     }
+
+
+def simulated(without: float = 0.6) -> dict[str, Any]:
+    top = {share: {"value": 0.5, "low": 0.2, "high": 0.8} for share in ("0.01", "0.05", "0.1", "0.2")}
+    transfer = [
+        {"data": "simulated", "network": MAIN, "deposits": 20, "top": top},
+        {"data": "simulated", "network": BARE, "refused": "wavelengths are missing"},
+    ]
+    return {**planted("simulated", without=without), "transfer": transfer}
 
 
 def real(main: float) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def real(main: float) -> dict[str, Any]:
 
 
 def result(**parts: Any) -> dict[str, Any]:
-    every = {"preset": "tiny", "simulated": None, "real": None, "skipped": [], **parts}
+    every = {"preset": "tiny", "simulated": None, "implanted": None, "real": None, "skipped": [], **parts}
     return {**every, "findings": findings(every)}
 
 
@@ -236,6 +243,30 @@ def test_who_wins_on_the_real_survey_is_said_whoever_it_is() -> None:
     assert "Target met, south judged" in won
 
 
+def test_every_line_and_panel_of_the_implanted_part_says_so() -> None:
+    only = result(implanted=planted("implanted"))
+    text = markdown(only)
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == ["## Implanted: test patches", "## Implanted: decoys on test ground"]
+    lines = [line for line in text.splitlines() if MAIN in line and line.startswith("| ")]
+    assert len(lines) == 4
+    assert all(line.startswith("| implanted | ") for line in lines)
+    assert {row["data"] for row in csv.DictReader(io.StringIO(csv_text(only)))} == {"implanted"}
+    titles = [axis.get_title(loc="left") for axis in experiment_figure(only).axes]
+    assert len(titles) == 3
+    assert all(title.startswith("implanted") for title in titles)
+    assert len(only["findings"]) == 4
+    assert all("implanted" in sentence.lower() for sentence in only["findings"])
+    assert not any("simulated" in sentence.lower() for sentence in only["findings"])
+    every = result(simulated=simulated(), implanted=planted("implanted"), real=real(0.7))
+    assert {row["data"] for row in csv.DictReader(io.StringIO(csv_text(every)))} == {
+        "simulated",
+        "implanted",
+        "real",
+    }
+    assert len(experiment_figure(every).axes) == 8
+
+
 def test_tables_and_figure_hold_every_row_and_say_what_is_simulated() -> None:
     both = result(simulated=simulated(), real=real(0.7), skipped=["implanted: not asked for"])
     text = markdown(both)
@@ -249,3 +280,36 @@ def test_tables_and_figure_hold_every_row_and_say_what_is_simulated() -> None:
     assert json.loads(json.dumps(both, allow_nan=False))
     with pytest.raises(ValueError, match="nothing to draw"):
         experiment_figure(result())
+
+
+def test_a_part_whose_data_are_missing_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "enmap_potsdam").mkdir()
+    monkeypatch.setenv("LODE_TEST_DATA", str(tmp_path))
+    monkeypatch.setattr(geology_experiment, "_simulated", lambda *_: SimpleNamespace(product="x"))
+    monkeypatch.setattr(geology_experiment, "_own_database", lambda *_: "url")
+    given: dict[str, Any] = {}
+
+    def run(*_: Any, **options: Any) -> dict[str, Any]:
+        given.update(options)
+        return {}
+
+    monkeypatch.setattr(geology_experiment, "run_geology_experiment", run)
+    heard: list[str] = []
+    geology_experiment.run_experiment(
+        tmp_path / "out",
+        preset_name="tiny",
+        parts=("implanted", "real"),
+        seeds=None,
+        device_name=None,
+        report=heard.append,
+    )
+    advice = f"in {tmp_path}; set LODE_TEST_DATA to the folder that holds"
+    assert given["skipped"] == [
+        "simulated: not asked for",
+        f"implanted: no usgs_spectra {advice} usgs_spectra",
+        f"real: no nanling_lithium {advice} nanling_lithium",
+    ]
+    assert heard[-2:] == given["skipped"][1:]
+    assert (given["districts"], given["implanted"], given["survey"]) == (None, None, None)

@@ -93,3 +93,17 @@ def test_layers_without_values_or_spread_say_nothing() -> None:
     owner = np.array([[1, 0, 0], [0, 0, 0], [0, 0, 2]], np.int32)
     found = layer_evidence("abc", [None] * 3, values.astype(np.float32), np.ones((3, 3), bool), owner)
     assert [[item["name"] for item in items] for items in found] == [["c"], ["c"]]
+
+
+def test_of_logarithms_the_content_is_told_and_the_deviations_are_those_of_the_logarithms() -> None:
+    rng = np.random.default_rng(1)
+    logs = rng.normal(1, 0.1, (20, 20)).astype(np.float32)
+    owner = np.zeros((20, 20), np.int32)
+    owner[:2, :2] = 1
+    logs[:2, :2] = [[2, 3], [2, 3]]
+    is_judged = np.ones((20, 20), bool)
+    [[item]] = layer_evidence(["Li"], ["ppm"], [logs], is_judged, owner, [True])
+    assert (item["value"], item["unit"]) == (550, "ppm")  # mean of 100 and 1000
+    [[plain]] = layer_evidence(["Li"], ["ppm"], [logs], is_judged, owner)
+    assert plain["value"] == 2.5
+    assert item["deviations"] == plain["deviations"] == pytest.approx(15, rel=0.2)

@@ -98,11 +98,13 @@ def test_impossible_grids_are_refused(change: dict[str, Any]) -> None:
         replace(GRID, **change)
 
 
-def tiler(grid: Grid, nodata: float | None = 0, factors: tuple[int, ...] = (2, 4)) -> Tiler:
+def tiler(
+    grid: Grid, nodata: float | tuple[float, float] | None = 0, factors: tuple[int, ...] = (2, 4)
+) -> Tiler:
     return Tiler(
         grid,
         dtype=np.dtype(np.uint8),
-        nodata=(nodata, nodata),
+        nodata=nodata if isinstance(nodata, tuple) else (nodata, nodata),
         tile_px=16,
         overview_factors=factors,
         resampling="nearest",
@@ -152,18 +154,30 @@ def test_empty_tiles_are_left_out() -> None:
     pixels[1, 20, 20] = 5  # in tile 5, in its second band only
     tiles = collected(tiler(GRID, factors=()).push(pixels))
     assert set(tiles) == {(1, 5)}
+    assert empty(tiler(GRID, factors=()).push(pixels)) == set()
     assert set(collected(tiler(GRID, nodata=None, factors=()).push(pixels))) == {
         (1, rid) for rid in range(1, 10)
     }
 
 
+def empty(batches: list[TileBatch]) -> set[tuple[int, int]]:
+    return {(batch.factor, rid) for batch in batches for rid in batch.empty}
+
+
+@pytest.mark.parametrize("nodata", [(7, 7), (0, 7), (7, 0)])
+def test_empty_tiles_are_named_where_a_client_would_show_0(nodata: tuple[int, int]) -> None:
+    pixels = np.zeros((2, 35, 40), np.uint8) + np.array(nodata, np.uint8)[:, np.newaxis, np.newaxis]
+    pixels[1, 20, 20] = 5  # in tile 5 of the raster, and in tiles 1 of the overviews
+    batches = tiler(GRID, nodata=nodata).push(pixels)
+    assert set(collected(batches)) == {(1, 5), (2, 1), (4, 1)}
+    assert empty(batches) == {(1, rid) for rid in range(1, 10) if rid != 5} | {(2, rid) for rid in (2, 3, 4)}
+
+
 def test_a_raster_without_valid_pixels_keeps_one_tile() -> None:
     pieces = tiler(GRID)
-    tiles = collected(
-        pieces.push(np.zeros((2, 20, 40), np.uint8)) + pieces.push(np.zeros((2, 15, 40), np.uint8))
-    )
-    assert set(tiles) == {(1, 1), (2, 1), (4, 1)}
-    assert decode_tile(tiles[1, 1]).pixels.shape == (2, 16, 16)
+    batches = pieces.push(np.zeros((2, 20, 40), np.uint8)) + pieces.push(np.zeros((2, 15, 40), np.uint8))
+    assert collected(batches) == {}
+    assert empty(batches) == {(1, 1), (2, 1), (4, 1)}
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,10 @@ def test_paths_keep_holes_and_leave_out_what_is_smaller_than_a_dot() -> None:
     )
     assert svg.path_data(ring).count("M") == 2
     assert svg.path(shapely.MultiPolygon()) == ""
+    both = shapely.GeometryCollection(
+        [shapely.MultiPolygon([ring]), shapely.MultiLineString([[(0, 0), (9, 9)], [(9, 0), (0, 9)]])]
+    )
+    assert svg.path_data(both).count("M") == 4
 
 
 def test_a_view_is_true_to_scale() -> None:

@@ -55,7 +55,7 @@ def model_card(
         ["## Where it fails", "", *(f"- {escaped(line)}" for line in weaknesses(record, scenes))],
         ["## How to use it", "", *_use(record)],
         ["## Licence", "", escaped(record.licence) if record.licence else NO_LICENCE],
-        ["## Versions", "", *_versions(record, file_sha256, weights_sha256)],
+        ["## Versions", "", *version_lines(record, file_sha256, weights_sha256)],
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -183,7 +183,8 @@ def _use(record: ModelRecord) -> list[str]:
     ]
 
 
-def _versions(record: ModelRecord, file_sha256: str, weights_sha256: str) -> list[str]:
+def version_lines(record: ModelRecord, file_sha256: str, weights_sha256: str) -> list[str]:
+    """When and with what a model was trained, and the digests of its files."""
     software = ", ".join(f"{name} {value}" for name, value in sorted(record.versions.items()))
     return [
         f"Trained {record.trained_at:%Y-%m-%d %H:%M %Z} with {escaped(software) or 'software not stored'}.",

@@ -12,6 +12,7 @@ import numpy as np
 
 from db.errors import UsageError
 from inference.evaluation.figures import OF_ALL, confusion_figures
+from inference.prospect.figures import Judged, plain_figures
 
 DIGEST = "digest"
 TOLERANCE = 1e-6
@@ -60,6 +61,40 @@ def check_figures(metrics: Mapping[str, Any], what: str) -> None:
                 f"the test blocks in {what} do not add up to its confusion matrix: it was changed; have the "
                 "model exported again"
             )
+
+
+def check_prospect_figures(metrics: Mapping[str, Any], what: str) -> None:
+    """Hold the figures of a model that tells where ore may lie against its answers patch by patch.
+
+    Args:
+        metrics: of the record, of the right kinds.
+        what: name of the file, for messages.
+
+    Raises:
+        UsageError: they do not agree.
+
+    """
+    if not metrics.get("test"):
+        return
+    try:
+        judged = Judged.from_metrics(metrics, f"the model in {what}")
+    except ValueError as error:
+        raise UsageError(f"the answers on the test patches in {what} are none: {error}") from error
+    counts = np.bincount(2 * judged.is_positive.astype(np.int64) + judged.is_called, minlength=4)
+    told: dict[str, Any] = {
+        "patches": len(judged.blocks),
+        "positives": int(judged.is_positive.sum()),
+        "confusion": counts.reshape(2, 2).tolist(),
+    }
+    wrong = [name for name, counted in told.items() if name in metrics and metrics[name] != counted]
+    figures = plain_figures(judged)
+    wrong += [name for name in figures if name in metrics and not _agree(metrics[name], figures[name])]
+    if wrong:
+        name = wrong[0]
+        raise UsageError(
+            f"the record in {what} tells {name} {metrics[name]}, its answers on the test patches give "
+            f"{({**told, **figures})[name]}: it was changed; have the model exported again"
+        )
 
 
 def _agree(told: float | None, counted: float) -> bool:

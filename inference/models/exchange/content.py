@@ -11,8 +11,10 @@ from typing import Any
 from db.errors import UsageError
 from db.registry import ModelRecord, NewModel
 from inference.models.exchange.archive import FORMAT
-from inference.models.exchange.consistency import DIGEST, check_figures, digest_of
-from inference.models.exchange.schema import SceneFacts, checked
+from inference.models.exchange.checking import checked
+from inference.models.exchange.consistency import DIGEST, check_figures, check_prospect_figures, digest_of
+from inference.models.exchange.schema import SceneFacts
+from inference.prospect.settings import PROSPECT
 
 
 def content_of(record: ModelRecord, scenes: Sequence[SceneFacts], weights_sha256: str) -> dict[str, Any]:
@@ -67,8 +69,9 @@ def model_from(content: Any, weights: bytes, what: str, *, name: str | None, wei
             f"the record in {what} was changed since the model was exported: its SHA-256 is another; bring "
             "the exported file itself"
         )
-    check_figures(content["record"]["metrics"], what)
     columns: dict[str, Any] = dict(content["record"])
+    is_of_ore = columns["task"] == PROSPECT
+    (check_prospect_figures if is_of_ore else check_figures)(columns["metrics"], what)
     known = {each.name for each in fields(NewModel)}
     columns = {key: value for key, value in columns.items() if key in known}
     for moment in ("trained_at", "retired_at"):
@@ -83,6 +86,8 @@ def model_from(content: Any, weights: bytes, what: str, *, name: str | None, wei
         "scenes": [scene.model_dump(exclude_none=True) for scene in found.scenes],
     }
     columns["training"] = {**columns["training"], "imported": imported}
+    if is_of_ore:  # the key of a set in another database
+        columns["training"].pop("prospect_set_id", None)
     columns["name"] = columns["name"] if name is None else name
     return NewModel(**columns, weights=weights)
 

@@ -18,6 +18,8 @@ from inference.models.exchange.archive import is_plain, sha256_of, with_record, 
 from inference.models.exchange.card import model_card
 from inference.models.exchange.content import content_of, model_from
 from inference.models.exchange.names import CARD_NAME, PARTIAL, WEIGHTS_NAME
+from inference.models.exchange.plain_weights import is_plain_model, wrapped
+from inference.models.exchange.prospect_card import prospect_card
 from inference.models.exchange.scenes import scene_facts
 from inference.prospect.settings import PROSPECT
 
@@ -53,26 +55,27 @@ def export_model(conn: Connection[TupleRow], name: str, folder: Path, licence: s
         licence: terms to state instead of the stored ones; None: these.
 
     Raises:
-        UsageError: no such model, one for ore, damaged weights, the folder exists or cannot be written.
+        UsageError: no such model, damaged weights, the folder exists or cannot be written.
 
     """
     _require_free(folder)
     if licence is not None and (not licence.strip() or not is_plain(licence)):
         raise UsageError(f"licence {licence!r}: name the terms in printable characters, or leave it out")
     stored = load_model(conn, name)
-    if stored.record.task == PROSPECT:
-        raise UsageError(
-            f"model {name} tells where ore may lie: only networks that classify scenes can be exported; "
-            "the others move with the whole database, see `pg_dump`"
-        )
     record = stored.record if licence is None else replace(stored.record, licence=licence.strip())
     scenes = scene_facts(conn, record)
+    has_skops = is_plain_model(record.task, record.architecture)
+    carried = wrapped(stored.weights) if has_skops else stored.weights
     # the weights as they will be read back, so that the digest is theirs whatever wrote the stored header
-    _content, weights, _header = without_record(with_record(stored.weights, {}), f"model {name}")
+    _content, weights, _header = without_record(with_record(carried, {}), f"model {name}")
     digest = sha256_of(weights)
-    file = with_record(stored.weights, content_of(record, scenes, digest))
+    file = with_record(carried, content_of(record, scenes, digest))
     _require_readable(file, name, digest)
-    card = model_card(record, scenes, sha256_of(file), digest)
+    kept = stored.sha256 if has_skops else digest
+    if record.task == PROSPECT:
+        card = prospect_card(record, sha256_of(file), kept)
+    else:
+        card = model_card(record, scenes, sha256_of(file), kept)
     _write(folder, {WEIGHTS_NAME: file, CARD_NAME: card.encode()})
     return Exported(folder, len(file), sha256_of(file), record.licence)
 

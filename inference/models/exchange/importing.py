@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from psycopg import Connection
@@ -14,7 +15,10 @@ from db.registry import ModelRecord, model_by_name, require_free_name, store_mod
 from inference.models.exchange.archive import sha256_of, without_record
 from inference.models.exchange.content import model_from
 from inference.models.exchange.names import PARTIAL, WEIGHTS_NAME
+from inference.models.exchange.plain_weights import is_plain_model, unwrapped
+from inference.models.exchange.prospect_trial import check_prospect
 from inference.models.exchange.trial import check_network
+from inference.prospect.settings import PROSPECT
 
 MAX_FILE_BYTES = 1_000_000_000
 """A value in PostgreSQL holds 1 GiB at most, and the weights are one."""
@@ -46,7 +50,9 @@ def import_model(conn: Connection[TupleRow], path: Path, name: str | None = None
     digest = sha256_of(weights)
     new = model_from(content, weights, what, name=name, weights_sha256=digest)
     require_free_name(conn, new.name)
-    check_network(new, header, digest, what)
+    if is_plain_model(new.task, new.architecture):
+        new = replace(new, weights=unwrapped(weights, what))
+    (check_prospect if new.task == PROSPECT else check_network)(new, header, digest, what)
     store_model(conn, new)
     return model_by_name(conn, new.name)
 

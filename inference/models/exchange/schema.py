@@ -11,9 +11,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from db.errors import UsageError
 from inference.evaluation.figures import OF_ALL
 
 MAX_BANDS = 2000
@@ -47,13 +46,13 @@ Day = Annotated[str, AfterValidator(_a_day)]
 Moment = Annotated[str, AfterValidator(_aware)]
 
 
-class _Loose(BaseModel):
+class Loose(BaseModel):
     """Known keys are checked, others pass."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
 
-class _OfClass(_Loose):
+class _OfClass(Loose):
     code: Code
     pixels: Count = 0
     precision: Share | None = None
@@ -62,7 +61,7 @@ class _OfClass(_Loose):
     dice: Share | None = None
 
 
-class _Figures(_Loose):
+class _Figures(Loose):
     pixels: Count = 0
     overall_accuracy: Share | None = None
     mean_iou: Share | None = None
@@ -79,21 +78,21 @@ class _Figures(_Loose):
     confusion: list[list[Count]] = []
 
 
-class _BoundaryOfClass(_Loose):
+class _BoundaryOfClass(Loose):
     code: Code
     f1: Share | None = None
     reference_px: Count = 0
     left_out_px: Count = 0
 
 
-class _Boundary(_Loose):
+class _Boundary(Loose):
     tolerance_px: float
     mean_f1: Share | None = None
     mean_f1_without_background: Share | None = None
     by_class: dict[str, _BoundaryOfClass] = {}
 
 
-class _Bin(_Loose):
+class _Bin(Loose):
     low: Share
     high: Share
     pixels: Count
@@ -101,7 +100,7 @@ class _Bin(_Loose):
     hit_rate: Share | None
 
 
-class _Probabilities(_Loose):
+class _Probabilities(Loose):
     pixels: Count = 0
     ece: Share | None = None
     overconfidence: float | None = None
@@ -109,38 +108,40 @@ class _Probabilities(_Loose):
     reliability: list[_Bin] = []
 
 
-class _Temperature(_Loose):
+class _Temperature(Loose):
     value: Annotated[float, Field(gt=0)]
     pixels: Count = 0
 
 
-class _Calibration(_Loose):
+class _Calibration(Loose):
     temperature: _Temperature | None = None
     before: _Probabilities | None = None
     after: _Probabilities | None = None
 
 
-class _Interval(_Loose):
+class Interval(Loose):
+    """A figure and the ends of its interval."""
+
     value: float | None = None
     low: float | None = None
     high: float | None = None
 
 
-class _Intervals(_Loose):
+class _Intervals(Loose):
     blocks: Count = 0
     resamples: Count = 0
     level: Share = 0.95
-    by_class: dict[str, dict[str, _Interval]] = {}
+    by_class: dict[str, dict[str, Interval]] = {}
 
     @model_validator(mode="after")
     def _of_all(self) -> _Intervals:
         for figure in OF_ALL:
             if (found := (self.model_extra or {}).get(figure)) is not None:
-                _Interval.model_validate(found)
+                Interval.model_validate(found)
         return self
 
 
-class _Block(_Loose):
+class _Block(Loose):
     key: Word
     confusion: list[list[Count]]
 
@@ -162,22 +163,24 @@ class _Metrics(_Figures):
         return self
 
 
-class _Epoch(_Loose):
+class _Epoch(Loose):
     epoch: Count
     loss: float | None = None
     validation_mean_iou: float | None = None
 
 
-class _Scene(_Loose):
+class _Scene(Loose):
     product: Word
 
 
-class _Member(_Loose):
+class _Member(Loose):
     name: Word
     weight: float | None = None
 
 
-class _Split(_Loose):
+class Split(Loose):
+    """What held the test ground back."""
+
     sample_set: Word | None = None
     digest: Word | None = None
     srid: int | None = None
@@ -185,24 +188,24 @@ class _Split(_Loose):
     blocks: list[Annotated[list[int | str], Field(min_length=3, max_length=3)]] = []
 
 
-class _Settings(_Loose):
+class _Settings(Loose):
     augmentation: dict[str, bool | float] | None = None
 
 
-class _Training(_Loose):
+class _Training(Loose):
     processing_level: Word
     settings: _Settings | None = None
     scenes: list[_Scene] = []
     members: list[_Member] = []
-    split: _Split | None = None
+    split: Split | None = None
     pixels: dict[str, dict[str, Count]] = {}
     best_epoch: Count | None = None
     device: str = ""
     seconds: float | None = None
 
 
-class _Record(BaseModel):
-    """The columns of ``lode.model`` but its key."""
+class BaseRecord(BaseModel):
+    """The columns of ``lode.model`` but its key that models of every task fill alike."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -214,11 +217,7 @@ class _Record(BaseModel):
     mapped_codes: Annotated[list[Code], Field(min_length=2)]
     band_names: Annotated[list[Word], Field(min_length=1, max_length=MAX_BANDS)]
     resolution_m: Annotated[float, Field(gt=0, le=1e6)]
-    tile_px: Annotated[int, Field(ge=32, le=8192, multiple_of=16)]
     normalisation: dict[str, Any]
-    training: _Training
-    history: list[_Epoch]
-    metrics: _Metrics
     versions: dict[str, str]
     trained_at: Moment
     temperature: Annotated[float, Field(ge=1e-6, le=1e6)]
@@ -227,7 +226,7 @@ class _Record(BaseModel):
     retired_reason: str | None
 
     @model_validator(mode="after")
-    def _alike(self) -> _Record:
+    def _alike(self) -> BaseRecord:
         for each in (self.class_codes, self.mapped_codes, self.band_names):
             if len(set(map(str, each))) < len(each):
                 raise ValueError(f"{each} names one twice")
@@ -235,6 +234,15 @@ class _Record(BaseModel):
             raise ValueError(f"mapped_codes {self.mapped_codes} are not all among the class_codes")
         _check_options(self.options)
         return self
+
+
+class SegmentationRecord(BaseRecord):
+    """The columns of ``lode.model`` but its key, of a network that classifies scenes."""
+
+    tile_px: Annotated[int, Field(ge=32, le=8192, multiple_of=16)]
+    training: _Training
+    history: list[_Epoch]
+    metrics: _Metrics
 
 
 class SceneFacts(BaseModel):
@@ -248,36 +256,6 @@ class SceneFacts(BaseModel):
     acquired_on: Day | None = None
     resolution_m: Annotated[float, Field(gt=0)] | None = None
     processing_level: Word | None = None
-
-
-class CheckedContent(BaseModel):
-    """What stands in the header of an exported file, beside its format.
-
-    Attributes:
-        record: the columns of ``lode.model`` but its key.
-        scenes: what the model was trained on.
-        weights_sha256: of the weights without the record.
-
-    """
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    record: _Record
-    scenes: list[SceneFacts] = []
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-def checked(content: Any, what: str) -> CheckedContent:
-    """The content, where it is what `CheckedContent` says.
-
-    Raises:
-        UsageError: it is not; names the place, what is wrong there and what was got.
-
-    """
-    try:
-        return CheckedContent.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"the record in {what} is no model's: {_told(error)}") from error
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
@@ -295,15 +273,3 @@ def _check_options(options: Mapping[str, Any]) -> None:
             waiting += each.values()
         elif isinstance(each, list):
             waiting += each
-
-
-def _told(error: ValidationError) -> str:
-    """The first few of what is wrong, each with its place and what was got."""
-    said = []
-    found = error.errors(include_url=False, include_context=False)
-    for each in found[:3]:
-        place = ".".join(str(step) for step in each["loc"]) or "it"
-        got = repr(each["input"])
-        said.append(f"{place}: {each['msg']}, got {got if len(got) <= 60 else got[:57] + '...'}")
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return "; ".join(said) + more

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,16 +42,11 @@ def check_network(new: NewModel, header: Mapping[str, Any], digest: str, what: s
             answers that are not.
 
     """
-    try:
+    with told_of_building(what):
         network = _without_memory(new)
-    except UsageError as error:
-        raise UsageError(f"the network in {what} cannot be built: {error}") from error
-    # what Python and torch raise for arguments of a wrong kind or size
-    except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
-        raise UsageError(f"the network in {what} cannot be built: {str(error)[:200]}") from error
-    _compare(network, header, what)
+    compare_tensors(network, header, what)
     try:
-        model = ready_model(StoredModel(_as_record(new), new.weights, digest), torch.device("cpu"))
+        model = ready_model(StoredModel(as_record(new), new.weights, digest), torch.device("cpu"))
     except UsageError as error:
         raise UsageError(f"the model in {what} cannot be used: {error}") from error
     noise = torch.randn(
@@ -67,6 +63,18 @@ def check_network(new: NewModel, header: Mapping[str, Any], digest: str, what: s
         )
 
 
+@contextmanager
+def told_of_building(what: str) -> Iterator[None]:
+    """What goes wrong while a network is built from a record is the record's fault, and is told so."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"the network in {what} cannot be built: {error}") from error
+    # what Python and torch raise for arguments of a wrong kind or size
+    except (TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        raise UsageError(f"the network in {what} cannot be built: {str(error)[:200]}") from error
+
+
 def _without_memory(new: NewModel) -> nn.Module:
     """The network on the meta device, after it was asked about a window there."""
     with torch.device("meta"), torch.inference_mode():
@@ -74,12 +82,13 @@ def _without_memory(new: NewModel) -> nn.Module:
             new.architecture, in_channels=len(new.band_names), classes=len(new.class_codes), **new.options
         ).eval()
         for module in network.modules():
-            module.register_forward_hook(_refuse_huge)
+            module.register_forward_hook(refuse_huge)
         network(torch.empty(1, len(new.band_names), TRIAL_PX, TRIAL_PX))
     return network
 
 
-def _refuse_huge(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+def refuse_huge(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    """A hook of modules: refuse what would take much memory for a small window."""
     for each in (*inputs, output):
         if isinstance(each, torch.Tensor) and each.numel() > MAX_NUMBERS:
             raise UsageError(
@@ -87,8 +96,13 @@ def _refuse_huge(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Non
             )
 
 
-def _compare(network: nn.Module, header: Mapping[str, Any], what: str) -> None:
-    """Hold names, types and shapes of a file's tensors against the network's."""
+def compare_tensors(network: nn.Module, header: Mapping[str, Any], what: str) -> None:
+    """Hold names, types and shapes of a file's tensors against the network's.
+
+    Raises:
+        UsageError: they differ.
+
+    """
     expected = network.state_dict()
     tensors = {name: each for name, each in header.items() if name != METADATA}
     absent, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
@@ -107,7 +121,7 @@ def _compare(network: nn.Module, header: Mapping[str, Any], what: str) -> None:
             )
 
 
-def _as_record(new: NewModel) -> ModelRecord:
+def as_record(new: NewModel) -> ModelRecord:
     """The row that a model will be, for the checks that rows go through."""
     columns = {name: getattr(new, name) for name in ModelRecord.__dataclass_fields__ if name != "model_id"}
     lists = {name: list(columns[name]) for name in ("class_codes", "mapped_codes", "band_names")}

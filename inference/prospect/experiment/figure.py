@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 ROW_IN, WIDTH_IN, MARGIN_IN = 0.26, 7.2, 0.95
 COLOR = "#1f4e79"
+PLANTED = ("simulated", "implanted")
+"""Parts whose ore was planted, in the order in which they are drawn."""
 
 
 def experiment_figure(result: Mapping[str, Any]) -> Figure:
@@ -34,24 +36,34 @@ def experiment_figure(result: Mapping[str, Any]) -> Figure:
 
 def _panels(result: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
     panels = []
-    simulated, real = result["simulated"], result["real"]
-    if simulated:
-        for figure, title in (("balanced_accuracy", "balanced accuracy"), ("roc_auc", "ROC-AUC")):
-            bars = [(row["network"], row[figure]) for row in simulated["rows"]]
-            panels.append((f"simulated test ground: {title}", bars))
-        bars = [
-            (row["network"], row["decoys"]["A"]["roc_auc"])
-            for row in simulated["rows"]
-            if row["decoys"]["A"].get("roc_auc", {}).get("mean") is not None
-        ]
-        if bars:
-            panels.append(("simulated: ROC-AUC of ore against decoys with its spectrum", bars))
-        bars = [(row["network"], row["top"]["0.1"]) for row in simulated["transfer"] if "top" in row]
-        if bars:
-            panels.append(("simulated, another district: share of dykes in the best 10 % of the area", bars))
+    for data in PLANTED:
+        if result[data]:
+            panels += _planted_panels(data, result[data])
+    real = result["real"]
     for test in dict.fromkeys(row["test"] for row in real["rows"]) if real else ():
         bars = [(row["network"], row["roc_auc"]) for row in real["rows"] if row["test"] == test]
         panels.append((f"real survey, {test} judged: ROC-AUC of the deposits", bars))
+    return panels
+
+
+def _planted_panels(
+    data: str, part: Mapping[str, Any]
+) -> list[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
+    """Panels of a part whose ore was planted; each title says what the data are."""
+    panels = []
+    for figure, title in (("balanced_accuracy", "balanced accuracy"), ("roc_auc", "ROC-AUC")):
+        bars = [(row["network"], row[figure]) for row in part["rows"]]
+        panels.append((f"{data} test ground: {title}", bars))
+    bars = [
+        (row["network"], row["decoys"]["A"]["roc_auc"])
+        for row in part["rows"]
+        if row["decoys"]["A"].get("roc_auc", {}).get("mean") is not None
+    ]
+    if bars:
+        panels.append((f"{data}: ROC-AUC of ore against decoys with its spectrum", bars))
+    bars = [(row["network"], row["top"]["0.1"]) for row in part.get("transfer", ()) if "top" in row]
+    if bars:
+        panels.append((f"{data}, another district: share of dykes in the best 10 % of the area", bars))
     return panels
 
 

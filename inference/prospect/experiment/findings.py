@@ -16,38 +16,41 @@ def findings(result: Mapping[str, Any]) -> list[str]:
     """Sentences about all parts that were run.
 
     Args:
-        result: with ``simulated`` and ``real``, as `compare_simulated` and `compare_survey` give them; None
-            for a part that was not run.
+        result: with ``simulated``, ``implanted`` and ``real``, as `compare_simulated`, `compare_implanted`
+            and `compare_survey` give them; None for a part that was not run.
 
     """
     said: list[str] = []
-    if result.get("simulated"):
-        said += _simulated(result["simulated"])
+    for data in ("simulated", "implanted"):
+        if result.get(data):
+            said += _planted(data, result[data])
     if result.get("real"):
         said += _real(result["real"])
     return said
 
 
-def _simulated(part: Mapping[str, Any]) -> list[str]:
+def _planted(data: str, part: Mapping[str, Any]) -> list[str]:
+    """Sentences about a part whose ore was planted; each says what the data are."""
     rows: Sequence[Row] = part["rows"]
     by_name = {row["network"]: row for row in rows}
     best = max(rows, key=lambda row: _mean(row["balanced_accuracy"]))
     main = by_name[MAIN]
     said = [
-        f"On simulated test ground {best['network']} has the highest balanced accuracy, "
+        f"On {data} test ground {best['network']} has the highest balanced accuracy, "
         f"{_figure(best['balanced_accuracy'])}; {MAIN} has {_figure(main['balanced_accuracy'])} and an area "
         f"under the ROC curve of {_figure(main['roc_auc'])}."
     ]
     said += [
-        _difference(f"{MAIN} against {each['minus']}, simulated, area under ROC", each["roc_auc"])
+        _difference(f"{MAIN} against {each['minus']}, {data}, area under ROC", each["roc_auc"])
         for each in part["differences"]
     ]
-    said += _decoys(main, by_name[BARE])
+    said += _decoys(data, main, by_name[BARE])
     strongest = sorted(part["importance"]["channels"], key=lambda each: -each["roc_auc_drop"])[:3]
     if strongest:
         named = ", ".join(f"{each['name']} ({each['roc_auc_drop']:+.3f})" for each in strongest)
-        said.append(f"Shuffled, these channels cost {MAIN} most of its area under ROC: {named}.")
-    for each in part["transfer"]:
+        where = f" on {data} test ground"
+        said.append(f"Shuffled{where}, these channels cost {MAIN} most of its area under ROC: {named}.")
+    for each in part.get("transfer", ()):
         if each["network"] not in (MAIN, BARE):
             continue
         if "refused" in each:
@@ -64,10 +67,13 @@ def _simulated(part: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _decoys(main: Row, bare: Row) -> list[str]:
+def _decoys(data: str, main: Row, bare: Row) -> list[str]:
     with_it, without = (row["decoys"].get("A", {}).get("roc_auc", {}).get("mean") for row in (main, bare))
     if with_it is None or without is None:
-        return ["No decoy with the spectrum of ore lies on the test ground: what geology tells is not known."]
+        return [
+            f"No decoy with the spectrum of ore lies on the {data} test ground: what geology tells is not "
+            "known."
+        ]
     patches = main["decoys"]["A"]["patches"]
     called = [row["decoys"]["A"]["called"]["mean"] for row in (main, bare)]
     spread = max(row["decoys"]["A"]["roc_auc"]["spread"] or 0.0 for row in (main, bare))
@@ -78,9 +84,9 @@ def _decoys(main: Row, bare: Row) -> list[str]:
     else:
         verdict = "the target is missed: without geology it is no worse on the decoys"
     return [
-        f"True dykes against {patches:.0f} patches of decoys that have the spectrum of ore but not its "
-        f"geology: area under ROC {with_it:.3f} with geology, {without:.3f} without; "
-        f"called ore {called[0]:.0%} and {called[1]:.0%} of the decoys: {verdict}."
+        f"{data.capitalize()} dykes of ore against {patches:.0f} patches of {data} decoys that have the "
+        f"spectrum of ore but not its geology: area under ROC {with_it:.3f} with geology, {without:.3f} "
+        f"without; called ore {called[0]:.0%} and {called[1]:.0%} of the decoys: {verdict}."
     ]
 
 

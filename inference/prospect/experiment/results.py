@@ -12,6 +12,7 @@ from inference.device import choose_device, describe_device
 from inference.experiments.files import held, made_folder, write_text, write_whole
 from inference.prospect.experiment.figure import experiment_figure
 from inference.prospect.experiment.findings import findings
+from inference.prospect.experiment.implanted import compare_implanted
 from inference.prospect.experiment.simulated import Planted, compare_simulated
 from inference.prospect.experiment.survey import Survey, compare_survey
 from inference.prospect.experiment.table import csv_text, markdown
@@ -28,6 +29,7 @@ def run_geology_experiment(
     preset_name: str,
     districts: tuple[Planted, Planted] | None,
     survey: Survey | None,
+    implanted: tuple[Planted, str] | None = None,
     skipped: Sequence[str],
     seeds: int | None = None,
 ) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def run_geology_experiment(
         preset_name: of the bench's preset.
         districts: the district that is learned from and the one that is searched; None: left out.
         survey: the real one; None: left out.
+        implanted: what was implanted in a real scene, and its deposit type; None: left out.
         skipped: why parts are left out.
         seeds: trainings of each network, instead of the preset's.
 
@@ -48,24 +51,24 @@ def run_geology_experiment(
         UsageError: no part is left, a training failed, the folder cannot be written to.
 
     """
-    if districts is None and survey is None:
+    if districts is None and survey is None and implanted is None:
         raise UsageError("there is nothing to compare: " + "; ".join(skipped))
     preset = bench.preset
     with held(made_folder(out)):
-        simulated = real = None
+        simulated = mixed = real = None
         if districts is not None:
             simulated = compare_simulated(bench, *districts, preset.seeds if seeds is None else seeds)
+        if implanted is not None:
+            mixed = compare_implanted(bench, *implanted, preset.implanted_seeds if seeds is None else seeds)
         if survey is not None:
             real = compare_survey(bench, survey, preset.real_seeds if seeds is None else seeds)
         result: dict[str, Any] = {
             "experiment": "geology",
             "preset": preset_name,
             "device": describe_device(choose_device(bench.device_name)),
-            "rows": [
-                *(simulated["rows"] if simulated is not None else ()),
-                *(real["rows"] if real is not None else ()),
-            ],
+            "rows": [row for part in (simulated, mixed, real) if part is not None for row in part["rows"]],
             "simulated": simulated,
+            "implanted": mixed,
             "real": real,
             "skipped": list(skipped),
         }

@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 
 from db.connection import connect
 from db.errors import UsageError
-from db.prospect_sets import prospect_set_by_name
+from db.prospect_sets import SPLITS, prospect_set_by_name
 from db.raster import Grid
 from db.registry import ModelRecord
 from inference.device import choose_device
@@ -45,7 +45,7 @@ SHARE = 0.2
 
 @dataclass(frozen=True)
 class Planted:
-    """What the simulator planted in a district.
+    """What the simulator planted in a district, or implanted in a real scene.
 
     Attributes:
         product: the district's scene in the database.
@@ -99,19 +99,10 @@ def compare_simulated(bench: Bench, home: Planted, away: Planted, seeds: int) ->
         ``rows``, ``differences``, ``importance``, ``transfer`` and ``set``.
 
     """
-    patches = _patch_set(bench, f"geology {home.product}", home)
-    models = train_rows(bench, "simulated", "simulated", patches, SIMULATED_ROWS, seeds)
-    rows = [patch_row("simulated", name, records) for name, records in models.items()]
-    with connect(bench.url, application_name="lode experiment") as conn:
-        edge_m = float(prospect_set_by_name(conn, patches.name).parameters["block_m"])
-    places = decoy_patches(patches, home, edge_m)
-    bench.report(
-        "decoys on test ground: " + ", ".join(f"{kind} {len(at[0])} patches" for kind, at in places.items())
+    request = SetRequest(
+        f"geology {home.product}", product=home.product, deposits=(("deposit_type", "pegmatite"),), seed=1
     )
-    for row in rows:
-        row["decoys"] = _over_seeds_of_decoys(
-            [_on_decoys(bench, record, patches, places) for record in models[row["network"]]]
-        )
+    models, found = judge_planted(bench, "simulated", request, home, seeds)
     transfer = []
     for name, records in models.items():
         if name == "majority":
@@ -120,14 +111,50 @@ def compare_simulated(bench: Bench, home: Planted, away: Planted, seeds: int) ->
         transfer.append(
             {"data": "simulated", "network": name, **_transfer(bench, chosen_seed(records), away)}
         )
+    return {**found, "transfer": transfer}
+
+
+def judge_planted(
+    bench: Bench, data: str, request: SetRequest, home: Planted, seeds: int
+) -> tuple[dict[str, list[ModelRecord]], dict[str, Any]]:
+    """Train every row where ore was planted, and judge it on test ground and decoys.
+
+    Args:
+        bench: where and how.
+        data: simulated or implanted; the part of the experiment, too.
+        request: the set of patches, if it is not there yet.
+        home: what was planted; its geology and deposits are in the database.
+        seeds: trainings of each network.
+
+    Returns:
+        The models by row; and ``rows``, ``differences``, ``importance`` and ``set``.
+
+    """
+    patches = _patch_set(bench, request)
+    models = train_rows(bench, data, data, patches, SIMULATED_ROWS, seeds)
+    rows = [patch_row(data, name, records) for name, records in models.items()]
+    with connect(bench.url, application_name="lode experiment") as conn:
+        edge_m = float(prospect_set_by_name(conn, patches.name).parameters["block_m"])
+    places = decoy_patches(patches, home, edge_m)
+    bench.report(
+        f"{data} decoys on test ground: "
+        + ", ".join(f"{kind} {len(at[0])} patches" for kind, at in places.items())
+    )
+    for row in rows:
+        row["decoys"] = _over_seeds_of_decoys(
+            [_on_decoys(bench, record, patches, places) for record in models[row["network"]]]
+        )
     others = {name: records for name, records in models.items() if name not in (MAIN, "majority")}
     chosen = chosen_seed(models[MAIN])
-    return {
-        "set": _about(patches),
+    return models, {
+        "set": _about(data, patches),
         "rows": rows,
-        "differences": differences_to(models[MAIN], others),
-        "importance": {"model": chosen.name, "channels": chosen.metrics.get("importance", [])},
-        "transfer": transfer,
+        "differences": [{"data": data, **each} for each in differences_to(models[MAIN], others)],
+        "importance": {
+            "data": data,
+            "model": chosen.name,
+            "channels": chosen.metrics.get("importance", []),
+        },
     }
 
 
@@ -209,29 +236,34 @@ def shares_found(
     }
 
 
-def _patch_set(bench: Bench, name: str, home: Planted) -> PatchSet:
+def _patch_set(bench: Bench, request: SetRequest) -> PatchSet:
     with connect(bench.url, application_name="lode experiment") as conn:
         try:
-            prospect_set_by_name(conn, name)
+            prospect_set_by_name(conn, request.name)
         except UsageError:
-            request = SetRequest(
-                name, product=home.product, deposits=(("deposit_type", "pegmatite"),), seed=1
-            )
             patches = make_set(conn, request, report=bench.report)
         else:
-            patches = load_set(conn, name, report=bench.report)
+            patches = load_set(conn, request.name, report=bench.report)
         conn.commit()
     return patches
 
 
-def _about(patches: PatchSet) -> dict[str, Any]:
+def _about(data: str, patches: PatchSet) -> dict[str, Any]:
     return {
+        "data": data,
         "name": patches.name,
         "ground": patches.ground.name,
         "channels": [channel.name for channel in patches.ground.channels],
         "patch_px": patches.patch_px,
         "patches": len(patches.rows),
         "positives": int(patches.is_positive.sum()),
+        "parts": {
+            label: {
+                "patches": int((patches.parts == part).sum()),
+                "positives": int((patches.is_positive & (patches.parts == part)).sum()),
+            }
+            for part, label in enumerate(SPLITS)
+        },
     }
 
 

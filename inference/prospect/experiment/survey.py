@@ -22,6 +22,7 @@ from db.registry import ModelRecord
 from inference.device import choose_device
 from inference.prospect.cells import cells_of
 from inference.prospect.channels import GeologyChoice
+from inference.prospect.contents import from_log10
 from inference.prospect.dataset import PatchSet, SetRequest, load_set, make_set
 from inference.prospect.experiment.plan import MAIN, REAL_ROWS
 from inference.prospect.experiment.rows import mean_interval, over_seeds
@@ -168,7 +169,7 @@ def _one_side(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows and differences with one side as the test."""
     patches = _patch_set(bench, survey, test)
-    models = train_rows(bench, f"real, {test} judged,", "real", patches, REAL_ROWS, seeds)
+    models = train_rows(bench, f"real, {test} judged, log contents,", "real", patches, REAL_ROWS, seeds)
     ground = patches.ground
     is_test = _is_side(ground.grid, survey.latitude, test)
     scored = {
@@ -225,8 +226,11 @@ def _plain(
     ground: Ground, survey: Survey, learned: _Side, judged: _Side
 ) -> list[tuple[str, NDArray[np.float64], str]]:
     """Plain answers: name, scores (height, width) and how they came about."""
-    names = [channel.name for channel in ground.channels]
-    layers = {name: ground.values[place].astype(np.float64) for place, name in enumerate(names)}
+    # contents, also where networks learn from their logarithms
+    layers = {
+        channel.name: from_log10(values) if channel.is_log else values.astype(np.float64)
+        for channel, values in zip(ground.channels, ground.values, strict=True)
+    }
     areas = {name: float(learned.placed(values).mean()) for name, values in layers.items()}
     best = max(areas, key=lambda name: abs(areas[name] - 0.5))
     sign = 1.0 if areas[best] >= 0.5 else -1.0
@@ -252,7 +256,7 @@ def _plain(
 
 def _patch_set(bench: Bench, survey: Survey, test: Literal["south", "north"]) -> PatchSet:
     stride_px = bench.preset.real_stride_px
-    name = f"geology {survey.area} {test} of {survey.latitude:g} judged, stride {stride_px}"
+    name = f"geology {survey.area} {test} of {survey.latitude:g} judged, log contents, stride {stride_px}"
     with connect(bench.url, application_name="lode experiment") as conn:
         try:
             prospect_set_by_name(conn, name)

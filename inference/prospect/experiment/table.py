@@ -20,9 +20,11 @@ COLUMNS = {
 }
 FOOTNOTE = (
     "Mean ± standard deviation over seeds; in brackets the 95 % interval of the mean when "
-    "blocks of test ground (simulated) or deposits (real) are drawn anew. "
+    "blocks of test ground (simulated, implanted) or deposits (real) are drawn anew. "
     "Width, learning rate, epoch and threshold were chosen on validation patches, nothing on the test part. "
-    "A simulated district says how the networks compare on it, not how good they are on real ground."
+    "A simulated district says how the networks compare on it, not how good they are on real ground. "
+    "Implanted: real pixels of an EnMAP scene with laboratory spectra of ore minerals mixed in at known "
+    "places, and with made-up faults and plutons: real light and ground, no real ore."
 )
 
 
@@ -37,16 +39,25 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"# Geology-informed graph networks, preset {result['preset']}",
         "\n".join(f"- {sentence}" for sentence in result["findings"]),
     ]
-    simulated, real = result["simulated"], result["real"]
-    if simulated:
-        parts += ["## Simulated: test patches", _patch_table(simulated["rows"])]
-        parts += ["## Simulated: decoys on test ground", _decoy_table(simulated["rows"])]
-        parts += ["## Simulated: another district searched", _transfer_table(simulated["transfer"])]
+    for data in ("simulated", "implanted"):
+        if result[data]:
+            parts += _planted_parts(data, result[data])
+    real = result["real"]
     if real:
         parts += ["## Real: deposits against judged ground", _real_table(real["rows"])]
     parts += [f"- not run: {reason}" for reason in result["skipped"]]
     parts.append(FOOTNOTE)
     return "\n\n".join(parts) + "\n"
+
+
+def _planted_parts(data: str, part: Mapping[str, Any]) -> list[str]:
+    """Headings and tables of a part whose ore was planted."""
+    title = data.capitalize()
+    parts = [f"## {title}: test patches", _patch_table(part["rows"])]
+    parts += [f"## {title}: decoys on test ground", _decoy_table(part["rows"])]
+    if "transfer" in part:
+        parts += [f"## {title}: another district searched", _transfer_table(part["transfer"])]
+    return parts
 
 
 def csv_text(result: Mapping[str, Any]) -> str:
@@ -63,34 +74,39 @@ def csv_text(result: Mapping[str, Any]) -> str:
 
 
 def _figures(result: Mapping[str, Any]) -> Iterable[tuple[str, str, str, str, Mapping[str, Any]]]:
-    simulated, real = result["simulated"], result["real"]
-    for row in simulated["rows"] if simulated else ():
-        for name in COLUMNS:
-            yield row["data"], "test patches", row["network"], name, row[name]
-        for kind, said in row["decoys"].items():
-            for name in ("mean_probability", "called", "roc_auc"):
-                if name in said:
-                    yield (
-                        row["data"],
-                        f"decoys {kind}" if kind != "ore" else kind,
-                        row["network"],
-                        name,
-                        said[name],
-                    )
-    for row in simulated["transfer"] if simulated else ():
-        for share, found in row.get("top", {}).items():
-            yield row["data"], "other district", row["network"], f"found in {share}", found
+    for data in ("simulated", "implanted"):
+        if result[data]:
+            yield from _planted_figures(result[data])
+    real = result["real"]
     for row in real["rows"] if real else ():
         yield row["data"], f"{row['test']} judged", row["network"], "roc_auc", row["roc_auc"]
 
 
+def _planted_figures(
+    part: Mapping[str, Any],
+) -> Iterable[tuple[str, str, str, str, Mapping[str, Any]]]:
+    """Figures of a part whose ore was planted."""
+    for row in part["rows"]:
+        for name in COLUMNS:
+            yield row["data"], "test patches", row["network"], name, row[name]
+        for kind, said in row["decoys"].items():
+            where = f"decoys {kind}" if kind != "ore" else kind
+            for name in ("mean_probability", "called", "roc_auc"):
+                if name in said:
+                    yield row["data"], where, row["network"], name, said[name]
+    for row in part.get("transfer", ()):
+        for share, found in row.get("top", {}).items():
+            yield row["data"], "other district", row["network"], f"found in {share}", found
+
+
 def _patch_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    body = [[row["network"], *(_with_interval(row[name]) for name in COLUMNS)] for row in rows]
-    return _grid(["network", *COLUMNS.values()], body)
+    body = [[row["data"], row["network"], *(_with_interval(row[name]) for name in COLUMNS)] for row in rows]
+    return _grid(["data", "network", *COLUMNS.values()], body)
 
 
 def _decoy_table(rows: Sequence[Mapping[str, Any]]) -> str:
     head = [
+        "data",
         "network",
         "probability of ore",
         "of A",
@@ -107,11 +123,11 @@ def _decoy_table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [with_spread(each["mean_probability"]) for each in kinds]
         cells += [with_spread(each["called"]) for each in kinds]
         cells += [with_spread(each["roc_auc"]) for each in kinds[1:]]
-        body.append([row["network"], *cells])
+        body.append([row["data"], row["network"], *cells])
     return (
         _grid(head, body)
         + "\n\nA: the spectrum of ore far from faults and plutons. B: favoured geology without "
-        "an ore mineral."
+        "an ore mineral (implanted: with muscovite)."
     )
 
 
