@@ -35,12 +35,15 @@ SUBCOMMANDS = {
     "status": Subcommand("db.commands:status", "Tell whether the database runs and how to connect."),
     "psql": Subcommand("db.commands:psql", "Open psql on the database."),
     "db": Subcommand("db.admin:database_group", "Upgrade and check the database."),
-    "ingest": Subcommand("ingest.commands:ingest_group", "Bring scenes, labels and maps into the database."),
+    "ingest": Subcommand(
+        "ingest.commands:ingest_group", "Bring scenes, labels, maps and evidence into the database."
+    ),
     "source": Subcommand(
         "ingest.source_commands:source_group", "Folders and catalogues that scenes come from by themselves."
     ),
     "evidence": Subcommand(
-        "ingest.evidence_commands:evidence_group", "List and remove study areas and layers of evidence."
+        "ingest.evidence_commands:evidence_group",
+        "List study areas with their layers of evidence, and remove them.",
     ),
     "scene": Subcommand("ingest.scene_group:scene_group", "List, show and draw the scenes in the database."),
     "samples": Subcommand("inference.sample_commands:samples_group", "Cut labelled ground into samples."),

@@ -16,6 +16,8 @@ from db.errors import UsageError
 from db.labels import ewkb_hex
 from db.registry import NAME_BYTES, is_name
 
+KINDS_OF_DATA = ("real", "simulated", "implanted")
+"""What ground can be; implanted: real, with ore that was mixed in."""
 SPLITS = ("train", "validation", "test")
 """Names of the parts; a part's number is its place here."""
 

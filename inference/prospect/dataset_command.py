@@ -9,7 +9,7 @@ import click
 
 from db.connection import connect
 from db.errors import UsageError
-from db.prospect_sets import SPLITS, ProspectSet, prospect_set_by_name, remove_prospect_set
+from db.prospect_sets import KINDS_OF_DATA, SPLITS, ProspectSet, prospect_set_by_name, remove_prospect_set
 from db.settings import Settings
 from db.wavelengths import PEGMATITE_WINDOWS_NM, window_from_text
 
@@ -98,6 +98,11 @@ _WINDOWS = ",".join(f"{low:g}-{high:g}" for low, high in PEGMATITE_WINDOWS_NM)
     "--test-south-of", type=float, metavar="LAT", help="All ground south of it is the test, degrees."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the split and of the drawing.")
+@click.option(
+    "--data",
+    type=click.Choice(KINDS_OF_DATA),
+    help="What the ground is: models and reports then say it. [default: they say that nobody said]",
+)
 def dataset(**options: object) -> None:
     """Cut a scene or a study area into patches with and without ore, and split them 6:2:2.
 
@@ -139,6 +144,7 @@ def _request(
     test_north_of: float | None,
     test_south_of: float | None,
     seed: int,
+    data: str | None,
 ) -> SetRequest:
     """The options as a request."""
     from inference.geology.rasters import GeologySettings
@@ -173,6 +179,7 @@ def _request(
         block_m=block_m,
         parallel=parallel,
         seed=seed,
+        data=data,
         raw_contents=raw_contents,
     )
 

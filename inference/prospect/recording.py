@@ -51,7 +51,6 @@ def train_prospect(
     grid: GridSettings | None = None,
     leave_out_geology: bool = False,
     device_name: str | None = None,
-    data: str | None = None,
     importance_repeats: int = 0,
     report: LearningReport = LearningReport(),  # noqa: B008 - frozen
 ) -> ModelRecord:
@@ -67,7 +66,6 @@ def train_prospect(
         grid: widths and learning rates to try first; None: those of the settings.
         leave_out_geology: learn from bands or evidence alone.
         device_name: cpu, cuda or cuda:<number>; None: CUDA where there is one.
-        data: what the ground is: simulated, implanted or real; stored with the model where it is said.
         importance_repeats: how often each channel is shuffled on the test patches, see
             `inference.prospect.importance`; 0: the importance of the channels is not asked for.
         report: hears of the progress.
@@ -91,8 +89,6 @@ def train_prospect(
     judged = judge(learned.model, patches)
     seconds = round(time.monotonic() - begun, 1)
     importance = _importance(learned, patches, importance_repeats)
-    if data is not None:
-        facts = {**facts, "data": data}
     new = new_model(learned, patches, judged, facts, device, seconds, importance)
     keep_model(url, new, report.line)
     with connect(url, application_name="lode train prospect") as conn:
@@ -104,7 +100,8 @@ def set_facts(conn: Connection[Any], patches: PatchSet) -> dict[str, Any]:
 
     Returns:
         ``geology``: settings of its rasters. ``processing_level``: of the scene, None for a study area.
-        ``elements``: element by layer of a study area. And how patches were labelled and split.
+        ``elements``: element by layer of a study area. And how patches were labelled and split,
+        and whether the ground is real.
 
     """
     stored = prospect_set_by_name(conn, patches.name)
@@ -128,6 +125,7 @@ def set_facts(conn: Connection[Any], patches: PatchSet) -> dict[str, Any]:
         },
         "split_rule": stored.split_rule,
         "warnings": stored.parameters.get("warnings", []),
+        "data": stored.parameters.get("data"),
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.errors import UsageError
+from db.prospect_sets import KINDS_OF_DATA
 from db.wavelengths import PEGMATITE_WINDOWS_NM
 from inference.prospect.channels import GeologyChoice
 from inference.prospect.split import Parallel
@@ -36,6 +37,8 @@ class SetRequest:
         parallel: all beyond it is the test; None: blocks are.
         seed: of split and drawing.
         raw_contents: learn from contents of geochemistry as they are, not from their logarithms.
+        data: what the ground is, of `db.prospect_sets.KINDS_OF_DATA`; None: nobody said. Models and reports
+            repeat it.
 
     """
 
@@ -55,12 +58,15 @@ class SetRequest:
     parallel: Parallel | None = None
     seed: int = 0
     raw_contents: bool = False
+    data: str | None = None
 
     def __post_init__(self) -> None:
         if (self.product is None) == (self.area is None):
             raise UsageError("name either a scene (--scene) or a study area (--area) to cut patches from")
         if self.layers is not None and self.area is None:
             raise UsageError("--layer names layers of a study area: a scene has bands, see --windows-nm")
+        if self.data is not None and self.data not in KINDS_OF_DATA:
+            raise UsageError(f"--data is {self.data!r}: choose one of {', '.join(KINDS_OF_DATA)}")
         if self.raw_contents and self.area is None:
             raise UsageError(
                 "--raw-contents speaks of layers of geochemistry: a scene has none, leave it out"
@@ -97,6 +103,7 @@ class SetRequest:
             "stride_px": self.step_px,
             "negatives": self.negatives,
             "parallel_deg": None if self.parallel is None else self.parallel.latitude,
+            "data": self.data,
             "geology": {
                 "bands": list(self.geology.bands),
                 "proximity_m": settings.proximity_m,

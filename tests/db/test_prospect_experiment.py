@@ -38,11 +38,13 @@ def test_what_was_trained_is_not_trained_again(database_url: str, tmp_path: Path
         add_scene(conn, tmp_path, pixels=pixels)
         add_geology(conn)
         add_deposits(conn)
-        patches = make_set(conn, SetRequest("drawn", product="scene", patch_px=6, buffer_m=120.0))
+        patches = make_set(
+            conn, SetRequest("drawn", product="scene", patch_px=6, buffer_m=120.0, data="simulated")
+        )
         conn.commit()
     said: list[str] = []
     bench = Bench(database_url, PRESET, "cpu", said.append, TimeLeft())
-    models = train_rows(bench, "simulated", "simulated", patches, ROWS, 2)
+    models = train_rows(bench, "simulated", patches, ROWS, 2)
     assert {name: len(records) for name, records in models.items()} == {MAIN: 2, BARE: 2, "svm": 1}
     assert said[-1] == "simulated 5/5 svm seed 1 done, this set: about 0 s left"
     first, second = models[MAIN]
@@ -69,7 +71,7 @@ def test_what_was_trained_is_not_trained_again(database_url: str, tmp_path: Path
         conn.execute("delete from lode.model where name = any(%s)", ([models["svm"][0].name],))
         conn.commit()
     said.clear()
-    again = train_rows(bench, "simulated", "simulated", patches, ROWS, 2)
+    again = train_rows(bench, "simulated", patches, ROWS, 2)
     assert sum("was done before" in line for line in said) == 4
     assert [record.trained_at for record in again[MAIN]] == [before[record.name] for record in models[MAIN]]
     assert again["svm"][0].trained_at > before[models["svm"][0].name]

@@ -161,7 +161,7 @@ def model_name(part: str, row: Row, settings: ProspectSettings, grid: GridSettin
         row: of the table.
         settings: the training's, before the grid chooses.
         grid: what is tried first; None: nothing.
-        of: digest of the set of patches.
+        of: name and digest of the set of patches.
 
     """
     tried = None if grid is None else [grid.widths, grid.learning_rates, grid.epochs]

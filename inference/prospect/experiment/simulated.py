@@ -26,9 +26,10 @@ from db.raster import Grid
 from db.registry import ModelRecord
 from inference.device import choose_device
 from inference.prospect.cells import Cells, cells_of, ranks_of
-from inference.prospect.dataset import PatchSet, SetRequest, cut, load_set, make_set
+from inference.prospect.dataset import PatchSet, SetRequest, cut
 from inference.prospect.experiment.plan import MAIN, SIMULATED_ROWS
 from inference.prospect.experiment.rows import differences_to, mean_interval, over_seeds, patch_row
+from inference.prospect.experiment.sets import kept_set
 from inference.prospect.experiment.training import Bench, chosen_seed, train_rows
 from inference.prospect.ground import transform_of
 from inference.prospect.matched_ground import Origin, matched_scene
@@ -100,9 +101,13 @@ def compare_simulated(bench: Bench, home: Planted, away: Planted, seeds: int) ->
 
     """
     request = SetRequest(
-        f"geology {home.product}", product=home.product, deposits=(("deposit_type", "pegmatite"),), seed=1
+        f"geology {home.product}",
+        product=home.product,
+        deposits=(("deposit_type", "pegmatite"),),
+        seed=1,
+        data="simulated",
     )
-    models, found = judge_planted(bench, "simulated", request, home, seeds)
+    models, found = judge_planted(bench, request, home, seeds)
     transfer = []
     for name, records in models.items():
         if name == "majority":
@@ -115,14 +120,13 @@ def compare_simulated(bench: Bench, home: Planted, away: Planted, seeds: int) ->
 
 
 def judge_planted(
-    bench: Bench, data: str, request: SetRequest, home: Planted, seeds: int
+    bench: Bench, request: SetRequest, home: Planted, seeds: int
 ) -> tuple[dict[str, list[ModelRecord]], dict[str, Any]]:
     """Train every row where ore was planted, and judge it on test ground and decoys.
 
     Args:
         bench: where and how.
-        data: simulated or implanted; the part of the experiment, too.
-        request: the set of patches, if it is not there yet.
+        request: the set of patches, if it is not there yet; its ``data`` is the part of the experiment, too.
         home: what was planted; its geology and deposits are in the database.
         seeds: trainings of each network.
 
@@ -130,8 +134,9 @@ def judge_planted(
         The models by row; and ``rows``, ``differences``, ``importance`` and ``set``.
 
     """
-    patches = _patch_set(bench, request)
-    models = train_rows(bench, data, data, patches, SIMULATED_ROWS, seeds)
+    data = request.data or ""
+    patches = kept_set(bench.url, request, bench.report)
+    models = train_rows(bench, data, patches, SIMULATED_ROWS, seeds)
     rows = [patch_row(data, name, records) for name, records in models.items()]
     with connect(bench.url, application_name="lode experiment") as conn:
         edge_m = float(prospect_set_by_name(conn, patches.name).parameters["block_m"])
@@ -234,18 +239,6 @@ def shares_found(
             for share in TOP_SHARES
         },
     }
-
-
-def _patch_set(bench: Bench, request: SetRequest) -> PatchSet:
-    with connect(bench.url, application_name="lode experiment") as conn:
-        try:
-            prospect_set_by_name(conn, request.name)
-        except UsageError:
-            patches = make_set(conn, request, report=bench.report)
-        else:
-            patches = load_set(conn, request.name, report=bench.report)
-        conn.commit()
-    return patches
 
 
 def _about(data: str, patches: PatchSet) -> dict[str, Any]:

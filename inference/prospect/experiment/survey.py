@@ -15,17 +15,16 @@ import pyproj
 from numpy.typing import NDArray
 
 from db.connection import connect
-from db.errors import UsageError
-from db.prospect_sets import prospect_set_by_name
 from db.raster import Grid
 from db.registry import ModelRecord
 from inference.device import choose_device
 from inference.prospect.cells import cells_of
 from inference.prospect.channels import GeologyChoice
 from inference.prospect.contents import from_log10
-from inference.prospect.dataset import PatchSet, SetRequest, load_set, make_set
+from inference.prospect.dataset import PatchSet, SetRequest
 from inference.prospect.experiment.plan import MAIN, REAL_ROWS
 from inference.prospect.experiment.rows import mean_interval, over_seeds
+from inference.prospect.experiment.sets import kept_set
 from inference.prospect.experiment.training import Bench, train_rows
 from inference.prospect.ground import Ground
 from inference.prospect.split import Parallel
@@ -169,7 +168,7 @@ def _one_side(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows and differences with one side as the test."""
     patches = _patch_set(bench, survey, test)
-    models = train_rows(bench, f"real, {test} judged, log contents,", "real", patches, REAL_ROWS, seeds)
+    models = train_rows(bench, f"real, {test} judged,", patches, REAL_ROWS, seeds)
     ground = patches.ground
     is_test = _is_side(ground.grid, survey.latitude, test)
     scored = {
@@ -255,28 +254,19 @@ def _plain(
 
 
 def _patch_set(bench: Bench, survey: Survey, test: Literal["south", "north"]) -> PatchSet:
-    stride_px = bench.preset.real_stride_px
-    name = f"geology {survey.area} {test} of {survey.latitude:g} judged, log contents, stride {stride_px}"
-    with connect(bench.url, application_name="lode experiment") as conn:
-        try:
-            prospect_set_by_name(conn, name)
-        except UsageError:
-            request = SetRequest(
-                name,
-                area=survey.area,
-                layers=survey.layers,
-                geology=GeologyChoice(()),
-                deposits=(("deposit_type", survey.deposit_type),),
-                buffer_m=BUFFER_M,
-                stride_px=stride_px,
-                parallel=Parallel(test, survey.latitude),
-                seed=1,
-            )
-            patches = make_set(conn, request, report=bench.report)
-        else:
-            patches = load_set(conn, name, report=bench.report)
-        conn.commit()
-    return patches
+    request = SetRequest(
+        f"geology {survey.area} {test} of {survey.latitude:g} judged",
+        area=survey.area,
+        layers=survey.layers,
+        geology=GeologyChoice(()),
+        deposits=(("deposit_type", survey.deposit_type),),
+        buffer_m=BUFFER_M,
+        stride_px=bench.preset.real_stride_px,
+        parallel=Parallel(test, survey.latitude),
+        seed=1,
+        data="real",
+    )
+    return kept_set(bench.url, request, bench.report)
 
 
 def _pixel_scores(bench: Bench, record: ModelRecord, ground: Ground) -> NDArray[np.float64]:

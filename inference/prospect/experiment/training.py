@@ -40,7 +40,7 @@ class Bench:
 
 
 def train_rows(
-    bench: Bench, part: str, data: str, patches: PatchSet, rows: Sequence[Row], seeds: int
+    bench: Bench, part: str, patches: PatchSet, rows: Sequence[Row], seeds: int
 ) -> dict[str, list[ModelRecord]]:
     """Train every row with every seed on one set; gives the models by row, in the order of the seeds.
 
@@ -50,7 +50,6 @@ def train_rows(
     Args:
         bench: where and how.
         part: of the experiment, for names and lines.
-        data: simulated or real.
         patches: the set.
         rows: to be trained.
         seeds: trainings of each network; they are 1 to so many.
@@ -59,7 +58,7 @@ def train_rows(
         UsageError: as `inference.prospect.recording.train_prospect`.
 
     """
-    of = set_digest(patches)
+    of = f"{patches.name} {set_digest(patches)}"
     every = [(row, seed) for row in rows for seed in range(1, (seeds if row.is_network else 1) + 1)]
     found: dict[str, list[ModelRecord]] = {row.name: [] for row in rows}
     for place, (row, seed) in enumerate(every):
@@ -81,7 +80,6 @@ def train_rows(
                 grid=grid,
                 leave_out_geology=row.leave_out_geology,
                 device_name=bench.device_name,
-                data=data,
                 importance_repeats=bench.preset.importance_repeats if row.name == MAIN else 0,
                 report=_progress(bench.report, head, is_first=first is None),
             )
