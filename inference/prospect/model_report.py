@@ -202,8 +202,8 @@ def _verdict(metrics: Mapping[str, Any]) -> list[str]:
         return ["  The test patches are of one class: nothing can be said about the model."]
     if ends is not None and ends[1] < 0.5:
         return [
-            "  On this ground it is worse than guessing: the interval of the ROC area lies below 0.5. Look for "
-            "what differs between the ground of training and of test."
+            "  On this ground it is worse than guessing: the interval of the ROC area lies below 0.5. Look "
+            "for what differs between the ground of training and of test."
         ]
     if ends is None or ends[0] <= 0.5:
         return ["  On this ground it cannot be told from guessing: the interval of the ROC area reaches 0.5."]

@@ -146,8 +146,7 @@ def in_ogr(world: World, facts: dict[str, Facts]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def raster_tables(world: World) -> list[str]:
     rows = world.conn.execute(
-        "select r_table_name::text from raster_columns where r_table_schema = 'lode_raster'"
-        " order by 1"
+        "select r_table_name::text from raster_columns where r_table_schema = 'lode_raster' order by 1"
     ).fetchall()
     names = [name for (name,) in rows if not name.startswith("o_") and name not in PARENT_KEYS]
     assert len(names) == 6  # three scenes and their runs
