@@ -78,6 +78,11 @@ select prospect_run_id, model_id, scene_id, evidence_area_id, parameters, conten
 from lode.prospect_run
 where withdrawn_at is null and """
 
+_OF_GROUND = """model_id = %s and (evidence_area_id = %s or scene_id in (
+  select version.scene_id from lode.scene own join lode.scene version on version.product = own.product
+  where own.scene_id = %s
+)) order by prospect_run_id"""
+
 _INSERT = """
 insert into lode.prospect_run (
   prospect_run_id, model_id, scene_id, evidence_area_id, parameters, content_digest, threshold, cell_m,
@@ -105,7 +110,7 @@ values (
 
 
 def standing_search(conn: Connection[Any], content_digest: str) -> ProspectRun | None:
-    """The search with this content that stands; None where there is none."""
+    """The search with this content that was not withdrawn; None where there is none."""
     with conn.cursor(row_factory=class_row(ProspectRun)) as cursor:
         return cursor.execute(_SELECT + "content_digest = %s", (content_digest,)).fetchone()
 
@@ -113,13 +118,12 @@ def standing_search(conn: Connection[Any], content_digest: str) -> ProspectRun |
 def standing_searches(
     conn: Connection[Any], model_id: int, scene_id: int | None, evidence_area_id: int | None
 ) -> list[ProspectRun]:
-    """The searches of a network over a scene or a study area that stand, by key."""
+    """The searches of a network over a scene or a study area that were not withdrawn, by key.
+
+    Also those over other versions of the scene's product: they are of the same ground.
+    """
     with conn.cursor(row_factory=class_row(ProspectRun)) as cursor:
-        return cursor.execute(
-            _SELECT + "model_id = %s and scene_id is not distinct from %s"
-            " and evidence_area_id is not distinct from %s order by prospect_run_id",
-            (model_id, scene_id, evidence_area_id),
-        ).fetchall()
+        return cursor.execute(_SELECT + _OF_GROUND, (model_id, evidence_area_id, scene_id)).fetchall()
 
 
 def insert_search(conn: Connection[Any], new: NewProspectRun) -> tuple[int, str] | None:
@@ -219,14 +223,14 @@ def withdraw_searches(conn: Connection[Any], run_ids: Sequence[int], reason: str
     return sorted(int(run_id) for (run_id,) in rows)
 
 
-def searches_report(conn: Connection[Any], *, with_withdrawn: bool = False) -> Report:
-    """The searches from ``lode_api.prospect_history``, by key; without the withdrawn ones by default."""
+def searches_report(conn: Connection[Any], *, with_all: bool = False) -> Report:
+    """The searches from ``lode_api.prospect_history``, by key; only those that stand by default."""
     return read_report(
         conn,
         "select ogc_fid as search, model, ground, status, threshold as threshold_probability, cell_m, cells,"
         " targets, published_at::timestamp(0) as published_at, published_by, withdrawn_reason"
         " from lode_api.prospect_history where %s or status = 'published' order by ogc_fid",
-        (with_withdrawn,),
+        (with_all,),
     )
 
 
@@ -241,11 +245,11 @@ def targets_report(conn: Connection[Any], run_id: int | None, limit: int) -> tup
         limit: how many targets.
 
     Raises:
-        UsageError: no such search, a withdrawn one, or none at all.
+        UsageError: no such search, one that was withdrawn or superseded, or none at all.
 
     """
     row = conn.execute(
-        "select ogc_fid, status, withdrawn_reason from lode_api.prospect_history"
+        "select ogc_fid, status, withdrawn_reason, ground from lode_api.prospect_history"
         " where ogc_fid = %(run)s or %(run)s::integer is null and status = 'published'"
         " order by published_at desc, ogc_fid desc limit 1",
         {"run": run_id},
@@ -254,7 +258,12 @@ def targets_report(conn: Connection[Any], run_id: int | None, limit: int) -> tup
         raise UsageError("no search stands: make one with `lode prospect apply`")
     if row is None:
         raise UsageError(f"there is no search {run_id}; `lode prospect list --all` shows those there are")
-    found, status, reason = row
+    found, status, reason, ground = row
+    if status == "superseded":
+        raise UsageError(
+            f"search {found} is of an earlier version of scene {ground}: its targets are not shown any more; "
+            "search the version that counts with `lode prospect apply`"
+        )
     if status != "published":
         raise UsageError(f"search {found} was withdrawn ({reason}): its targets are not shown any more")
     return int(found), read_report(

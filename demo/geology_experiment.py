@@ -23,8 +23,8 @@ from demo.district import run_lode
 from inference.experiments.files import write_text
 from inference.experiments.time_left import TimeLeft
 from inference.prospect.experiment.plan import preset_by_name
+from inference.prospect.experiment.planted import Planted
 from inference.prospect.experiment.results import run_geology_experiment
-from inference.prospect.experiment.simulated import Planted
 from inference.prospect.experiment.survey import Survey
 from inference.prospect.experiment.training import Bench
 from ingest.simulate.implanted import DEPOSIT_TYPE as IMPLANTED_TYPE
@@ -40,7 +40,7 @@ SURFACES = ("Granite", "Faults")
 INSIDE = ("Faults", "Granite", "Strata")
 SCENE, SPECTRA = "enmap_potsdam", "usgs_spectra"
 """Folders of the real data that ore is implanted with."""
-IMPLANTED_SEED = 1
+IMPLANTED_SEED = 11
 """With it each part holds ore and the test ground both kinds of decoys; nobody looked at scores."""
 PARTS = ("simulated", "implanted", "real")
 
@@ -102,7 +102,7 @@ def run_experiment(
         else:
             skipped.append(_without("real", found.name, report))
     bench = Bench(url, preset, device_name, report, TimeLeft())
-    return run_geology_experiment(
+    result = run_geology_experiment(
         bench,
         out,
         preset_name=preset_name,
@@ -112,12 +112,18 @@ def run_experiment(
         skipped=skipped,
         seeds=seeds,
     )
+    if districts is not None:
+        # as a user would: the second district's cells, raster and targets in the database, and a page of them
+        model = result["simulated"]["importance"]["model"]
+        run_lode("prospect", "apply", "--model", model, "--scene", districts[1].product)
+        run_lode("report", "prospect", "--out", str(folder / "district-2.html"))
+    return result
 
 
 def data_folder() -> Path:
-    """Folder of the real data: ``LODE_TEST_DATA``, else ``shared/data`` here."""
+    """Folder of the real data: ``LODE_TEST_DATA``, else ``shared/data`` beside the project's folder."""
     named = os.environ.get("LODE_TEST_DATA")
-    return Path(named) if named else Path("shared") / "data"
+    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def _without(part: str, names: str, report: Report) -> str:

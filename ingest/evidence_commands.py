@@ -108,12 +108,13 @@ def _grid_text(made: stored.EvidenceArea) -> str:
     "--nodata",
     type=float,
     multiple=True,
-    help="Value of cells without one; goes before the file's own. nan: every number is a value.",
+    help="Value of cells without one, beside the file's own. nan: the file's own is a value.",
 )
 @click.option(
     "--resampling",
     type=click.Choice(list(RESAMPLINGS)),
-    help="How values are taken. [default: average of cells finer by half or more, else bilinear]",
+    help="How values are taken. [default: average of cells finer by half or more, else bilinear; nearest for "
+    "whole numbers of kind geology, which are codes]",
 )
 @click.option("--replace", is_flag=True, help="Put it in the place of another layer of that name.")
 def evidence(

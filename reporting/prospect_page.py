@@ -70,7 +70,7 @@ def prospect_page(conn: Connection[Any], report: ProspectReport, language: Langu
         importance_chart=_importance_chart(report, words),
         confusion={(row["truth"], row["answer"]): row["patches"] for row in report.rows("confusion")},
         test_patches=head.metrics.get("patches"),
-        test_blocks=(head.metrics.get("intervals") or {}).get("blocks"),
+        blocks=report.test_blocks,
         few_blocks=FEW_BLOCKS,
     )
 

@@ -47,6 +47,7 @@ PROSPECT_PHRASES: dict[str, tuple[str, str]] = {
         "{level} interval {low}–{high}; guessing: 0.5",
         "{level}区间{low}–{high}；随机猜测为0.5",
     ),
+    "key_few_places": ("too few places for an interval", "地点过少，无区间"),
     "key_distance_note": ("times that of training; 1: alike", "为训练区的倍数，1表示相同"),
     "not_stored": ("not stored", "未保存"),
     # map
@@ -207,14 +208,23 @@ PROSPECT_PHRASES: dict[str, tuple[str, str]] = {
     ),
     "figures_note": (
         "{patches} patches in {blocks} blocks that took no part in training or in any choice; looked at "
-        "once, at the end. Intervals ({level}): what the figures would have been on other blocks of this "
-        "ground.",
-        "{patches}个图块，分布于{blocks}个地块，未参与训练和任何选择，仅在最后使用一次。"
+        "once, at the end.",
+        "{patches}个图块，分布于{blocks}个地块，未参与训练和任何选择，仅在最后使用一次。",
+    ),
+    "figures_note_intervals": (
+        "Intervals ({level}): what the figures would have been on other blocks of this ground.",
         "区间为换用本区其他地块时数值的范围（{level}）。",
     ),
     "figures_few": (
-        "With only {blocks} test blocks the intervals are narrower than the truth.",
-        "检验地块仅{blocks}个，区间偏窄。",
+        "With ore in {ore} test blocks and barren ground in {barren} the intervals are narrower than the "
+        "truth.",
+        "检验地块中，{ore}个有含矿图块，{barren}个有不含矿图块，数量偏少，区间偏窄。",
+    ),
+    "figures_few_places": (
+        "Ore lies in {ore} of the test blocks and barren ground in {barren}: too few places for an interval. "
+        "Whether the model is better than guessing is not known. Take the map as a drawing, not as advice.",
+        "检验地块中，{ore}个有含矿图块，{barren}个有不含矿图块，地点过少，不给出区间。"
+        "该模型是否优于随机猜测无从得知。本图不宜作为依据。",
     ),
     "figures_guessing": (
         "On its test part the model cannot be told from guessing: the interval of the area under the ROC "

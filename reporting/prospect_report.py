@@ -35,7 +35,9 @@ THE_MODEL = "model"
 """Name of the network itself among those that answered."""
 MAJORITY = "majority"
 FEW_BLOCKS = 10
-"""With fewer test blocks intervals are narrower than the truth."""
+"""With ore, or barren ground, in fewer test blocks intervals are narrower than the truth."""
+LEAST_BLOCKS = 5
+"""With ore, or barren ground, in fewer test blocks there are no intervals, also none that are stored."""
 GUESSING = 0.5
 """Area under the ROC curve of whoever guesses."""
 
@@ -113,14 +115,29 @@ class ProspectReport:
         """How far the features of the ground lie from those of training, 1 at home; None: not stored."""
         return _number((self.head.figures.get("shift") or {}).get("distance"))
 
+    @cached_property
+    def test_blocks(self) -> dict[str, int | None]:
+        """Blocks of the test part: ``all``, with ``ore``, with ``barren`` patches; None: not stored."""
+        return _test_blocks(self.head.metrics)
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any figure of the network has an interval."""
+        return any(row["low"] is not None for row in self.rows("figures") if row["answer"] == THE_MODEL)
+
     @property
     def verdict(self) -> str | None:
-        """What must be said of the figures: untold, one_class, worse (than guessing), guessing or None."""
+        """What must be said of the figures: untold, one_class, few_places, worse, guessing or None.
+
+        Worse: than guessing. Few places: ore, or barren ground, lies in too few test blocks for an interval.
+        """
         roc = self.figure("roc_auc")
         if roc is None:
             return "untold"
         if roc["value"] is None:
             return "one_class"
+        if _has_few_places(self.head.metrics):
+            return "few_places"
         if roc["high"] is not None and roc["high"] < GUESSING:
             return "worse"
         return "guessing" if roc["low"] is None or roc["low"] <= GUESSING else None
@@ -215,16 +232,36 @@ def _data_of(head: SearchHead) -> str | None:
 
 def _figures(metrics: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     answers = {THE_MODEL: metrics, **(metrics.get("baselines") or {})}
+    has_few = _has_few_places(metrics)
     for answer, figures in answers.items():
         intervals = figures.get("intervals") or {}
         for figure in FIGURES:
             if figure in figures:
-                ends = intervals.get(figure) or {}
+                # older versions stored intervals however few the blocks were
+                ends = {} if has_few else intervals.get(figure) or {}
                 yield (
                     answer,
                     figure,
                     *(_number(v) for v in (figures[figure], ends.get("low"), ends.get("high"))),
                 )
+
+
+def _test_blocks(metrics: Mapping[str, Any]) -> dict[str, int | None]:
+    stored = metrics.get("intervals") or {}
+    counts = [stored.get(key) for key in ("blocks", "blocks_with_ore", "blocks_with_barren")]
+    test = metrics.get("test") or {}
+    if None in counts and {"blocks", "is_positive"} <= test.keys():
+        # an older version: counted from the answers patch by patch
+        found = list(zip(test["blocks"], test["is_positive"], strict=True))
+        classes = ({0, 1}, {1}, {0})
+        counts = [len({block for block, is_ore in found if is_ore in each}) for each in classes]
+    return dict(zip(("all", "ore", "barren"), counts, strict=True))
+
+
+def _has_few_places(metrics: Mapping[str, Any]) -> bool:
+    """Whether ore, or barren ground, lies in too few test blocks for intervals; not where it is not known."""
+    blocks = _test_blocks(metrics)
+    return any(count is not None and count < LEAST_BLOCKS for count in (blocks["ore"], blocks["barren"]))
 
 
 def _confusion(metrics: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

@@ -23,7 +23,7 @@ class SearchHead:
 
     Attributes:
         search: key of the search.
-        status: published or withdrawn.
+        status: published, superseded (a newer version of its scene counts) or withdrawn.
         ground, ground_kind: what was searched, and whether it is a scene or a study area.
         outline: of that ground, EPSG:4326.
         threshold: probability from which a cell belongs to a target, 0..1.
@@ -138,18 +138,22 @@ left join lode.prospect_set t on to_jsonb(t.prospect_set_id) = m.training->'pros
 """
 
 _CHOSEN = """
-where r.prospect_run_id = %(run)s or %(run)s::integer is null and r.withdrawn_at is null
+where r.prospect_run_id = %(run)s or %(run)s::integer is null and h.status = 'published'
 order by r.published_at desc, r.prospect_run_id desc limit 1
 """
 
 # Evidence reads as in lode_api.prospect_target, which holds the searches that stand only.
+# Patches and targets were brought to EPSG:4326 each for itself: where they share an edge in the plane of the
+# grid they overlap by millimetres there, some 1e-5 of the smaller one. The least true overlap is one pixel,
+# 1e-2 of a patch of 10 x 10 px. Shares of square degrees are shares of ground: both lie in one place.
 _TARGETS = """
 select t.rank, t.mean_probability, t.highest_probability, t.area_m2, t.cells, t.fault_distance_m,
   t.pluton_distance_m, t.deposit_distance_m, d.name as nearest_deposit,
   case when %(set)s::integer is not null then exists (
     select from lode.prospect_patch p
     where p.prospect_set_id = %(set)s and p.is_positive and p.split <> 'test' and p.geom && t.geom
-      and st_intersects(p.geom, t.geom) and not st_touches(p.geom, t.geom)
+      and st_intersects(p.geom, t.geom)
+      and st_area(st_intersection(p.geom, t.geom)) > 1e-3 * least(st_area(p.geom), st_area(t.geom))
   ) end as is_learned_from,
   (
     select string_agg(format('%%s %%s%%s (%%s)', e.item->>'name', e.item->>'value', ' ' || (e.item->>'unit'),
@@ -167,7 +171,7 @@ order by t.rank
 
 
 def find_search(conn: Connection[Any], run_id: int | None) -> SearchHead:
-    """A search, also a withdrawn one; None: the one that was published last, of those that stand.
+    """A search, also one that stands no more; None: the one published last of those that stand.
 
     Raises:
         UsageError: no such search, or none that stands.
@@ -182,8 +186,8 @@ def find_search(conn: Connection[Any], run_id: int | None) -> SearchHead:
     row = conn.execute("select count(*), max(prospect_run_id) from lode.prospect_run").fetchone()
     if row is not None and row[0]:
         raise UsageError(
-            f"no search stands: all {row[0]} were withdrawn; make one with `lode prospect apply`, or name a "
-            f"withdrawn one, such as --run {row[1]}"
+            f"no search stands: all {row[0]} were withdrawn, or are of scenes that have a newer version; "
+            f"make one with `lode prospect apply`, or name one of them, such as --run {row[1]}"
         )
     raise UsageError("there is no search for ore yet: make one with `lode prospect apply`")
 

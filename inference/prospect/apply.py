@@ -1,8 +1,8 @@
 """`lode prospect apply`: a network over a scene or a study area becomes cells, a raster and ranked targets.
 
 Everything of a search is published in one transaction: killed at any moment before its end, nothing of it is
-there. Equal searches are one: same network, same ground, same geology, same settings. Deposits only tell how
-far the targets lie from what is known; a search is not repeated because one was found.
+there. Equal searches are one: same network, same version of the ground, same geology, same settings. Deposits
+only tell how far the targets lie from what is known; a search is not repeated because one was found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from db.prospect_runs import NewTarget, standing_search, standing_searches
 from db.registry import model_by_name, weights_sha256
 from db.watch import require_current
 from inference.device import choose_device, describe_device, device_faults
-from inference.prospect.cells import Cells, cells_of, check_stride
+from inference.prospect.cells import Cells, cells_of, check_stride, pixels_left_out
 from inference.prospect.matched_ground import Origin, matched_area, matched_scene
 from inference.prospect.nearby import distances_to, read_nearby
 from inference.prospect.publishing import (
@@ -146,6 +146,12 @@ def _compute(task: SearchTask, read_s: float, report: Report) -> Findings:
             f"no patch of {model.patch_px} x {model.patch_px} px on {ground.name} is judged: "
             f"{int(ground.is_valid.sum())} px have all values, and too few of them lie together; take a "
             "clearer scene, or ground with fewer gaps"
+        )
+    right_px, lower_px = pixels_left_out(cells, ground.grid)
+    if right_px or lower_px:
+        report(
+            f"{right_px} px at the right and {lower_px} px at the lower edge lie in no cell: no patch of "
+            f"{model.patch_px} px, {stride_px} px apart, holds a whole cell there"
         )
     scored = time.perf_counter()
     targets = find_targets(

@@ -59,7 +59,8 @@ def apply_(
 
     Other ground than that of training is taken when it has the same wavelengths or layers, level and cell
     size; how far it lies from what the model knows is told and stored. The same search is published once:
-    asked again, nothing changes. Where faults or plutons were edited, it is another search.
+    asked again, nothing changes. Where faults or plutons that matter to this ground were edited, or a newer
+    version of the scene was brought in, it is another search.
     """
     from inference.prospect.apply import SearchRequest, search_ground
 
@@ -100,24 +101,24 @@ def outcome_lines(outcome: SearchOutcome) -> Iterator[str]:
     if outcome.withdrew:
         yield f"withdrawn for it: search {', '.join(map(str, outcome.withdrew))}"
     if outcome.beside:
-        one, others = outcome.beside[0], ", ".join(map(str, outcome.beside))
-        stand = f"searches {others} stand" if len(outcome.beside) > 1 else f"search {one} stands"
+        others = ", ".join(map(str, outcome.beside))
+        were = f"searches {others} were" if len(outcome.beside) > 1 else f"search {others} was"
         yield (
-            f"of the same model over the same ground, {stand} too: withdraw what shall not count with "
-            "`lode prospect withdraw`"
+            f"of the same model over the same ground, {were} not withdrawn: take back what shall not count "
+            "with `lode prospect withdraw`"
         )
     yield f"its targets: lode prospect targets --run {outcome.run_id}"
 
 
 @click.command("list")
-@click.option("--all", "show_all", is_flag=True, help="Also withdrawn searches.")
+@click.option("--all", "show_all", is_flag=True, help="Also what was withdrawn or superseded.")
 def list_(show_all: bool) -> None:
     """List the sets of patches and the searches (lode_api.prospect_history)."""
     from db.reports.table import print_table
 
     with connect(Settings()) as conn:
         sets = _sets_report(conn)
-        searches = searches_report(conn, with_withdrawn=show_all)
+        searches = searches_report(conn, with_all=show_all)
     print_table(sets, title="Sets of patches")
     print_table(searches, title="Searches")
 
@@ -133,9 +134,10 @@ def _sets_report(conn: Connection[Any]) -> Report:
     for each in list_prospect_sets(conn):
         scene_id, area_id = each.scene_id, each.evidence_area_id
         ground = areas.get(area_id or 0) if scene_id is None else scene_by_id(conn, scene_id).product
-        patches = each.parameters["patches"].values()
-        positive = sum(part["positive"] for part in patches)
-        negative = sum(part["negative"] for part in patches)
+        parts = (each.parameters.get("patches") or {}).values()
+        positive, negative = (
+            sum(part.get(label, 0) for part in parts) if parts else None for label in ("positive", "negative")
+        )
         rows.append(
             (
                 *(each.name, ground, len(each.channels), each.patch_px, each.spacing_m, positive, negative),

@@ -7,7 +7,6 @@ about them is chosen on the validation patches.
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +18,18 @@ import skops.io
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from db.errors import UsageError
 from inference.prospect.channels import Channel
 from inference.prospect.settings import ESTIMATORS, ProspectSettings
+from inference.prospect.stored_baselines import read_plain
 from inference.prospect.train import LabelledPatches, balanced_accuracy, require_both_classes
 
-TRUSTED = ("sklearn.tree._tree.Tree",)
-"""Types that a stored model may hold beside the public ones of scikit-learn and NumPy; no other is loaded."""
 SVM_C = (0.1, 1.0, 10.0, 100.0)
 SVM_GAMMA_TIMES_FEATURES = (0.1, 1.0, 10.0)
 FOREST_LEAVES = (1, 3, 10)
@@ -135,7 +131,11 @@ def feature_places(kind: str, channels: Sequence[Channel]) -> tuple[tuple[int, .
     every = tuple(range(len(channels)))
     if kind == "svm":
         for wanted in ("spectral", "evidence"):
-            places = tuple(place for place in every if channels[place].kind == wanted)
+            places = tuple(
+                place
+                for place in every
+                if channels[place].kind == wanted and not channels[place].tells_geology
+            )
             if places:
                 return places, ()
         return every, ()
@@ -197,8 +197,8 @@ def fit_plain(
 def load_plain(kind: str, channels: Sequence[Channel], weights: bytes, what: str) -> PlainModel:
     """The model that `PlainModel.as_bytes` wrote.
 
-    Nothing of a type that is not known is made, and no code of a file is run; what comes out must be what a
-    model of its kind consists of.
+    Nothing of a type that is not known is made, and no code of a file is run. What answers is made anew of
+    the numbers of the file, after these were checked, see `stored_baselines`.
 
     Args:
         kind: one of `ESTIMATORS`.
@@ -213,23 +213,9 @@ def load_plain(kind: str, channels: Sequence[Channel], weights: bytes, what: str
     """
     if kind not in ESTIMATORS:
         raise UsageError(f"{what} is a {kind}: it must be one of {', '.join(ESTIMATORS)}")
-    try:
-        with warnings.catch_warnings():
-            # a forest that another version wrote may answer otherwise, without an error
-            warnings.simplefilter("error", InconsistentVersionWarning)
-            content = skops.io.loads(weights, trusted=list(TRUSTED))
-    except UntrustedTypesFoundException as error:
-        raise UsageError(f"{what} holds types that are not trusted: {error}") from error
-    except InconsistentVersionWarning as error:
-        raise UsageError(f"{what} was trained with another scikit-learn: {error}; train it again") from error
-    # skops names no set of what it raises for a file that is none of its own
-    except Exception as error:
-        raise UsageError(f"the weights of {what} are no model written by skops: {error!r:.200}") from error
     means, stds = feature_places(kind, channels)
-    problem = _problem(kind, content, len(means) + len(stds))
-    if problem is not None:
-        raise UsageError(f"the weights of {what} are not those of a {kind}: {problem}; train it again")
-    return PlainModel(kind, means, stds, content["estimator"], content["calibration"])
+    estimator, calibration = read_plain(kind, weights, len(means) + len(stds), what)
+    return PlainModel(kind, means, stds, estimator, calibration)
 
 
 def _choices(kind: str, given: Mapping[str, Any], features: int) -> list[dict[str, Any]]:
@@ -290,76 +276,3 @@ def _calibration(margins: NDArray[np.float64], is_positive: NDArray[np.bool_]) -
     # the mild penalty of the default keeps the curve from becoming a step where margins separate all patches
     curve = LogisticRegression(class_weight="balanced").fit(margins[:, None], is_positive)
     return curve if float(curve.coef_[0, 0]) > 0 else None
-
-
-def _problem(kind: str, content: Any, features: int) -> str | None:
-    """What is wrong with a loaded model; None: nothing."""
-    if not isinstance(content, dict) or set(content) != {"estimator", "calibration"}:
-        return "it has other parts"
-    estimator, calibration = content["estimator"], content["calibration"]
-    types = {"svm": Pipeline, "forest": RandomForestClassifier, "majority": DummyClassifier}
-    if type(estimator) is not types[kind]:
-        return f"it holds a {type(estimator).__name__}"
-    if calibration is not None and (kind != "svm" or type(calibration) is not LogisticRegression):
-        return "its calibration is none"
-    if list(getattr(estimator, "classes_", ())) != [False, True]:
-        return "it does not answer barren and ore"
-    if kind == "majority":
-        return None
-    if kind == "svm" and [type(step) for _name, step in estimator.steps] != [StandardScaler, SVC]:
-        return "its steps are others"
-    if estimator.n_features_in_ != features:
-        return f"it takes {estimator.n_features_in_} features, the channels give {features}"
-    if kind == "svm":
-        machine = estimator.steps[1][1]
-        if not _is_machine(machine, features):
-            return "its support vectors do not go together"
-        numbers = [machine._dual_coef_, machine.support_vectors_, machine._intercept_, machine._gamma]
-        numbers += [machine.dual_coef_, machine.intercept_]
-        numbers += [estimator.steps[0][1].mean_, estimator.steps[0][1].scale_]
-        if calibration is not None:
-            numbers += [calibration.coef_, calibration.intercept_]
-        if not all(np.isfinite(np.asarray(each)).all() for each in numbers):
-            return "it holds numbers that are not finite"
-    if kind == "forest" and not all(_is_tree(each.tree_, features) for each in estimator.estimators_):
-        return "a tree of it leads nowhere"
-    return None
-
-
-def _is_machine(machine: SVC, features: int) -> bool:
-    """Whether the parts that libsvm reads are of one size; it does not look itself."""
-    vectors = np.asarray(machine.support_vectors_)
-    count = len(vectors)
-    shapes = {
-        "support_": (count,),
-        "_n_support": (2,),
-        "_dual_coef_": (1, count),
-        "_intercept_": (1,),
-        "_probA": (0,),
-        "_probB": (0,),
-        "_gamma": (),
-    }
-    is_sized = all(np.shape(getattr(machine, name)) == shape for name, shape in shapes.items())
-    return (
-        (machine.kernel, machine._sparse, vectors.shape) == ("rbf", False, (count, features))
-        and is_sized
-        and int(machine._n_support.min()) >= 0
-        and int(machine._n_support.sum()) == count
-    )
-
-
-def _is_tree(tree: Any, features: int) -> bool:
-    """Whether every branch leads on to a later node and asks for a feature that there is.
-
-    scikit-learn follows the numbers of a tree without looking at them again.
-    """
-    if not (tree.node_count <= tree.capacity and tree.n_features == features):
-        return False
-    numbers = np.arange(tree.node_count)
-    is_leaf = tree.children_left == -1
-    for children in (tree.children_left, tree.children_right):
-        is_later = (children > numbers) & (children < tree.node_count)
-        if not np.where(is_leaf, children == -1, is_later).all():
-            return False
-    asks = (tree.feature >= 0) & (tree.feature < features)
-    return bool(np.where(is_leaf, True, asks).all()) and bool(np.isfinite(tree.value).all())

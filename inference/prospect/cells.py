@@ -73,7 +73,9 @@ def cells_of(
 ) -> Cells:
     """Cells from the scores of the patches.
 
-    Pixels at the right and lower edge that no patch reaches, fewer than ``stride_px``, lie in no cell.
+    Pixels at the right and lower edge lie in no cell where no patch holds a whole cell of them. Along each
+    axis these are up to ``stride_px - 1`` that no patch reaches, and, where the patch is no multiple of the
+    stride, up to ``stride_px - 1`` of the last patch: at most ``2 * (stride_px - 1)``, see `pixels_left_out`.
 
     Args:
         scores: ``(positions down, positions across)`` probabilities 0..1 of the patches whose upper left
@@ -104,6 +106,14 @@ def cells_of(
         height_px=down,
     )
     return Cells(spread, stride_px, probability)
+
+
+def pixels_left_out(cells: Cells, grid: Grid) -> tuple[int, int]:
+    """Pixels at the right and at the lower edge of the ground's grid that lie in no cell."""
+    return (
+        grid.width_px - cells.grid.width_px * cells.stride_px,
+        grid.height_px - cells.grid.height_px * cells.stride_px,
+    )
 
 
 def _means(scores: NDArray[np.float32], holding: int) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -29,6 +30,10 @@ class Channel:
         kind: where it comes from.
         center_nm, width_nm: centre and width of a band, nm; None for all else, and where nobody said.
         is_log: whether its values are logarithms to base 10 of what the layer holds, see `contents`.
+        is_geology: whether a layer of evidence maps geology (granite, faults, lithology) and not what was
+            measured; those of kind geology do anyway.
+        least: of logarithms, the least content that counted where a network was trained; less is taken for
+            it. None: that of the ground itself.
 
     """
 
@@ -37,9 +42,16 @@ class Channel:
     center_nm: float | None = None
     width_nm: float | None = None
     is_log: bool = False
+    least: float | None = None
+    is_geology: bool = False
+
+    @property
+    def tells_geology(self) -> bool:
+        """Whether it is a raster of geology or a layer that maps geology."""
+        return self.kind == "geology" or self.is_geology
 
     def as_json(self) -> dict[str, Any]:
-        """For the database; what is not known is left out, and so is ``is_log`` where it is not so."""
+        """For the database; what is not known is left out, and so is what is not so."""
         return {key: value for key, value in asdict(self).items() if value is not None and value is not False}
 
     @classmethod
@@ -52,7 +64,7 @@ class Channel:
         """
         kinds: dict[str, Kind] = {"spectral": "spectral", "evidence": "evidence", "geology": "geology"}
         try:
-            center, width = stored.get("center_nm"), stored.get("width_nm")
+            center, width, least = (stored.get(key) for key in ("center_nm", "width_nm", "least"))
             is_log = stored.get("is_log", False)
             return cls(
                 str(stored["name"]),
@@ -60,9 +72,18 @@ class Channel:
                 None if center is None else float(center),
                 None if width is None else float(width),
                 {False: False, True: True}[is_log],
+                None if least is None else _content(least),
+                {False: False, True: True}[stored.get("is_geology", False)],
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"a stored channel cannot be read ({error!r}): make the set again") from error
+
+
+def _content(stored: Any) -> float:
+    value = float(stored)
+    if not 0 < value < math.inf:
+        raise ValueError(f"{value} is no content")
+    return value
 
 
 @dataclass(frozen=True)

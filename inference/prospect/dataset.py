@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from db.prospect_sets import (
 from db.scenes import scene_by_id
 from inference.geology.rasters import GeologySettings
 from inference.prospect.channels import Channel, GeologyChoice
+from inference.prospect.contents import with_least
 from inference.prospect.deposits import PositiveGround, choose_deposits, positive_ground
 from inference.prospect.ground import Ground, area_ground, ground_of_channels, level_warning, scene_ground
 from inference.prospect.patches import (
@@ -89,7 +90,7 @@ def make_set(conn: Connection[Any], request: SetRequest, *, report: Report = lam
     """
     require_free_set_name(conn, request.name)
     deposits = choose_deposits(read_deposits(conn), request.deposits)
-    ground = _ground(conn, request, report)
+    ground = _with_least(_ground(conn, request, report))
     near = positive_ground(deposits, ground.grid, ground.is_judged, request.buffer_m, ground.name)
     report(f"{len(near.deposit_ids)} of {len(deposits)} deposits lie on judged ground of {ground.name}")
     candidates = candidate_patches(
@@ -102,7 +103,7 @@ def make_set(conn: Connection[Any], request: SetRequest, *, report: Report = lam
     split = split_patches(
         candidates.patches,
         ground.grid,
-        near.is_positive,
+        near.pieces,
         block_m=request.block_m,
         parallel=request.parallel,
         seed=request.seed,
@@ -192,7 +193,7 @@ def load_set(conn: Connection[Any], name: str, *, report: Report = lambda _line:
     return PatchSet(
         stored.name,
         stored.prospect_set_id,
-        ground,
+        _with_least(ground),
         stored.patch_px,
         np.array([patch.row_px for patch in patches], np.int64),
         np.array([patch.col_px for patch in patches], np.int64),
@@ -215,6 +216,11 @@ def _ground(conn: Connection[Any], request: SetRequest, report: Report) -> Groun
         geology=request.geology,
         report=report,
     )
+
+
+def _with_least(ground: Ground) -> Ground:
+    """The same ground, whose logarithms say which content was the least."""
+    return replace(ground, channels=with_least(ground.channels, ground.values, ground.is_judged))
 
 
 def _geology(stored: ProspectSet) -> GeologyChoice:

@@ -10,6 +10,9 @@ import numpy as np
 import pyproj
 import shapely
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from db.errors import UsageError
 from db.prospect_sets import Deposit
@@ -28,6 +31,8 @@ class PositiveGround:
 
     Attributes:
         is_positive: (height, width) whether the centre lies within the buffer of a deposit.
+        pieces: (height, width) number, from 1, of the positive ground that a cell hangs together with, at
+            least at a corner or by a deposit whose body has several parts; 0: not positive.
         deposit_ids: deposits with such a cell on judged ground: those that count.
         outside: deposits farther than the buffer from the grid.
         unjudged: deposits whose cells are all unjudged.
@@ -36,6 +41,7 @@ class PositiveGround:
     """
 
     is_positive: NDArray[np.bool_]
+    pieces: NDArray[np.int32]
     deposit_ids: tuple[int, ...]
     outside: int
     unjudged: int
@@ -124,12 +130,14 @@ def positive_ground(
         grid.origin_x, grid.y_of_row(grid.height_px), grid.x_of_col(grid.width_px), grid.origin_y
     )
     counted, distances_m, unjudged, between = [], [], 0, 0
+    around: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     for deposit, geometry in zip(deposits, projected(deposits, grid.srid), strict=True):
         distances_m.append(math.inf if geometry is None else float(shapely.distance(frame, geometry)))
         if geometry is None or distances_m[-1] > buffer_m:
             continue
         rows, cols = _cells_within(geometry, grid, buffer_m)
         is_positive[rows, cols] = True
+        around.append((rows, cols))
         if rows.size == 0:
             between += 1
         elif is_judged[rows, cols].any():
@@ -138,6 +146,7 @@ def positive_ground(
             unjudged += 1
     found = PositiveGround(
         is_positive,
+        _pieces(is_positive, around),
         tuple(counted),
         sum(distance > buffer_m for distance in distances_m),
         unjudged,
@@ -146,6 +155,24 @@ def positive_ground(
     if not counted:
         raise UsageError(_none_counts(found, min(distances_m), buffer_m, name))
     return found
+
+
+def _pieces(
+    is_positive: NDArray[np.bool_], around: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
+) -> NDArray[np.int32]:
+    """What hangs together (height, width), from 1; the cells round each deposit do, wherever they lie."""
+    labels, count = ndimage.label(is_positive, structure=np.ones((3, 3), bool))
+    pairs = []
+    for rows, cols in around:
+        touched = np.unique(labels[rows, cols])
+        pairs += [(touched[0], other) for other in touched[1:]]
+    if not pairs:
+        return np.asarray(labels, np.int32)
+    first, second = np.array(pairs).T
+    joined = coo_array((np.ones(len(pairs), bool), (first, second)), shape=(count + 1, count + 1))
+    # the ground without deposits is label 0 and touches nothing, so that it stays the first component
+    _, component = connected_components(joined, directed=False)
+    return np.asarray(component[labels], np.int32)
 
 
 def _none_counts(found: PositiveGround, nearest_m: float, buffer_m: float, name: str) -> str:

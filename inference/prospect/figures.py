@@ -1,7 +1,8 @@
 """How well a model tells patches with ore from those without, and how far the figures can be trusted.
 
 Patches of one block are alike, so intervals come from drawing whole blocks with replacement (see
-`inference.evaluation.bootstrap`, also for how narrow they are when blocks are few).
+`inference.evaluation.bootstrap`, also for how narrow they are when blocks are few). Ore is rare: what counts
+is how many blocks hold it, see `inference.prospect.ore_blocks`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from db.errors import UsageError
+from inference.prospect.ore_blocks import OreBlocks, ends_of
 from inference.training.metrics import or_null
 
 RESAMPLES = 2000
@@ -98,32 +100,33 @@ class ProspectFigures:
     """Figures with the range they would have come out in, had other blocks been judged.
 
     Attributes:
-        patches, positives, blocks: how many were judged.
+        patches, positives: how many were judged.
+        blocks: those they lie in.
         threshold: from which probability a patch was called ore-bearing.
         confusion: (2, 2) patches, truth in rows, answer in columns: [[no-no, no-ore], [ore-no, ore-ore]].
         value: by name, see `FIGURES`; NaN where a figure has no meaning: recall without positives, precision
             where nothing was called, areas under curves with one class only.
-        low, high: ends of the intervals; NaN with fewer than two blocks.
-        known: share of the resamples that tell a figure.
+        low, high: ends of the intervals; None with ore, or barren ground, in fewer blocks than
+            `inference.prospect.ore_blocks.LEAST_BLOCKS`, and where most resamples do not tell a figure.
+        known: share of the resamples that tell a figure; one without ore or barren patches tells none.
         resamples, level: how often blocks were drawn, and the share of the draws inside an interval.
 
     """
 
     patches: int
     positives: int
-    blocks: int
+    blocks: OreBlocks
     threshold: float
     confusion: NDArray[np.int64]
     value: dict[str, float]
-    low: dict[str, float]
-    high: dict[str, float]
+    low: dict[str, float | None]
+    high: dict[str, float | None]
     known: dict[str, float]
     resamples: int
     level: float
 
     def as_json(self) -> dict[str, Any]:
         """For the registry; NaN becomes null."""
-        ends = {"value": self.value, "low": self.low, "high": self.high, "known": self.known}
         return {
             "patches": self.patches,
             "positives": self.positives,
@@ -131,10 +134,18 @@ class ProspectFigures:
             "confusion": self.confusion.tolist(),
             **{name: or_null(self.value[name]) for name in FIGURES},
             "intervals": {
-                "blocks": self.blocks,
+                **self.blocks.as_json(),
                 "resamples": self.resamples,
                 "level": self.level,
-                **{name: {key: or_null(each[name]) for key, each in ends.items()} for name in FIGURES},
+                **{
+                    name: {
+                        "value": or_null(self.value[name]),
+                        "low": self.low[name],
+                        "high": self.high[name],
+                        "known": self.known[name],
+                    }
+                    for name in FIGURES
+                },
             },
         }
 
@@ -175,8 +186,8 @@ def prospect_figures(
 
     """
     drawn = resampled_figures(judged, resamples=resamples, seed=seed)
-    blocks = len(np.unique(judged.blocks))
-    low, high, known = _ends(drawn, level, blocks)
+    blocks = OreBlocks.of(judged.blocks, judged.is_positive)
+    ends = {name: ends_of(values, blocks.least, level) for name, values in drawn.items()}
     confusion = np.bincount(2 * judged.is_positive.astype(np.int64) + judged.is_called, minlength=4)
     return ProspectFigures(
         patches=len(judged.blocks),
@@ -185,9 +196,9 @@ def prospect_figures(
         threshold=judged.threshold,
         confusion=confusion.reshape(2, 2).astype(np.int64),
         value=plain_figures(judged),
-        low=low,
-        high=high,
-        known=known,
+        low={name: each[0] for name, each in ends.items()},
+        high={name: each[1] for name, each in ends.items()},
+        known={name: float(np.isfinite(values).mean()) for name, values in drawn.items()},
         resamples=resamples,
         level=level,
     )
@@ -198,7 +209,8 @@ def figure_differences(
 ) -> dict[str, dict[str, float | None]]:
     """Each figure of a second model minus that of a first on the same patches: value, low, high.
 
-    Much narrower than the two models' own intervals suggest: what is hard in a block is hard for both.
+    Ends are None where `ProspectFigures` has none. Much narrower than the two models' own intervals suggest:
+    what is hard in a block is hard for both.
 
     Raises:
         ValueError: the two were not judged on the same patches.
@@ -209,22 +221,22 @@ def figure_differences(
         raise ValueError("the two models were not judged on the same patches of the same blocks")
     drawn = [resampled_figures(each, resamples=resamples, seed=seed) for each in (first, second)]
     values = [plain_figures(each) for each in (first, second)]
-    apart = {name: drawn[1][name] - drawn[0][name] for name in FIGURES}
-    low, high, _known = _ends(apart, level, len(np.unique(first.blocks)))
-    return {
-        name: {
-            "value": or_null(values[1][name] - values[0][name]),
-            "low": or_null(low[name]),
-            "high": or_null(high[name]),
-        }
-        for name in FIGURES
-    }
+    blocks = OreBlocks.of(first.blocks, first.is_positive)
+    differences: dict[str, dict[str, float | None]] = {}
+    for name in FIGURES:
+        low, high = ends_of(drawn[1][name] - drawn[0][name], blocks.least, level)
+        differences[name] = {"value": or_null(values[1][name] - values[0][name]), "low": low, "high": high}
+    return differences
 
 
 def resampled_figures(
     judged: Judged, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """Every figure (resamples,) of as many blocks as there are, drawn with replacement; NaN: no meaning."""
+    """Every figure (resamples,) of as many blocks as there are, drawn with replacement.
+
+    NaN: no meaning. A draw without ore, or without barren patches, has no figure at all, so that all figures
+    rest on the same draws: precision and F1 would else be 0 there, whatever the model is worth.
+    """
     keys, numbers = np.unique(judged.blocks, return_inverse=True)
     if len(keys) == 0:
         return {name: np.full(resamples, np.nan) for name in FIGURES}
@@ -233,8 +245,12 @@ def resampled_figures(
     times = np.bincount(places.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
     cells = 2 * judged.is_positive.astype(np.int64) + judged.is_called
     counts = np.bincount(4 * numbers + cells, minlength=4 * len(keys)).reshape(len(keys), 4)
-    figures = _of_counts(times @ counts)
+    drawn_counts = times @ counts
+    figures = _of_counts(drawn_counts)
     figures["roc_auc"], figures["pr_auc"] = _curve_areas(judged, times, numbers)
+    barren, ore = drawn_counts[:, :2].sum(axis=1), drawn_counts[:, 2:].sum(axis=1)
+    for values in figures.values():
+        values[(barren == 0) | (ore == 0)] = np.nan
     return figures
 
 
@@ -288,19 +304,3 @@ def _curve_areas(
             precision = np.where(called > 0, true / called, 0.0)
             pr[part] = (steps * precision).sum(axis=1) / true[:, -1]
     return roc, pr
-
-
-def _ends(
-    drawn: dict[str, NDArray[np.float64]], level: float, blocks: int
-) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Low and high end of each figure's interval, and the share of the draws that tell it."""
-    if not 0 < level < 1:
-        raise ValueError(f"an interval of level {level} is none: give a share between 0 and 1")
-    tails = 50 * (1 - level), 50 * (1 + level)
-    low, high, known = {}, {}, {}
-    for name, values in drawn.items():
-        told = values[~np.isnan(values)]
-        known[name] = len(told) / len(values)
-        has_interval = len(told) > 0 and blocks > 1
-        low[name], high[name] = np.percentile(told, tails).tolist() if has_interval else (math.nan, math.nan)
-    return low, high, known

@@ -25,7 +25,7 @@ from db.wavelengths import PEGMATITE_WINDOWS_NM
 from inference.geology.rasters import geology_rasters
 from inference.prospect.band_choice import bands_by_window, check_windows
 from inference.prospect.channels import Channel, GeologyChoice
-from inference.prospect.contents import GEOCHEMISTRY, from_log10, to_log10
+from inference.prospect.contents import GEOCHEMISTRY, from_log10, log_notes, to_log10
 
 SURFACE_REFLECTANCE = "surface_reflectance"
 """The level at which scenes of several days and places can be held against each other."""
@@ -253,6 +253,7 @@ def _scene_ground(
         is_judged |= np.isfinite(band)
     if scene.clouded is not None:
         is_judged &= ~_inside(scene.clouded, scene.grid)
+    _blank(values[: len(places)], is_judged)
     every = (*channels, *geology.channels)
     return Ground(
         scene.product,
@@ -278,7 +279,8 @@ def _area_ground(
     """Layers of an area, of which logarithms are taken where ``are_logs``, and the geology."""
     require_metres(area.grid, f"area {area.name}")
     own = [
-        Channel(layer.name, "evidence", is_log=is_log) for layer, is_log in zip(layers, are_logs, strict=True)
+        Channel(layer.name, "evidence", is_log=is_log, is_geology=layer.kind == "geology")
+        for layer, is_log in zip(layers, are_logs, strict=True)
     ]
     channels = (*own, *geology.channels)
     names = [channel.name for channel in channels]
@@ -296,6 +298,7 @@ def _area_ground(
     for layer, is_log, held in zip(layers, are_logs, values, strict=False):  # geology comes behind
         if is_log:
             notes += _log_notes(layer, held, is_judged)
+    _blank(values[: len(layers)], is_judged)
     return Ground(
         area.name,
         None,
@@ -310,18 +313,18 @@ def _area_ground(
     )
 
 
+def _blank(values: NDArray[np.float32], is_judged: NDArray[np.bool_]) -> None:
+    """Take all values (channels, height, width) from cells that do not count, in place.
+
+    Patches may hold a few of them, under cloud or outside the study area: they must tell a network nothing.
+    """
+    for channel in values:
+        channel[~is_judged] = np.nan
+
+
 def _log_notes(layer: EvidenceLayer, values: NDArray[np.float32], is_judged: NDArray[np.bool_]) -> list[str]:
     """Take the logarithms of a layer (height, width), in place; says what has none."""
-    found = to_log10(values, is_judged)
-    unit = "" if layer.unit is None else f" {layer.unit}"
-    if found.least is None and found.judged:
-        return [f"layer {layer.name}: no content is above 0, so that none has a logarithm"]
-    if found.least is None or not found.raised:
-        return []
-    return [
-        f"layer {layer.name}: {found.raised} of {found.judged} contents are 0 or less; for their logarithm "
-        f"the smallest above 0 is taken, {found.least:g}{unit}"
-    ]
+    return log_notes(layer.name, layer.unit, to_log10(values, is_judged))
 
 
 def _with_geology(

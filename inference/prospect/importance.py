@@ -53,10 +53,17 @@ class Importance:
 
 
 def channel_groups(channels: Sequence[Channel]) -> dict[str, tuple[int, ...]]:
-    """Places of the channels by group: each alone, then all of a kind where a kind has several."""
+    """Places of the channels by group: each alone, then all of a kind where a kind has several.
+
+    Layers of evidence that map geology are among those of geology.
+    """
     groups: dict[str, tuple[int, ...]] = {channel.name: (place,) for place, channel in enumerate(channels)}
     for kind in ("spectral", "evidence", "geology"):
-        places = tuple(place for place, channel in enumerate(channels) if channel.kind == kind)
+        places = tuple(
+            place
+            for place, channel in enumerate(channels)
+            if kind == ("geology" if channel.tells_geology else channel.kind)
+        )
         if len(places) > 1:
             groups[f"all {kind}"] = places
     return groups

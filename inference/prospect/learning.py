@@ -142,7 +142,7 @@ def without_geology(channels: Sequence[Channel]) -> tuple[int, ...]:
         UsageError: there are none, or there is no geology to leave out.
 
     """
-    places = tuple(place for place, channel in enumerate(channels) if channel.kind != "geology")
+    places = tuple(place for place, channel in enumerate(channels) if not channel.tells_geology)
     if len(places) == len(channels):
         raise UsageError("the set has no channels of geology: there is nothing to leave out")
     if not places:

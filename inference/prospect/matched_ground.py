@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from psycopg import Connection
 
 from db.errors import UsageError
-from db.evidence import area_by_name, list_layers
+from db.evidence import EvidenceLayer, area_by_name, list_layers
 from db.raster import Grid
 from db.scene_bands import scene_bands
 from db.scenes import Scene, SceneBand, scene_by_product
 from inference.geology.rasters import GeologySettings
 from inference.prospect.channels import Channel, GeologyChoice
+from inference.prospect.contents import log_notes, to_log10
 from inference.prospect.ground import Ground, ground_of_channels, require_metres
 from inference.prospect.matching import (
+    EvidenceFacts,
     Match,
     check_level,
     check_spacing,
@@ -45,26 +47,30 @@ class Origin:
     Attributes:
         processing_level: of the scene; None: it was a study area.
         geology: settings of proximity and density.
-        elements: element of each layer of evidence that has one, by name.
+        evidence: what each layer of evidence held, by name, as far as known.
 
     """
 
     processing_level: str | None
     geology: GeologySettings
-    elements: Mapping[str, str | None]
+    evidence: Mapping[str, EvidenceFacts]
 
     @classmethod
     def of(cls, training: Mapping[str, Any]) -> Origin:
         """What is stored of a training."""
         said = training.get("geology") or {}
         default = GeologySettings()
+        evidence = {
+            name: EvidenceFacts(element=element)  # models of before knew no more
+            for name, element in (training.get("elements") or {}).items()
+        } | {name: EvidenceFacts.from_json(held) for name, held in (training.get("evidence") or {}).items()}
         return cls(
             training.get("processing_level"),
             GeologySettings(
                 proximity_m=float(said.get("proximity_m", default.proximity_m)),
                 density_radius_m=float(said.get("density_radius_m", default.density_radius_m)),
             ),
-            training.get("elements") or {},
+            evidence,
         )
 
 
@@ -127,7 +133,7 @@ def matched_scene(
         matches = match_bands(spectral, bands, scene=product, model=model.name, without=without)
         ground = _read_scene(conn, scene, bands, matches, model, origin, report)
         empty = _without_values(ground) & {name for match in matches for name in match.sources}
-        if not empty:
+        if not empty or not ground.is_judged.any():  # the latter is refused below, by its own name
             break
         report(f"{what}: no values in {', '.join(sorted(empty))}, matching without")
         without |= empty
@@ -151,20 +157,16 @@ def matched_area(
     _check_grid(area.grid, what, model)
     wanted = [channel for channel in model.channels if channel.kind == "evidence"]
     layers = {layer.name: layer for layer in list_layers(conn, area)}
-    elements = {layer.name: layer.element for layer in layers.values()}
-    matches = match_layers(wanted, origin.elements, elements, area=name, model=model.name)
+    held = {layer.name: EvidenceFacts.of(layer) for layer in layers.values()}
+    matches = match_layers(wanted, origin.evidence, held, area=name, model=model.name, report=report)
     used = [layers[match.sources[0]] for match in matches]
-    taken = [
-        Channel(layer.name, "evidence", is_log=match.channel.is_log)
-        for layer, match in zip(used, matches, strict=True)
-    ]
+    taken = [Channel(layer.name, "evidence") for layer in used]
     geology = _geology_of(model, origin)
     ground = ground_of_channels(conn, area, taken, geology=geology, report=report)
-    for note in ground.notes:
-        report(note)
+    _take_logarithms(ground, used, matches, report)
     names = [layer.name for layer in used]
     units = [layer.unit for layer in used]
-    are_logs = [channel.is_log for channel in taken]
+    are_logs = [match.channel.is_log for match in matches]
     is_judged = ground.is_judged
     places = [at for at, channel in enumerate(model.channels) if channel.kind == "evidence"]
     layer_ids = tuple(layer.evidence_layer_id for layer in used)
@@ -176,6 +178,19 @@ def matched_area(
             names, units, (found.values[place] for place in places), is_judged, owner, are_logs
         ),
     )
+
+
+def _take_logarithms(
+    ground: Ground, layers: Sequence[EvidenceLayer], matches: Sequence[Match], report: Report
+) -> None:
+    """Of contents where the network learned from them, in place: 0 becomes the same number as in training."""
+    for layer, match, values in zip(layers, matches, ground.values, strict=False):  # geology comes behind
+        if not match.channel.is_log:
+            continue
+        least = match.channel.least
+        found = to_log10(values, ground.is_judged, least)
+        for note in log_notes(layer.name, layer.unit, found, is_given=least is not None):
+            report(note)
 
 
 def _refuse_kind(model: ProspectModel, kind: str, what_to_do: str) -> None:

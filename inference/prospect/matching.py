@@ -3,12 +3,14 @@
 Bands are matched by wavelength, whatever they are called: the good band whose centre lies nearest to that of
 training is taken when it lies within half the band width of it. Otherwise the value is interpolated on the
 straight line between the good bands on both sides, when these lie at most two band widths apart. The band
-width is that of the band of training. Layers of evidence are matched by their name, then by their element.
+width is that of the band of training. Layers of evidence are matched by their name, then by their element,
+and must be in the unit of training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.errors import UsageError
+from db.evidence import EvidenceLayer
 from db.raster import Grid
 from db.scenes import SceneBand
 from inference.prospect.channels import Channel
+from inference.prospect.contents import GEOCHEMISTRY
 
 SPACING_TOLERANCE = 0.05
 """Cells may be so much larger or smaller than those of training: what a patch shows changes with them."""
 INTERPOLATION_WIDTHS = 2.0
 """Bands so many band widths apart are interpolated between, not farther ones."""
 _ROUNDING_NM = 1e-6
+_SAME_UNITS = {
+    **dict.fromkeys(("ppm", "g/t", "mg/kg", "ug/g", "\u03bcg/g"), "ppm"),
+    **dict.fromkeys(("ppb", "mg/t", "ug/kg", "\u03bcg/kg", "ng/g"), "ppb"),
+    **dict.fromkeys(("%", "wt%", "wt.%", "pct", "percent"), "%"),
+}
+"""Units of contents by mass that are one and the same."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,36 @@ class Match:
         if self.centers_nm:
             stored["source_centers_nm"] = list(self.centers_nm)
         return stored
+
+
+@dataclass(frozen=True)
+class EvidenceFacts:
+    """What a layer of evidence holds.
+
+    Attributes:
+        kind: one of ``db.evidence.KINDS``; None: not known.
+        element: element or oxide it is the content of; None: of none, or not known.
+        unit: of its values; None: not known.
+
+    """
+
+    kind: str | None = None
+    element: str | None = None
+    unit: str | None = None
+
+    @classmethod
+    def of(cls, layer: EvidenceLayer) -> EvidenceFacts:
+        """Of a stored layer."""
+        return cls(layer.kind, layer.element, layer.unit)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> EvidenceFacts:
+        """What `as_json` wrote."""
+        return cls(stored.get("kind"), stored.get("element"), stored.get("unit"))
+
+    def as_json(self) -> dict[str, str | None]:
+        """For the facts of a training."""
+        return {"kind": self.kind, "element": self.element, "unit": self.unit}
 
 
 def match_bands(
@@ -133,30 +173,34 @@ def _missing_text(
 
 def match_layers(
     wanted: Sequence[Channel],
-    elements_wanted: Mapping[str, str | None],
-    layers: Mapping[str, str | None],
+    trained_on: Mapping[str, EvidenceFacts],
+    layers: Mapping[str, EvidenceFacts],
     *,
     area: str,
     model: str,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> tuple[Match, ...]:
     """Match the evidence of a network with the layers of a study area.
 
     Args:
         wanted: channels of the network.
-        elements_wanted: element of these channels by name, as far as known.
-        layers: element (or None) of each layer of the area, by name.
+        trained_on: what these channels held in training by name, as far as known.
+        layers: what each layer of the area holds, by name.
         area: its name, for the message.
         model: the network's name, for the message.
+        report: hears of layers whose unit is not known on one side, or whose kind is another.
 
     Raises:
-        UsageError: layers that the area lacks, or has several of.
+        UsageError: layers that the area lacks, or has several of; that are in another unit than in training;
+            that are called alike and hold another element; or of which logarithms are to be taken though
+            they are not of geochemistry.
 
     """
     matches = []
     missing = []
     for channel in wanted:
-        element = elements_wanted.get(channel.name) or channel.name
-        of_element = [name for name, other in layers.items() if other == element]
+        element = trained_on.get(channel.name, EvidenceFacts()).element or channel.name
+        of_element = [name for name, other in layers.items() if other.element == element]
         if channel.name in layers:
             matches.append(Match(channel, (channel.name,)))
         elif len(of_element) == 1:
@@ -180,7 +224,61 @@ def match_layers(
             f"layer {name} of study area {area} is the only one for the channels {' and '.join(channels)} of "
             f"model {model}: bring a layer for each, called as in training"
         )
+    for doubt in _doubts(matches, trained_on, layers, area, model):
+        report(f"warning: {doubt}")
     return tuple(matches)
+
+
+def _doubts(
+    matches: Sequence[Match],
+    trained_on: Mapping[str, EvidenceFacts],
+    layers: Mapping[str, EvidenceFacts],
+    area: str,
+    model: str,
+) -> list[str]:
+    """Hold matched layers against those of training; what may be amiss.
+
+    Raises:
+        UsageError: what certainly is.
+
+    """
+    doubts, unknown = [], []
+    for match in matches:
+        [name] = match.sources
+        here, there = layers[name], trained_on.get(match.channel.name, EvidenceFacts())
+        what = f"layer {name} of study area {area}"
+        if here.element is not None and there.element is not None and here.element != there.element:
+            raise UsageError(
+                f"{what} holds {here.element}, that of model {model} held {there.element}: call the layer of "
+                f"{there.element} {match.channel.name}, or train on layers like these"
+            )
+        if match.channel.is_log and here.kind not in (None, GEOCHEMISTRY):
+            raise UsageError(
+                f"{what} is of kind {here.kind}, and model {model} takes the logarithm of contents there: "
+                f"bring it in with --kind {GEOCHEMISTRY} if it holds contents, or train on layers like these"
+            )
+        if here.unit is not None and there.unit is not None and _unit(here.unit) != _unit(there.unit):
+            raise UsageError(
+                f"{what} is in {here.unit}, that of model {model} was in {there.unit}: bring it in "
+                f"again with values in {there.unit} (--unit {there.unit!r} --replace), or train on "
+                "layers like these"
+            )
+        if (here.unit is None) != (there.unit is None):
+            unknown.append(f"{name} ({here.unit or 'unknown'} here, {there.unit or 'unknown'} in training)")
+        if here.kind is not None and there.kind is not None and here.kind != there.kind:
+            doubts.append(f"{what} is of kind {here.kind}, that of model {model} was of kind {there.kind}")
+    if unknown:
+        doubts.append(
+            f"whether layers of study area {area} are in the units of model {model} is not known: "
+            + ", ".join(unknown)
+        )
+    return doubts
+
+
+def _unit(text: str) -> str:
+    """A unit without blanks; those of contents that are the same by one name."""
+    plain = "".join(unicodedata.normalize("NFKC", text).split())
+    return _SAME_UNITS.get(plain.casefold(), plain)
 
 
 def check_level(level: str, trained_on: str | None, *, scene: str, model: str) -> None:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from db.errors import UsageError
 from db.registry import ModelRecord
-from inference.models.figures import FEW_BLOCKS, interval, number, range_text, split_text, table
+from inference.models.figures import number, range_text, split_text, table
 from inference.prospect.figures import Judged, figure_differences
 from inference.prospect.model_report import FIGURES
+from inference.prospect.ore_blocks import OreBlocks, ore_interval
 
 Ends = dict[str, float | None]
 
@@ -28,18 +29,18 @@ class ProspectPair:
     Attributes:
         name: of the model.
         hindrance: why figures cannot be compared; None: they can.
-        blocks: blocks of test patches that both were judged on.
+        blocks: those of the test patches that both were judged on; None with a hindrance.
         differences: value, low and high by figure, this model's minus the first's; empty with a hindrance.
 
     """
 
     name: str
     hindrance: str | None
-    blocks: int
+    blocks: OreBlocks | None
     differences: dict[str, Ends]
 
     def is_beyond_chance(self, figure: str) -> bool | None:
-        """Whether the interval of a difference leaves 0 out; None without an interval."""
+        """Whether the interval of a difference leaves 0 out; None without an interval, as on few blocks."""
         ends = self.differences.get(figure) or {}
         low, high = ends.get("low"), ends.get("high")
         return None if low is None or high is None else low > 0 or high < 0
@@ -57,13 +58,14 @@ def _pair(first: ModelRecord, other: ModelRecord) -> ProspectPair:
             f"{first.name} was tested on {split_text(first)}, {other.name} on {split_text(other)}: train "
             "both on one set"
         )
-        return ProspectPair(other.name, hindrance, 0, {})
+        return ProspectPair(other.name, hindrance, None, {})
     try:
         judged = [Judged.from_metrics(each.metrics, f"model {each.name}") for each in (first, other)]
         differences = figure_differences(judged[0], judged[1])
     except (UsageError, ValueError) as error:
-        return ProspectPair(other.name, str(error), 0, {})
-    return ProspectPair(other.name, None, len(set(judged[0].blocks.tolist())), differences)
+        return ProspectPair(other.name, str(error), None, {})
+    blocks = OreBlocks.of(judged[0].blocks, judged[0].is_positive)
+    return ProspectPair(other.name, None, blocks, differences)
 
 
 def comparison_text(records: Sequence[ModelRecord], pairs: Sequence[ProspectPair]) -> list[str]:
@@ -78,16 +80,21 @@ def comparison_text(records: Sequence[ModelRecord], pairs: Sequence[ProspectPair
     for figure, name in FIGURES.items():
         rows.append((name, *(number(record.metrics.get(figure)) for record in records)))
         if figure in ("balanced_accuracy", "roc_auc"):
-            ends = (range_text(interval(record.metrics, figure)) for record in records)
+            ends = (range_text(ore_interval(record.metrics, figure)) for record in records)
             rows.append(("  95 % interval", *ends))
     lines = table(rows, indent="")
+    for record in records:
+        blocks = OreBlocks.from_metrics(record.metrics)
+        if blocks is not None and blocks.too_few:
+            lines.append(f"{record.name}: {blocks.too_few}.")
     for pair in pairs:
         lines += ["", *_pair_lines(pair, records[0].name)]
     return lines
 
 
 def _geology(record: ModelRecord) -> str:
-    has_geology = any(each.get("kind") == "geology" for each in record.training.get("channels") or [])
+    channels = record.training.get("channels") or []
+    has_geology = any(each.get("kind") == "geology" or each.get("is_geology") for each in channels)
     return " with geology" if has_geology else ""
 
 
@@ -101,10 +108,8 @@ def _pair_lines(pair: ProspectPair, first: str) -> list[str]:
         told = "-" if value is None else f"{value:+.3f}"
         reach = "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
         rows.append((name, told, reach, "beyond chance" if pair.is_beyond_chance(figure) else ""))
-    few = (
-        [f"  With only {pair.blocks} test blocks even that is uncertain."] if pair.blocks < FEW_BLOCKS else []
-    )
-    return [*table(rows, indent=""), *few]
+    warning = None if pair.blocks is None else pair.blocks.warning
+    return [*table(rows, indent=""), *([f"  {warning}"] if warning else [])]
 
 
 def comparison_json(records: Sequence[ModelRecord], pairs: Sequence[ProspectPair]) -> str:
@@ -126,7 +131,7 @@ def comparison_json(records: Sequence[ModelRecord], pairs: Sequence[ProspectPair
                 "name": pair.name,
                 "is_comparable": pair.hindrance is None,
                 "hindrance": pair.hindrance,
-                "blocks": pair.blocks,
+                **_blocks_json(pair.blocks),
                 "differences": {
                     figure: {**ends, "is_beyond_chance": pair.is_beyond_chance(figure)}
                     for figure, ends in pair.differences.items()
@@ -136,6 +141,12 @@ def comparison_json(records: Sequence[ModelRecord], pairs: Sequence[ProspectPair
         ],
     }
     return json.dumps(content, ensure_ascii=False, indent=1)
+
+
+def _blocks_json(blocks: OreBlocks | None) -> dict[str, int | str | None]:
+    """Blocks by what they hold, and why there is no interval; as before 0 where models are not compared."""
+    found = OreBlocks(0, 0, 0) if blocks is None else blocks
+    return {**found.as_json(), "few_blocks": None if blocks is None else blocks.too_few}
 
 
 def comparison_csv(records: Sequence[ModelRecord], pairs: Sequence[ProspectPair]) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.registry import ModelRecord
-from inference.models.figures import FEW_BLOCKS, SPLITS, interval, number, range_text, split_text, table
+from inference.models.figures import SPLITS, number, range_text, split_text, table
 from inference.models.report import sparkline
+from inference.prospect.ore_blocks import OreBlocks, ore_interval
 
 FIGURES = {
     "balanced_accuracy": "balanced accuracy",
@@ -97,7 +98,10 @@ def _channels(channels: Sequence[Mapping[str, Any]]) -> str:
             logs = sum(each.get("is_log", False) for each in channels if each.get("kind") == kind)
             taken = f", log10 of {logs}" if logs else ""
             said.append(f"{len(names)} {kind} ({listed}{taken})")
-    if not any(each.get("kind") == "geology" for each in channels):
+    maps = [str(each.get("name")) for each in channels if each.get("is_geology")]
+    if maps:
+        said.append(f"geology among them: {', '.join(maps)}")
+    elif not any(each.get("kind") == "geology" for each in channels):
         said.append("no geology")
     return "; ".join(said)
 
@@ -139,16 +143,20 @@ def _quality(record: ModelRecord) -> list[str]:
     if "balanced_accuracy" not in metrics:
         return ["figures on test patches are not stored"]
     intervals = metrics.get("intervals") or {}
-    blocks = intervals.get("blocks", 0)
+    blocks = OreBlocks.from_metrics(metrics)
     level = f"{100 * intervals.get('level', 0.95):g} % interval"
     plain = (metrics.get("baselines") or {}).get("majority") or {}
     rows = [("", "the model", level, "the commonest answer")]
+    ends = {figure: ore_interval(metrics, figure) for figure in FIGURES}
     rows += [
-        (name, number(metrics.get(figure)), range_text(interval(metrics, figure)), number(plain.get(figure)))
+        (name, number(metrics.get(figure)), range_text(ends[figure]), number(plain.get(figure)))
         for figure, name in FIGURES.items()
     ]
+    where = f"{intervals.get('blocks', 0)} blocks"
+    if blocks is not None:
+        where += f" (ore in {blocks.with_ore}, barren ground in {blocks.with_barren})"
     lines = [
-        f"on {metrics.get('patches', 0):,} test patches in {blocks} blocks, looked at once, at the end",
+        f"on {metrics.get('patches', 0):,} test patches in {where}, looked at once, at the end",
         *table(rows),
     ]
     (right_no, false_ore), (missed, right_ore) = metrics["confusion"]
@@ -156,13 +164,13 @@ def _quality(record: ModelRecord) -> list[str]:
         f"  Of {right_ore + missed:,} patches with ore {right_ore:,} are found; of {right_no + false_ore:,} "
         f"without {false_ore:,} are taken for ore."
     )
-    if blocks > 1:
+    if any(ends.values()):
         lines.append(
             f"  Intervals: what the figures would have been on other blocks of this ground "
             f"({intervals.get('resamples', 0):,} draws)."
         )
-    if blocks < FEW_BLOCKS:
-        lines.append(f"  With only {blocks} test blocks they are narrower than the truth, if there are any.")
+    if blocks is not None and blocks.warning:
+        lines.append(f"  {blocks.warning}")
     return [*lines, *_verdict(metrics)]
 
 
@@ -197,7 +205,7 @@ def _importance(record: ModelRecord) -> list[str]:
 
 def _verdict(metrics: Mapping[str, Any]) -> list[str]:
     """Whether the model can be told from guessing, whose balanced accuracy and area are 0.5."""
-    value, ends = metrics.get("roc_auc"), interval(metrics, "roc_auc")
+    value, ends = metrics.get("roc_auc"), ore_interval(metrics, "roc_auc")
     if value is None:
         return ["  The test patches are of one class: nothing can be said about the model."]
     if ends is not None and ends[1] < 0.5:
@@ -205,7 +213,11 @@ def _verdict(metrics: Mapping[str, Any]) -> list[str]:
             "  On this ground it is worse than guessing: the interval of the ROC area lies below 0.5. Look "
             "for what differs between the ground of training and of test."
         ]
-    if ends is None or ends[0] <= 0.5:
+    if ends is None:
+        blocks = OreBlocks.from_metrics(metrics)
+        why = "it has no interval" if blocks is None or blocks.too_few is None else blocks.too_few
+        return [f"  On this ground it cannot be told from guessing: {why}."]
+    if ends[0] <= 0.5:
         return ["  On this ground it cannot be told from guessing: the interval of the ROC area reaches 0.5."]
     accuracy = metrics.get("accuracy")
     plain = ((metrics.get("baselines") or {}).get("majority") or {}).get("accuracy")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +12,7 @@ import shapely
 from psycopg import Connection
 
 from db.errors import RetryError, UsageError
-from db.geology import features_near
+from db.geology import NearFeatures, features_near
 from db.prospect_sets import read_deposits
 from db.raster import Grid
 from inference.prospect.deposits import projected
@@ -26,6 +28,7 @@ class Nearby:
             none are mapped.
         deposits: known deposits, the body where it is mapped and the point elsewhere.
         deposit_ids: their keys.
+        geology_digest: SHA-256 of the faults and plutons as they are stored; deposits do not count.
 
     """
 
@@ -33,6 +36,7 @@ class Nearby:
     plutons: tuple[shapely.Geometry, ...]
     deposits: tuple[shapely.Geometry, ...]
     deposit_ids: tuple[int, ...]
+    geology_digest: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ def read_nearby(conn: Connection[Any], grid: Grid, report: Callable[[str], None]
     Where no faults or no plutons are mapped, or cannot be brought into its CRS, the report says so and there
     are none. Deposits that the projection of the grid does not reach, on another continent, are left out.
     """
-    shapes = {kind: _shapes_near(conn, kind, grid, report) for kind in ("faults", "plutons")}
+    near = {kind: _features_near(conn, kind, grid, report) for kind in ("faults", "plutons")}
+    digests = {kind: features.digests for kind, features in near.items()}
     deposits = read_deposits(conn)
     placed = [
         (geometry, deposit.deposit_id)
@@ -59,23 +64,24 @@ def read_nearby(conn: Connection[Any], grid: Grid, report: Callable[[str], None]
         if geometry is not None
     ]
     return Nearby(
-        shapes["faults"],
-        shapes["plutons"],
+        near["faults"].shapes,
+        near["plutons"].shapes,
         tuple(geometry for geometry, _ in placed),
         tuple(key for _, key in placed),
+        hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
     )
 
 
-def _shapes_near(
+def _features_near(
     conn: Connection[Any], kind: str, grid: Grid, report: Callable[[str], None]
-) -> tuple[shapely.Geometry, ...]:
+) -> NearFeatures:
     try:
-        return features_near(conn, kind, grid).shapes
+        return features_near(conn, kind, grid)
     except RetryError:
         raise
     except UsageError as error:  # the network may do without; one that does not was refused before
         report(f"distances of targets to {kind} are not told: {error}")
-        return ()
+        return NearFeatures((), ())
 
 
 def distances_to(targets: tuple[Target, ...], nearby: Nearby) -> list[Distances]:

@@ -36,8 +36,9 @@ from inference.prospect.matched_ground import MatchedGround
 from inference.prospect.nearby import Nearby
 from inference.prospect.trained import ProspectModel
 
-RULES = 1
-"""Counts up whenever other cells or targets follow from the same network, ground and settings."""
+RULES = 2
+"""Counts up whenever other cells or targets follow from the same network, ground and settings, or when other
+things decide which searches are equal."""
 VERSIONS = ("lode", "torch", "numpy", "scipy", "scikit-learn", "shapely", "pyproj")
 AGAIN = "made again"
 """Reason of a withdrawal by ``--again``."""
@@ -57,7 +58,8 @@ class SearchTask:
         ground: what is searched.
         nearby: geology and deposits to measure targets against.
         settings: stride_px, threshold, least_cells and most_targets.
-        earlier: searches with the same network, ground and settings that stand, whatever their geology.
+        earlier: searches with the same network, ground and settings that were not withdrawn, whatever their
+            geology and the version of the scene.
         device: what computes.
 
     """
@@ -77,14 +79,26 @@ class SearchTask:
 
     @property
     def content_digest(self) -> str:
-        """SHA-256 of network, ground, geology and parameters: equal searches are one."""
+        """SHA-256 of network, ground, geology and parameters: equal searches are one.
+
+        Networks are told apart by their key as well as by all that their answer follows from: those of equal
+        weights may differ in scales or patches. Geology is what the channels were made of, and what the
+        distances of the targets were measured to, which are told of every network's targets.
+        """
         content = {
             "rules": RULES,
-            "model": self.model_sha256,
+            "model": {
+                "id": self.model.model_id,
+                "weights": self.model_sha256,
+                "normalisation": self.model.normalisation.as_json(),
+                "patch_px": self.model.patch_px,
+                "spacing_m": self.model.spacing_m,
+            },
             "scene": self.ground.scene_id,
             "area": self.ground.evidence_area_id,
             "layers": self.ground.layer_ids,
             "geology": self.ground.geology_digest,
+            "nearby": self.nearby.geology_digest,
             "parameters": self.parameters,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -108,7 +122,8 @@ class SearchOutcome:
         ground: scene or study area.
         was_there: nothing was published, an equal search stands.
         withdrew: searches that were withdrawn for it.
-        beside: other searches of the same network over the same ground that stand.
+        beside: other searches of the same network over the same ground, also over other versions of the
+            scene, that were not withdrawn.
         figures: as stored.
         device: what computed it.
 
@@ -128,7 +143,8 @@ def publish_search(
 ) -> SearchOutcome:
     """Publish a search, or say that an equal one was published meanwhile.
 
-    The transaction is begun anew where the database goes away in the middle of it.
+    The transaction is begun anew where the database goes away in the middle of it. Where it went away after
+    the commit, before it could say so, what was published is found and told as such.
 
     Args:
         url: libpq URL of the database.
@@ -142,18 +158,21 @@ def publish_search(
         RetryError: the database was out of reach for long.
 
     """
+    attempts: dict[int, list[int]] = {}  # what each attempt withdrew, by the key of the search it stored
 
     def once() -> SearchOutcome:
         with connect(url, application_name=APPLICATION) as conn:
-            stored = _store(conn, task, found, is_again=is_again, report=report)
+            stored = _store(conn, task, found, attempts, is_again=is_again, report=report)
             if stored is None:
                 standing = standing_search(conn, task.content_digest)
                 if standing is None:
                     raise UsageError(
                         "an equal search was published and withdrawn while this one was computed: try again"
                     )
-                return as_it_stands(task, standing)
-            run_id, withdrew = stored
+                if standing.prospect_run_id not in attempts:
+                    return as_it_stands(task, standing)
+                stored = standing.prospect_run_id
+            run_id, withdrew = stored, attempts[stored]
             return SearchOutcome(
                 run_id,
                 task.ground.name,
@@ -180,10 +199,19 @@ def _standing(conn: Connection[Any], task: SearchTask) -> list[int]:
 
 
 def _store(
-    conn: Connection[Any], task: SearchTask, found: Findings, *, is_again: bool, report: Report
-) -> tuple[int, list[int]] | None:
-    """Store everything in one transaction; its key and what was withdrawn, None where an equal one stands."""
-    done: list[tuple[int, list[int]]] = []
+    conn: Connection[Any],
+    task: SearchTask,
+    found: Findings,
+    attempts: dict[int, list[int]],
+    *,
+    is_again: bool,
+    report: Report,
+) -> int | None:
+    """Store everything in one transaction; its key, None where an equal one stands.
+
+    ``attempts`` is told the key and what was withdrawn for it, before anything is committed.
+    """
+    done: list[int] = []
     with conn.transaction():
         end_when_silent(conn)
         require_unchanged(conn)
@@ -195,13 +223,14 @@ def _store(
         if stored is None:
             raise Rollback
         run_id, tile_table = stored
+        attempts[run_id] = withdrew
         report(f"search {run_id}: storing {found.cells.count:,} cells and {len(found.targets):,} targets")
         insert_cells(conn, run_id, _cell_rows(found.cells))
         reached("prospect.writing")
         insert_targets(conn, run_id, found.targets)
         _write_raster(conn, run_id, tile_table, found.cells)
         reached("prospect.before_commit")
-        done.append((run_id, withdrew))
+        done.append(run_id)
     return done[0] if done else None
 
 
@@ -210,7 +239,11 @@ def _new_run(task: SearchTask, found: Findings) -> NewProspectRun:
         model_id=task.model.model_id,
         scene_id=task.ground.scene_id,
         evidence_area_id=task.ground.evidence_area_id,
-        parameters={**task.parameters, "geology_digest": task.ground.geology_digest},
+        parameters={
+            **task.parameters,
+            "geology_digest": task.ground.geology_digest,
+            "nearby_digest": task.nearby.geology_digest,
+        },
         content_digest=task.content_digest,
         threshold=float(task.settings["threshold"]),
         cell_m=found.cells.grid.resolution_x,

@@ -32,6 +32,7 @@ from inference.prospect.learning import (
     part_of_set,
     without_geology,
 )
+from inference.prospect.matching import EvidenceFacts
 from inference.prospect.settings import PROSPECT, GridSettings, ProspectSettings
 from inference.training.blocks import SPLIT_NAMES, TEST, TRAIN
 from inference.training.keeping import keep_model
@@ -100,23 +101,24 @@ def set_facts(conn: Connection[Any], patches: PatchSet) -> dict[str, Any]:
 
     Returns:
         ``geology``: settings of its rasters. ``processing_level``: of the scene, None for a study area.
-        ``elements``: element by layer of a study area. And how patches were labelled and split,
-        and whether the ground is real.
+        ``evidence``: kind, element and unit by layer of a study area. And how patches were labelled and
+        split, and whether the ground is real.
 
     """
     stored = prospect_set_by_name(conn, patches.name)
     ground = patches.ground
-    level, elements = None, {}
+    level, evidence = None, {}
     if ground.scene_id is not None:
         level = scene_by_id(conn, ground.scene_id).processing_level
     elif ground.evidence_area_id is not None:
         used = {channel.name for channel in ground.channels if channel.kind == "evidence"}
         [area] = [each for each in list_areas(conn) if each.evidence_area_id == ground.evidence_area_id]
-        elements = {layer.name: layer.element for layer in list_layers(conn, area) if layer.name in used}
+        layers = [layer for layer in list_layers(conn, area) if layer.name in used]
+        evidence = {layer.name: EvidenceFacts.of(layer).as_json() for layer in layers}
     return {
         "prospect_set_id": patches.prospect_set_id,
         "processing_level": level,
-        "elements": elements,
+        "evidence": evidence,
         "geology": stored.parameters.get("geology") or {},
         "labels": {
             "buffer_m": stored.buffer_m,

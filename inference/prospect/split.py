@@ -45,7 +45,6 @@ GOOD_COST = 0.1
 MOST_BLOCKS, MOST_BLOCKS_TRIED = 1000, 400
 """More would take the search minutes; and where nobody asked for so many, half a minute."""
 _AT_TEST, _AT_GAP = -(1 << 62), -(1 << 62) + 1  # no block's key: those of one grid are far smaller
-_NEIGHBOURS = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class PatchSplit:
 def split_patches(
     patches: Patches,
     grid: Grid,
-    is_positive: NDArray[np.bool_],
+    pieces: NDArray[np.int32],
     *,
     block_m: float | None,
     parallel: Parallel | None,
@@ -103,7 +102,8 @@ def split_patches(
     Args:
         patches: positive and negative ones.
         grid: of the ground, in metres.
-        is_positive: (height, width) cells near a deposit.
+        pieces: (height, width) which positive ground hangs together, from 1; see
+            `inference.prospect.deposits.PositiveGround`.
         block_m: edge of the blocks, m; None: by the extent.
         parallel: what is the test; None: blocks.
         seed: of the search.
@@ -113,20 +113,20 @@ def split_patches(
             positive or without negative patches.
 
     """
-    clusters, count = ndimage.label(is_positive, structure=_NEIGHBOURS)
+    count = int(pieces.max(initial=0))
     sides = None if parallel is None else _sides(grid, parallel, patches.patch_px)
     if sides is not None and parallel is not None:
         _check_sides(patches, sides, parallel)
     best: tuple[float, PatchSplit] | None = None
     for edge_m in _edges(patches.patch_px, grid, block_m):
-        ground = _Blocks.of(BlockGrid(grid.srid, edge_m), grid, clusters, sides)
+        ground = _Blocks.of(BlockGrid(grid.srid, edge_m), grid, pieces, sides)
         known, counts = _whole_patches(ground, patches)
         if known.size == 0:
             continue
         is_promising = ((counts[:, :2] > 0).sum(axis=0) >= len(PARTS) - (parallel is not None)).all()
         for number in range(SPLITS_TRIED if is_promising else 1):
             parts = _dealt(ground, patches, known, search_split(counts, seed + number))
-            places = _places(clusters, count, patches, parts)
+            places = _places(pieces, count, patches, parts)
             found = PatchSplit(edge_m, parts, ground.keys[patches.centres], places)
             cost = _cost(found, patches)
             if best is None or cost < best[0]:

@@ -31,8 +31,8 @@ def valid_values(
         dataset: rasterio dataset.
         band: number of the band, from 1.
         window: part of it that is read.
-        nodata: what the user says marks no value; it goes before what the file declares. Only ``nan``: every
-            number counts.
+        nodata: what the user says marks no value, beside what the file declares; ``nan``: the number that the
+            file declares is a value.
 
     Returns:
         Values (rows, columns) as the file means them (its scale and offset applied), and notes.
@@ -40,7 +40,7 @@ def valid_values(
     """
     raw = dataset.read(band, window=window)
     flags = dataset.mask_flag_enums[band - 1]
-    if nodata and MaskFlags.nodata in flags:
+    if any(np.isnan(value) for value in nodata) and MaskFlags.nodata in flags:
         valid = np.ones(raw.shape, bool)
     else:
         valid = dataset.read_masks(band, window=window) != 0

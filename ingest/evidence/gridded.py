@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+import shapely
 from affine import Affine
 from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from rasterio.features import rasterize
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -43,7 +45,13 @@ MAX_PX = 200_000_000
 """Cells of a file over the area that are read at a time."""
 
 _MARGIN_PX = 3
+_ROUNDING = 1e-5  # of shares
 _TOLERANCE_PX = 1e-6  # rasterio refuses 0; its 0.125 shifts values by as much
+
+_CODES = (
+    "its whole numbers are taken for codes, as of rocks, between which there are no values: cells take the "
+    "nearest; if they are amounts say --resampling bilinear or average"
+)
 
 _PLAIN = {"XSCALE": "1", "YSCALE": "1"}
 """Interpolate between four cells: GDAL otherwise takes more of them where a file is finer or turned."""
@@ -91,8 +99,9 @@ def grid_raster(
     """Bring a band of a raster file onto a grid.
 
     Values are interpolated (bilinear) where the file's cells are coarser than the grid's or about as large,
-    and averaged where they are finer by ``FINER`` times or more. A cell has a value where the file has one in
-    its middle, or when averaged in half of it: nothing spreads beyond the ground that was measured.
+    and averaged where they are finer by ``FINER`` times or more. Whole numbers of kind geology are codes, and
+    the nearest is taken. A cell has a value where the file has one in its middle, or when averaged in half of
+    it: nothing spreads beyond the ground that was measured.
 
     Args:
         file: GeoTIFF or JPEG 2000 image, in any CRS.
@@ -116,13 +125,15 @@ def grid_raster(
         found, notes = valid_values(dataset, chosen, window, nodata)
         alignment = align(transform, shape, crs, grid)
         part = transform @ Affine.translation(window.col_off, window.row_off)
+        are_codes = kind == "geology" and _is_whole(dataset, chosen)
     file.check_unchanged()
     doubt = crs.doubt()
     notes += (f"warning: {doubt}",) if doubt else ()
     notes += check_lowest(found, kind=kind, nodata=nodata, name=file.name)
     if not np.isfinite(found).any():
         raise UsageError(f"{file.name}: has no value over the area, only cells without: is --nodata right?")
-    how = _how(alignment, resampling)
+    how = _how(alignment, resampling, are_codes)
+    notes += (_CODES,) if are_codes and resampling is None and how == "nearest" else ()
     return Gridded(
         _on_grid(_Source(found.astype(np.float32), part, crs), grid, how),
         how,
@@ -133,10 +144,18 @@ def grid_raster(
     )
 
 
-def _how(alignment: Alignment, asked: str | None) -> str:
+def _how(alignment: Alignment, asked: str | None, are_codes: bool) -> str:
     if alignment.is_same:
         return "none"
-    return asked if asked is not None else "average" if alignment.finer >= FINER else "bilinear"
+    if asked is not None:
+        return asked
+    return "nearest" if are_codes else "average" if alignment.finer >= FINER else "bilinear"
+
+
+def _is_whole(dataset: Any, band: int) -> bool:
+    """Whether a band holds whole numbers that are no packed amounts."""
+    is_packed = (dataset.scales[band - 1], dataset.offsets[band - 1]) != (1.0, 0.0)
+    return np.dtype(dataset.dtypes[band - 1]).kind in "iu" and not is_packed
 
 
 def _band(dataset: Any, band: int | None, name: str) -> int:
@@ -196,8 +215,30 @@ def _on_grid(source: _Source, grid: Grid, how: str) -> npt.NDArray[np.float32]:
     if how not in ("none", "nearest"):
         valid = _Source(np.isfinite(source.values).astype(np.float32), source.transform, source.crs)
         share = _warped(valid, grid, "average" if how == "average" else "nearest", None)
-        warped[share < LEAST_VALID] = np.nan
+        if how == "average":
+            share *= _covered(source, grid)  # GDAL's share is that of the ground the file covers
+        warped[share < LEAST_VALID - _ROUNDING] = np.nan
     return warped
+
+
+def _covered(source: _Source, grid: Grid) -> npt.NDArray[np.float32]:
+    """Share of each cell of the grid (height, width) that a source covers; 1 where its edges do not pass."""
+    x, y = outline_xy(source.transform, source.values.shape)
+    if source.crs.srid != grid.srid:
+        x, y = Transformer.from_crs(source.crs.crs, grid.srid, always_xy=True).transform(x, y)
+    covered = np.ones((grid.height_px, grid.width_px), np.float32)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return covered
+    outline = shapely.make_valid(shapely.Polygon(np.column_stack([x, y])))
+    edges = outline.boundary.buffer(min(grid.resolution_x, grid.resolution_y) / 4)  # none is missed
+    passed = rasterize([edges], covered.shape, transform=affine_of(grid), all_touched=True, dtype="uint8")
+    rows, cols = np.nonzero(passed)
+    west, north = grid.origin_x + cols * grid.resolution_x, grid.origin_y - rows * grid.resolution_y
+    cells = shapely.box(west, north - grid.resolution_y, west + grid.resolution_x, north)
+    shapely.prepare(outline)
+    inside = shapely.area(shapely.intersection(cells, outline))
+    covered[rows, cols] = inside / (grid.resolution_x * grid.resolution_y)
+    return covered
 
 
 def _warped(source: _Source, grid: Grid, how: str, nodata: float | None) -> npt.NDArray[np.float32]:

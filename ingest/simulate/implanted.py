@@ -110,7 +110,8 @@ def simulate_implanted(
         progress: called with a line of text before each step.
 
     Raises:
-        UsageError: the seed is negative, there is no such scene or spectrum, or no room for ore.
+        UsageError: the seed is negative, there is no such scene or spectrum, a band has no width, or there is
+            no room for ore.
 
     """
     if seed < 0:
@@ -227,10 +228,22 @@ def dyke_shares(seed: int, dykes: Sequence[Dyke], grid: Grid, is_valid: NDArray[
 
 
 def _in_bands(spectrum: LibrarySpectrum, bands: Sequence[Band]) -> Floats:
-    """Reflectance of a mineral in every band."""
-    return at_bands(
-        spectrum, [band.center_nm or 0.0 for band in bands], [band.width_nm or 0.0 for band in bands]
-    )
+    """Reflectance of a mineral in every band.
+
+    Raises:
+        UsageError: a band has no wavelength or width, or the spectrum does not reach it.
+
+    """
+    centers, widths = [], []
+    for band in bands:
+        if band.center_nm is None or band.width_nm is None:
+            raise UsageError(
+                f"band {band.name} has no wavelength or no width (full width at half maximum), and what it "
+                "sees of a mineral is not known: take a scene that tells both of every band"
+            )
+        centers.append(band.center_nm)
+        widths.append(band.width_nm)
+    return at_bands(spectrum, centers, widths)
 
 
 def _about(

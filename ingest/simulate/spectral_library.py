@@ -89,7 +89,7 @@ def at_bands(
         width_nm: (bands,) full widths at half maximum, nm.
 
     Raises:
-        UsageError: the spectrum does not reach a band's centre.
+        UsageError: the spectrum does not reach a band's centre, or a width is not above 0.
 
     """
     seen = np.empty(len(center_nm))
@@ -99,6 +99,11 @@ def at_bands(
             raise UsageError(
                 f"{spectrum.name}: reaches from {low:.0f} to {high:.0f} nm, a band lies at {center:.0f} nm: "
                 "add a library that reaches it"
+            )
+        if not 0 < width < math.inf:
+            raise UsageError(
+                f"the band at {center:g} nm has a width of {width:g} nm, and what it sees of a spectrum is "
+                "not known: take a scene whose bands have their widths (full width at half maximum)"
             )
         deviation = width / _FWHM_DEVIATIONS
         steps = math.ceil(_REACH_DEVIATIONS * deviation / _STEP_NM)

@@ -1,4 +1,5 @@
--- Purpose: every search for ore, also the withdrawn ones.
+-- Purpose: every search for ore, also those that stand no more.
+-- Rules: withdrawn goes before superseded: somebody said so, and why.
 -- Used by: `lode prospect list`, reviewers.
 create view lode_api.prospect_history as
 select
@@ -7,7 +8,11 @@ select
   m.architecture,
   w.sha256 as model_sha256,
   coalesce(s.product, a.name) as ground,
-  case when r.withdrawn_at is null then 'published' else 'withdrawn' end as status,
+  case
+    when r.withdrawn_at is not null then 'withdrawn'
+    when s.superseded_by is not null then 'superseded'
+    else 'published'
+  end as status,
   r.threshold,
   r.cell_m,
   (r.figures->>'cells')::integer as cells,
@@ -31,7 +36,8 @@ comment on column lode_api.prospect_history.model is 'The network';
 comment on column lode_api.prospect_history.architecture is 'Its architecture';
 comment on column lode_api.prospect_history.model_sha256 is 'SHA-256 of its weights';
 comment on column lode_api.prospect_history.ground is 'Scene or study area that was searched';
-comment on column lode_api.prospect_history.status is 'published or withdrawn';
+comment on column lode_api.prospect_history.status is
+  'published: it stands; superseded: a newer version of its scene counts; or withdrawn';
 comment on column lode_api.prospect_history.threshold is
   'Probability from which a cell belongs to a target, 0..1';
 comment on column lode_api.prospect_history.cell_m is 'Edge of the cells, m';
@@ -41,5 +47,5 @@ comment on column lode_api.prospect_history.tile_table is 'Scores as a raster in
 comment on column lode_api.prospect_history.published_by is 'Who published it';
 comment on column lode_api.prospect_history.published_at is 'When';
 comment on column lode_api.prospect_history.withdrawn_by is 'Who withdrew it';
-comment on column lode_api.prospect_history.withdrawn_at is 'When; null: it stands';
+comment on column lode_api.prospect_history.withdrawn_at is 'When; null: it was not';
 comment on column lode_api.prospect_history.withdrawn_reason is 'Why';

@@ -1,6 +1,7 @@
 -- Purpose: target areas of every search for ore that stands, ranked, with what speaks for them.
 -- Units: m, m2 (geodesic, WGS 84), probability 0..1. CRS: EPSG:4326.
--- Rules: distances are those of the geology that was searched with, in the plane of the grid.
+-- Rules: a search stands that was not withdrawn, over a study area or over the version of its scene that counts.
+--   Distances are those of the geology that was searched with, in the plane of the grid.
 -- Used by: QGIS, `lode report prospect`.
 create view lode_api.prospect_target as
 select
@@ -31,7 +32,7 @@ join lode.model m on m.model_id = r.model_id
 left join lode.scene s on s.scene_id = r.scene_id
 left join lode.evidence_area a on a.evidence_area_id = r.evidence_area_id
 left join lode.deposit d on d.deposit_id = t.deposit_id
-where r.withdrawn_at is null;
+where r.withdrawn_at is null and s.superseded_by is null;
 
 comment on view lode_api.prospect_target is
   'Areas to look at in the field: connected cells of high probability, ranked within their search. EPSG:4326.';

@@ -194,6 +194,7 @@ def add_model(
     *,
     level: str | None = "surface_reflectance",
     elements: Mapping[str, str] = {},
+    evidence: Mapping[str, Mapping[str, str]] = {},
     task: str = "prospect",
     threshold: float = 0.5,
 ) -> int:
@@ -220,6 +221,7 @@ def add_model(
             "threshold": threshold,
             "processing_level": level,
             "elements": dict(elements),
+            "evidence": dict(evidence),
             "geology": {"bands": list(DISTANCES), "proximity_m": 1000.0, "density_radius_m": 2000.0},
         },
         history=[],

@@ -78,7 +78,7 @@ def run(url: str, *arguments: str, **environment: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=300,
     )
     said = done.stdout + done.stderr
     assert "password authentication failed" in said, "the password was asked for and was wrong"

@@ -16,11 +16,12 @@ from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
 from db.raster import Grid
-from db.registry import retire_model
+from db.registry import model_by_name, retire_model
 from db.scenes import SceneBand
 from inference.prospect import apply
 from inference.prospect.apply import SearchOutcome, SearchRequest, search_ground
 from inference.prospect.channels import Channel
+from inference.prospect.matched_ground import Origin, matched_area
 from inference.prospect.trained import load_prospect_model
 from tests.conftest import copied_database
 from tests.db import searched_ground as made
@@ -166,11 +167,12 @@ def test_a_study_area_is_searched_by_its_layers(
     conn.execute(renumber, ("Ba",))
     conn.commit()
     assert not search_ground(url, request).was_there
-    conn.execute("delete from lode.fault")  # of which this network knows nothing
-    conn.commit()
     assert search_ground(url, request).was_there
+    conn.execute("delete from lode.fault")  # of which this network knows nothing, but its targets tell of it
+    conn.commit()
     said: list[str] = []
-    without = search_ground(url, replace(request, is_again=True), said.append)
+    without = search_ground(url, request, said.append)
+    assert not without.was_there
     assert any(line.startswith("distances of targets to faults are not told: the data") for line in said)
     found = conn.execute(
         "select fault_distance_m, pluton_distance_m > 0 from lode.prospect_target where prospect_run_id = %s",
@@ -220,6 +222,33 @@ def test_what_was_learned_from_logarithms_is_searched_by_them(url: str, conn: Co
     assert any(line.startswith("layer Ba: 1200 of 2400 contents are 0 or less") for line in said)
     with pytest.raises(UsageError, match="no cell of none has all 3 channels of model logs: Ba has a value"):
         search_ground(url, replace(request, area="none"))
+
+
+def test_contents_below_the_least_of_training_count_as_it_and_units_are_kept_to(
+    conn: Connection[Any],
+) -> None:
+    layers = area_layers(1)
+    channels = [Channel(layer, "evidence", is_log=True, least=1.0) for layer in layers]
+    facts = {layer: {"kind": "geochemistry", "element": layer, "unit": "ppm"} for layer in layers}
+    values = np.log10(np.stack(list(layers.values())))
+    made.add_model(conn, "logs", channels, values, level=None, evidence=facts)
+    layers["Ba"][0, :3] = 0, 1e-7, 6
+    made.add_area(conn, "poor", layers)
+    model = load_prospect_model(conn, "logs", torch.device("cpu"))
+    origin = Origin.of(model_by_name(conn, "logs").training)
+    said: list[str] = []
+    found = matched_area(conn, "poor", model, origin, said.append)
+    np.testing.assert_allclose(found.values[2, 0, :3], np.log10([1, 1, 6]), rtol=1e-6, atol=1e-7)
+    assert said == [
+        "layer Ba: 2 of 2400 contents are below 1 ppm, the least of training; for their logarithm that is "
+        "taken"
+    ]
+    conn.execute("update lode.evidence_layer set unit = null where name = 'Cs'")
+    matched_area(conn, "poor", model, origin, said.append)
+    assert any(line.endswith("is not known: Cs (unknown here, ppm in training)") for line in said)
+    conn.execute("update lode.evidence_layer set unit = 'ppb' where name = 'Ba'")
+    with pytest.raises(UsageError, match=r"layer Ba .* is in ppb, that of model logs was in ppm"):
+        matched_area(conn, "poor", model, origin, said.append)
 
 
 def test_long_lists_of_targets_are_cut_and_said_to_be(

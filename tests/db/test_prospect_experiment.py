@@ -12,7 +12,13 @@ from inference.experiments.time_left import TimeLeft
 from inference.prospect.dataset import SetRequest, make_set
 from inference.prospect.experiment.plan import BARE, MAIN, Preset, Row
 from inference.prospect.experiment.rows import differences_to, patch_row
-from inference.prospect.experiment.training import Bench, chosen_seed, train_rows, validation_loss
+from inference.prospect.experiment.training import (
+    Bench,
+    chosen_seed,
+    importance_of,
+    train_rows,
+    validation_loss,
+)
 from inference.prospect.settings import GridSettings
 from tests.prospect_ground import BANDS, PLACES, add_deposits, add_geology, add_scene, stored_pixels
 
@@ -53,16 +59,18 @@ def test_what_was_trained_is_not_trained_again(database_url: str, tmp_path: Path
     for key in ("width", "learning_rate"):
         assert first.training["settings"][key] == second.training["settings"][key]
     assert {record.training["data"] for every in models.values() for record in every} == {"simulated"}
-    names = [each["name"] for each in first.metrics["importance"]]
-    assert "all geology" in names
-    assert "importance" not in models[BARE][0].metrics
+    # of the one that is told of, and only there
+    assert not any("importance" in record.metrics for every in models.values() for record in every)
+    importance = importance_of(bench, chosen_seed(models[MAIN]), patches)
+    assert "all geology" in [each["name"] for each in importance]
+    assert {each["repeats"] for each in importance} == {PRESET.importance_repeats}
     assert not any(name.endswith("_distance_m") for name in models[BARE][0].band_names)
 
     row = patch_row("simulated", MAIN, models[MAIN])
     assert row["roc_auc"]["values"] == [record.metrics["roc_auc"] for record in models[MAIN]]
     assert row["roc_auc"]["low"] <= row["roc_auc"]["high"]
     [apart] = differences_to(models[MAIN], {MAIN: models[MAIN]})
-    assert apart["roc_auc"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert apart["roc_auc"] == {"value": 0.0, "low": 0.0, "high": 0.0, "known": 2}
     assert validation_loss(chosen_seed(models[MAIN])) == min(map(validation_loss, models[MAIN]))
 
     # killed after the third: the same call does the rest only

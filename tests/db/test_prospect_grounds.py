@@ -16,6 +16,7 @@ from db.errors import UsageError
 from inference.geology.rasters import GeologySettings, geology_rasters
 from inference.prospect.channels import Channel, GeologyChoice
 from inference.prospect.ground import area_ground, level_warning, scene_ground
+from inference.prospect.learning import without_geology
 from tests.prospect_ground import (
     BANDS,
     BY_WAVELENGTH,
@@ -74,14 +75,14 @@ def test_a_scene_gives_the_bands_of_the_windows_in_order_of_wavelength(ground: C
 def test_values_are_reflectance_and_nan_without_data(ground: Connection[Any]) -> None:
     found = scene_ground(ground, "scene", geology=NONE)
     pixels = stored_pixels().astype(np.float64)
-    for values, name in zip(found.values, BY_WAVELENGTH, strict=True):
-        stored = pixels[BANDS.index(name)]
-        expected = np.where(stored == 0, np.nan, (stored + OFFSET) * SCALE)
-        np.testing.assert_allclose(values, expected, rtol=1e-6)
-    assert found.values.dtype == np.float32
     judged = np.ones((SIDE, SIDE), bool)
     judged[:, :COLLAR_PX] = False
     judged[CLOUD[0] : CLOUD[2], CLOUD[1] : CLOUD[3]] = False
+    for values, name in zip(found.values, BY_WAVELENGTH, strict=True):
+        stored = pixels[BANDS.index(name)]
+        expected = np.where(judged & (stored != 0), (stored + OFFSET) * SCALE, np.nan)
+        np.testing.assert_allclose(values, expected, rtol=1e-6)
+    assert found.values.dtype == np.float32
     assert np.array_equal(found.is_judged, judged)  # where one band lacks data others have it
     valid = judged.copy()
     valid[40:43, 60:64] = False
@@ -94,6 +95,9 @@ def test_cloud_and_shadow_are_not_judged(ground: Connection[Any]) -> None:
     found = scene_ground(ground, "scene", geology=NONE)
     assert not found.is_judged[10:30, 20:50].any()
     assert found.is_judged.sum() == SIDE * (SIDE - COLLAR_PX) - 20 * 30
+    # a patch may hold a few such cells: they must tell a network nothing
+    assert np.isnan(found.values[:, ~found.is_judged]).all()
+    assert np.isfinite(found.values[:, 60, 70]).any()
 
 
 def test_a_band_that_is_marked_as_faulty_is_left_out_by_name(ground: Connection[Any]) -> None:
@@ -169,15 +173,17 @@ def test_an_area_gives_its_layers_where_it_is_judged(ground: Connection[Any]) ->
     assert [channel.name for channel in found.channels] == names
     assert [channel.kind for channel in found.channels] == ["evidence", "evidence", "geology", "geology"]
     assert [channel.is_log for channel in found.channels] == [True, True, False, False]
-    np.testing.assert_allclose(found.values[0], np.log10(layer_values(1)), rtol=1e-6)
-    np.testing.assert_allclose(found.values[1], np.log10(layer_values(2)), rtol=1e-6)
+    assert [channel.tells_geology for channel in found.channels] == [False, False, True, True]
+    for place in (0, 1):
+        contents = np.where(found.is_judged, layer_values(place + 1), np.nan)
+        np.testing.assert_allclose(found.values[place], np.log10(contents), rtol=1e-6)
     assert (found.notes, found.processing_level) == ((), None)
     judged = np.ones((SIDE, SIDE), bool)
     judged[:, -10:] = False
     assert np.array_equal(found.is_judged, judged)
     chosen = area_ground(ground, "area", layers=["Be"], raw_contents=True, geology=NONE)
     assert chosen.channels == (Channel("Be", "evidence"),)
-    assert np.array_equal(chosen.values[0], layer_values(2), equal_nan=True)
+    assert np.array_equal(chosen.values[0], np.where(judged, layer_values(2), np.nan), equal_nan=True)
     assert (chosen.scene_id, chosen.name, set(chosen.layer_ids)) == (None, "area", {"Be"})
 
 
@@ -195,6 +201,16 @@ def test_layers_that_say_nothing_are_left_out(ground: Connection[Any]) -> None:
     found = area_ground(ground, "bare", geology=NONE)
     assert found.channels == (Channel("good", "evidence", is_log=True),)
     assert len(found.notes) == 2
+
+
+def test_layers_that_map_geology_are_told_from_what_was_measured(ground: Connection[Any]) -> None:
+    ground.execute("update lode.evidence_layer set kind = 'geology' where name = 'Be'")
+    found = area_ground(ground, "area", geology=NONE)
+    assert [(each.name, each.is_log, each.is_geology) for each in found.channels] == [
+        ("Li", True, False),
+        ("Be", False, True),
+    ]
+    assert without_geology(found.channels) == (0,)
 
 
 def test_contents_without_a_logarithm_are_counted_and_told(ground: Connection[Any]) -> None:
@@ -217,7 +233,7 @@ def test_contents_without_a_logarithm_are_counted_and_told(ground: Connection[An
     )
     assert said == list(found.notes)
     np.testing.assert_allclose(found.values[0, 0, :4], np.log10(least), rtol=1e-6)
-    assert np.array_equal(found.values[1], values - 100, equal_nan=True)
+    assert np.array_equal(found.values[1], np.where(found.is_judged, values - 100, np.nan), equal_nan=True)
     values[:] = np.where(values > 0, 50, values)
     add_layer(ground, area, "even", np.where(np.isnan(values), np.float32(np.nan), np.float32(50)))
     notes = area_ground(ground, "poor", layers=["Li", "even"], geology=NONE).notes

@@ -248,6 +248,37 @@ def test_figures_that_say_nothing_are_called_so(
         assert (verdict in text) == (verdict == told)
 
 
+@pytest.mark.parametrize(
+    ("ore", "barren", "is_old"),
+    [(2, 11, False), (11, 2, False), (2, 6, True), (5, 9, False), (12, 12, False)],
+)
+def test_ore_or_barren_ground_in_few_test_blocks_has_no_interval(
+    searched: Connection[Any], ore: int, barren: int, is_old: bool
+) -> None:
+    """Also where intervals are stored, as older versions did, which kept no count of the blocks of ore."""
+    metrics = rows.figures_json(0.85)
+    if is_old:
+        blocks = [*range(ore), *range(ore + barren)]
+        metrics["test"] = {"blocks": blocks, "is_positive": [1] * ore + [0] * ore + [0] * barren}
+        barren += ore
+    else:
+        metrics["intervals"] |= {"blocks_with_ore": ore, "blocks_with_barren": barren}
+    change_model(searched, metrics=metrics)
+    text = said(searched)
+    is_few = min(ore, barren) < 5
+    told = (
+        f"Ore lies in {ore} of the test blocks and barren ground in {barren}: too few places for an interval."
+    )
+    assert (told in text) == is_few
+    assert ("95 % interval 0.77–0.93; guessing" in text) != is_few
+    assert ("Intervals (95 %)" in text) != is_few
+    warning = f"With ore in {ore} test blocks and barren ground in {barren} the intervals are narrower"
+    assert (warning in text) == (5 <= min(ore, barren) < 10)
+    if is_few:
+        assert "guessing: 0.5" not in text
+        assert all(row["low"] is None for row in gather_search(searched, None, 20).rows("figures"))
+
+
 def test_figures_of_other_ground_are_called_so(searched: Connection[Any]) -> None:
     assert "This is the ground that the network was trained on" in said(searched)
     change_model(searched, training={"ground": "Jiulong <九龙>"})

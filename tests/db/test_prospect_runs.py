@@ -253,10 +253,12 @@ def test_what_fails_within_leaves_nothing(
     ]
 
 
-def test_a_process_killed_before_the_commit_leaves_nothing(
-    url: str, conn: Connection[Any], tmp_path: Path
-) -> None:
-    hold = {"LODE_HOLD_AT": "prospect.before_commit", "LODE_HOLD_FOLDER": str(tmp_path)}
+POINTS = ("prospect.publishing", "prospect.writing", "prospect.before_commit")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_search_leaves_nothing(url: str, conn: Connection[Any], tmp_path: Path, point: str) -> None:
+    hold = {"LODE_HOLD_AT": point, "LODE_HOLD_FOLDER": str(tmp_path)}
     words = ["prospect", "apply", "--model", "net", "--scene", "home", "--device", "cpu"]
     process = subprocess.Popen(
         [sys.executable, "-m", "lode", *words],

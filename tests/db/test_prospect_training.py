@@ -175,7 +175,16 @@ def test_a_study_area_is_trained_on_and_its_elements_remembered(
     conn.execute("update lode.evidence_layer set element = 'Li2O' where name = 'Li'")
     conn.commit()
     record = train_prospect(database_url, "area", "on area", FOREST)
-    assert record.training["elements"] == {"Li": "Li2O", "Be": None}
+    assert record.training["evidence"] == {
+        "Li": {"kind": "geochemistry", "element": "Li2O", "unit": "ppm"},
+        "Be": {"kind": "geochemistry", "element": None, "unit": "ppm"},
+    }
+    least = {each["name"]: each.get("least") for each in record.training["channels"]}
+    with connect(database_url) as other:
+        grounds = load_set(other, "on area").ground
+    for name, values in zip(("Li", "Be"), grounds.values, strict=False):
+        assert least[name] == pytest.approx(10 ** float(np.nanmin(values[grounds.is_judged])), rel=1e-5)
+    assert least["fault_distance_m"] is None
     assert record.training["processing_level"] is None
     assert record.training["ground"] == "area"
 

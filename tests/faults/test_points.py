@@ -15,6 +15,9 @@ publish.writing          polygons are written, probabilities not      T/test_kil
 publish.before_commit    all is written, not committed                T/test_kills, T/test_network (cut)
 publish.after_commit     ... and committed                            T/test_kills
 job.before_done          a job is done, the queue does not know it    T/test_kills, T/test_sources
+prospect.publishing      a search is done, nothing is written         D/test_prospect_runs
+prospect.writing         its run and cells are written, raster not    D/test_prospect_runs
+prospect.before_commit   all is written, not committed                D/test_prospect_runs
 report.before_rename     files of a report are written, not in place  T/test_sources, D/test_source_kills
 campaign.before_report   an actor's work is committed, not reported   T/test_campaign
 =======================  ===========================================  ====================================
@@ -44,6 +47,9 @@ KILLS = {
     "publish.before_commit": ("test_kills", "test_a_kill_at_each_point"),
     "publish.after_commit": ("test_kills", "test_a_kill_at_each_point"),
     "job.before_done": ("test_kills", "test_a_kill_at_each_point"),
+    "prospect.publishing": ("../db/test_prospect_runs", "test_a_killed_search_leaves_nothing"),
+    "prospect.writing": ("../db/test_prospect_runs", "test_a_killed_search_leaves_nothing"),
+    "prospect.before_commit": ("../db/test_prospect_runs", "test_a_killed_search_leaves_nothing"),
     "report.before_rename": ("test_sources", "test_a_kill_while_a_report_is_written"),
     "campaign.before_report": ("test_campaign", "test_an_actor_dies_before_it_can_report"),
 }

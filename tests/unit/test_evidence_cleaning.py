@@ -41,10 +41,10 @@ def test_declared_stated_and_masked_cells_have_no_value(tmp_path: Path) -> None:
     found = grid_raster(source_file(path), GRID, kind="geochemistry")
     assert missing(found) == [0]
     assert len(found.notes) == 1  # where its cells lie
-    # what the user states goes before what the file declares
-    with pytest.raises(UsageError, match="lowest value is -1, in 1 of 8 cells"):
-        grid_raster(source_file(path), GRID, kind="geochemistry", nodata=[3])
+    # what the user states comes beside what the file declares
+    assert missing(grid_raster(source_file(path), GRID, kind="geochemistry", nodata=[3])) == [0, 1, 4]
     assert missing(grid_raster(source_file(path), GRID, kind="geochemistry", nodata=[3, -1])) == [0, 1, 4]
+    assert missing(grid_raster(source_file(path), GRID, kind="geophysics", nodata=[3, NAN])) == [1, 4]
     everything = grid_raster(source_file(path), GRID, kind="geochemistry", nodata=[NAN])
     assert everything.values.ravel()[:2].tolist() == [-1, 3]
     assert any("no cell" in note for note in brought(tmp_path, cells(7), nodata=[55]).notes)
@@ -52,6 +52,14 @@ def test_declared_stated_and_masked_cells_have_no_value(tmp_path: Path) -> None:
     mask[1, 2] = False
     assert missing(brought(tmp_path, cells(7), mask=mask)) == [7]
     assert missing(brought(tmp_path, cells(7), mask=mask, nodata=[7])) == [0, 7]
+
+
+@pytest.mark.parametrize(("kind", "mark"), [("float32", 1e20), ("uint16", 65535), ("int16", 32767)])
+def test_a_mark_of_the_file_stays_one_beside_another(tmp_path: Path, kind: str, mark: float) -> None:
+    path = write_tiff(tmp_path / "a.tif", cells(mark, 0, dtype=kind)[np.newaxis], nodata=mark)
+    found = grid_raster(source_file(path), GRID, kind="geochemistry", nodata=[0])
+    assert missing(found) == [0, 1]
+    assert np.nanmax(found.values) == 8
 
 
 def test_whole_numbers_are_values_too(tmp_path: Path) -> None:

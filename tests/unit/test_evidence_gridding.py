@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import rasterio
 from affine import Affine
 from pyproj import Transformer
 
@@ -112,6 +113,63 @@ def test_finer_cells_are_averaged_and_half_of_them_must_have_a_value(tmp_path: P
     assert found[0, 0] == pytest.approx(fine[1, :2].mean())
     assert np.isnan(found[0, 1])
     assert np.isfinite(found).sum() == 47
+
+
+@pytest.mark.parametrize(
+    ("east_px", "south_px", "known"), [(0, 0, 16), (0.3, 0.2, 16), (0.4, 0.4, 15), (0.9, 0, 16), (-3, -3, 1)]
+)
+def test_an_average_does_not_spread_beyond_the_file(
+    tmp_path: Path, east_px: float, south_px: float, known: int
+) -> None:
+    found = gridded(tmp_path, np.full((40, 40), 5, np.float32), at(10, east_px, south_px))
+    assert found.resampling == "average"
+    across, down = (
+        np.clip(np.minimum(np.arange(count) + 1, first + 4) - np.maximum(np.arange(count), first), 0, 1)
+        for count, first in ((8, east_px), (6, south_px))
+    )
+    is_known = np.isfinite(found.values)
+    np.testing.assert_array_equal(is_known, np.outer(down, across) > 0.499)
+    assert is_known.sum() == known
+    assert (found.values[is_known] == 5).all()
+
+
+def test_an_average_of_another_zone_ends_where_the_file_does(tmp_path: Path) -> None:
+    to_file = Transformer.from_crs(32645, 32644, always_xy=True)
+    west, north = to_file.transform(500_160, 4_859_860)
+    place = Affine(10, 0, west, 0, -10, north)
+    values = np.full((30, 45), 5, np.float32)
+    is_known = np.isfinite(gridded(tmp_path, values, place, crs="EPSG:32644").values)
+    # share of each cell that the file covers, by 50 x 50 points in it
+    at_px = (np.arange(400) + 0.5) / 50, (np.arange(300) + 0.5) / 50
+    x, y = to_file.transform(*np.meshgrid(500_000 + 100 * at_px[0], 4_860_000 - 100 * at_px[1]))
+    col, row = ~place @ (x, y)
+    inside = (col > 0) & (col < 45) & (row > 0) & (row < 30)
+    share = inside.reshape(6, 50, 8, 50).mean(axis=(1, 3))
+    sure = np.abs(share - 0.5) > 0.02
+    np.testing.assert_array_equal(is_known[sure], (share > 0.5)[sure])
+    assert ((share > 0.02) & (share < 0.48)).sum() > 3
+
+
+def test_codes_of_geology_are_not_mixed(tmp_path: Path) -> None:
+    codes = np.array([[1, 1, 5, 5, 9, 9]] * 4, np.uint8)
+    path = write_tiff(tmp_path / "rocks.tif", codes[np.newaxis], transform=at(130))
+    found = grid_raster(source_file(path), GRID, kind="geology")
+    assert found.resampling == "nearest"
+    assert set(found.values[np.isfinite(found.values)].tolist()) == {1, 5, 9}
+    assert any("its whole numbers are taken for codes" in note for note in found.notes)
+    fine = write_tiff(tmp_path / "fine.tif", codes[np.newaxis], transform=at(20))
+    assert grid_raster(source_file(fine), GRID, kind="geology").resampling == "nearest"
+    # who says how is heard; amounts stay amounts
+    asked = grid_raster(source_file(path), GRID, kind="geology", resampling="bilinear")
+    amounts = grid_raster(source_file(path), GRID, kind="geophysics")
+    cover = write_tiff(tmp_path / "cover.tif", codes[np.newaxis].astype(np.float32), transform=at(130))
+    surface = grid_raster(source_file(cover), GRID, kind="geology")
+    for each in (asked, amounts, surface):
+        assert each.resampling == "bilinear"
+        assert not any("codes" in note for note in each.notes)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (0.1,), (0.0,)
+    assert grid_raster(source_file(path), GRID, kind="geology").resampling == "bilinear"
 
 
 def test_values_do_not_spread_over_ground_without_any(tmp_path: Path) -> None:

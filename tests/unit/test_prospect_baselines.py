@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.tree._tree import Tree
 
 from db.errors import UsageError
 from inference.prospect import baselines
@@ -25,6 +29,7 @@ from inference.prospect.baselines import (
 )
 from inference.prospect.channels import Channel
 from inference.prospect.settings import ProspectSettings
+from inference.prospect.stored_baselines import leads_to_leaves
 from inference.prospect.train import LabelledPatches, balanced_accuracy
 from tests.unit.prospect_patches import GEOLOGY, SPECTRAL, labelled
 
@@ -51,6 +56,8 @@ def test_the_support_vector_machine_sees_what_was_measured_and_the_forest_all() 
     assert feature_places("svm", channels) == ((0, 1, 2), ())
     assert feature_places("svm", (*EVIDENCE, *GEOLOGY)) == ((0, 1, 2), ())
     assert feature_places("svm", GEOLOGY) == ((0, 1), ())
+    granite = Channel("granite", "evidence", is_geology=True)
+    assert feature_places("svm", (granite, *EVIDENCE)) == ((1, 2, 3), ())
     assert feature_places("forest", channels) == ((0, 1, 2, 3, 4), (0, 1, 2, 3, 4))
     assert feature_places("majority", channels) == ((), ())
 
@@ -156,7 +163,7 @@ def test_what_is_no_model_of_its_kind_is_refused() -> None:
         ("forest", b"", "no model written by skops"),
         ("forest", forest.as_bytes()[:-100], "no model written by skops"),
         ("forest", stored(Fraction(1, 3)), "types that are not trusted.*Fraction"),
-        ("forest", stored(LinearRegression()), "it holds a LinearRegression"),
+        ("forest", stored(LinearRegression()), "types that are not trusted: .*LinearRegression"),
         ("forest", stored(RandomForestClassifier()), "does not answer barren and ore"),
         ("svm", forest.as_bytes(), "it holds a RandomForestClassifier"),
         ("forest", machine.as_bytes(), "it holds a Pipeline"),
@@ -176,28 +183,131 @@ def test_what_is_no_model_of_its_kind_is_refused() -> None:
 def test_a_tree_that_leads_nowhere_is_refused() -> None:
     """scikit-learn follows the numbers of a tree unseen: a loop would never end, a far node crash."""
     forest = fitted("forest")
-    tree = forest.estimator.estimators_[3].tree_
-    assert baselines._is_tree(tree, 6)
-    for array, value in (("children_left", 0), ("children_right", 10_000), ("feature", 6), ("feature", -2)):
-        changed = TreeNumbers(tree)
-        getattr(changed, array)[0] = value
-        assert not baselines._is_tree(changed, 6)
-    split = TreeNumbers(tree)
-    split.value[-1] = np.nan
-    assert not baselines._is_tree(split, 6)
-    for name, number in (("capacity", tree.node_count - 1), ("n_features", 7)):
-        changed = TreeNumbers(tree)
-        setattr(changed, name, number)
-        assert not baselines._is_tree(changed, 6)
+    nodes = forest.estimator.estimators_[3].tree_.__getstate__()["nodes"]
+    assert leads_to_leaves(nodes, 6)
+    assert not leads_to_leaves(nodes[:0], 6)
+    for name, value in (
+        *(("left_child", 0), ("left_child", nodes["right_child"][0]), ("left_child", -1)),
+        *(("right_child", 10_000), ("feature", 6), ("feature", -2), ("threshold", np.nan)),
+    ):
+        changed = nodes.copy()
+        changed[name][0] = value
+        assert not leads_to_leaves(changed, 6), (name, value)
 
 
-class TreeNumbers:
-    """What `_is_tree` reads of a tree, open to change."""
+def with_tree(model: PlainModel, **changed: Any) -> bytes:
+    """The forest with another state of its first tree."""
+    first = model.estimator.estimators_[0]
+    tree = Tree(6, np.array([2]), 1)
+    tree.__setstate__(first.tree_.__getstate__() | changed)
+    first.tree_ = tree
+    return model.as_bytes()
 
-    def __init__(self, tree: Any) -> None:
-        self.node_count, self.capacity, self.n_features = tree.node_count, tree.capacity, tree.n_features
-        self.children_left, self.children_right = tree.children_left.copy(), tree.children_right.copy()
-        self.feature, self.value = tree.feature.copy(), tree.value.copy()
+
+def crashing_files() -> dict[str, bytes]:
+    """Forests whose first question would be asked far out of memory."""
+    state = fitted("forest").estimator.estimators_[0].tree_.__getstate__()
+    nodes = state["nodes"].copy()
+    nodes["left_child"][0] = nodes["right_child"][0] = 2**40
+    empty = with_tree(fitted("forest"), nodes=nodes, node_count=0)
+    disguised = fitted("forest")
+    other = ExtraTreesRegressor(2, random_state=0).fit(np.zeros((9, 6)), np.arange(9.0))
+    inner = Tree(6, np.array([1]), 1)
+    inner.__setstate__(
+        {"max_depth": 1, "node_count": len(nodes), "nodes": nodes, "values": state["values"][:, :, :1].copy()}
+    )
+    other.estimators_[0].tree_ = inner
+    other.node_count = other.capacity = 1
+    other.n_features, other.feature, other.value = 6, np.array([-2]), np.array([0.5])
+    other.children_left = other.children_right = np.array([-1])
+    disguised.estimator.estimators_[0].tree_ = other
+    return {"empty": empty, "disguised": disguised.as_bytes()}
+
+
+ASK = """
+import sys
+from pathlib import Path
+import numpy as np
+from db.errors import UsageError
+from inference.prospect.baselines import load_plain
+from tests.unit.prospect_patches import SPECTRAL
+for path in sys.argv[1:]:
+    try:
+        model = load_plain("forest", SPECTRAL, Path(path).read_bytes(), "model m")
+    except UsageError as error:
+        print("refused:", error)
+    else:
+        model.patch_probabilities(np.zeros((8, 9, 3), np.float32))
+"""
+
+
+def test_files_made_to_crash_are_refused(tmp_path: Path) -> None:
+    """In a process of its own, which alone would end."""
+    for name, weights in crashing_files().items():
+        (tmp_path / name).write_bytes(weights)
+    # -c looks for modules where it runs
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, str(tmp_path / "empty"), str(tmp_path / "disguised")],
+        capture_output=True, text=True, timeout=300, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    empty, disguised = done.stdout.splitlines()
+    assert "a tree of it leads nowhere" in empty
+    assert "types that are not trusted: " in disguised
+    assert "ExtraTreesRegressor" in disguised
+
+
+def test_answers_that_are_no_probabilities_are_refused() -> None:
+    values = fitted("forest").estimator.estimators_[0].tree_.value
+    for wrong in (values * 2, values * 0.5, values - 1, values * np.nan):
+        with pytest.raises(UsageError, match="no probabilities"):
+            load_plain("forest", SPECTRAL, with_tree(fitted("forest"), values=wrong), "model m")
+    for trees in ([], None, [LogisticRegression()]):
+        forest = fitted("forest")
+        forest.estimator.estimators_ = trees
+        with pytest.raises(UsageError, match="its trees are none"):
+            load_plain("forest", SPECTRAL, forest.as_bytes(), "model m")
+
+
+def test_the_commonest_answer_answers_by_the_shares_learned() -> None:
+    """Other strategies of scikit-learn answer at random."""
+    for changed in (
+        *({"_strategy": name, "strategy": name} for name in ("stratified", "uniform", "most_frequent")),
+        *({"_strategy": "stratified"}, {"strategy": "constant"}),
+        *({"class_prior_": np.array(each)} for each in ([0.5, 0.6], [1.5, -0.5], [np.nan, 1], [1.0])),
+    ):
+        model = fitted("majority")
+        vars(model.estimator).update(changed)
+        with pytest.raises(UsageError, match=r"by the strategy|shares of the|class_prior_|not finite"):
+            load_plain("majority", SPECTRAL, model.as_bytes(), "model m")
+
+
+def test_a_support_vector_machine_with_parts_of_another_kind_is_refused() -> None:
+    for step, name, value in (
+        (0, "scale_", np.ones(7)),
+        (0, "scale_", np.zeros(3)),
+        (0, "mean_", np.zeros(3, np.float32)),
+        (0, "n_features_in_", 7),
+        (1, "_n_support", np.array([-1, 4], np.int32)),
+        (1, "_intercept_", np.array([np.inf])),
+        (1, "_gamma", np.nan),
+        (1, "classes_", np.array([True, False])),
+    ):
+        model = fitted("svm")
+        setattr(model.estimator.steps[step][1], name, value)
+        with pytest.raises(UsageError, match="not those of a svm"):
+            load_plain("svm", SPECTRAL, model.as_bytes(), "model m")
+    for name, value in (("coef_", np.array([[-1.0]])), ("coef_", np.ones((2, 1))), ("intercept_", None)):
+        model = fitted("svm")
+        setattr(model.calibration, name, value)
+        with pytest.raises(UsageError, match="not those of a svm"):
+            load_plain("svm", SPECTRAL, model.as_bytes(), "model m")
+    odd = fitted("svm")
+    before = odd.patch_probabilities(labelled(20, 3).values)
+    # of what else a file says nothing counts
+    odd.estimator.steps[1][1]._impl = "nu_svr"
+    again = load_plain("svm", SPECTRAL, odd.as_bytes(), "model m")
+    np.testing.assert_array_equal(again.patch_probabilities(labelled(20, 3).values), before)
 
 
 def test_a_model_of_another_scikit_learn_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

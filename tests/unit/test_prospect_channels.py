@@ -25,6 +25,10 @@ from inference.prospect.split import Parallel
         ),
         (Channel("Li", "evidence"), {"name": "Li", "kind": "evidence"}),
         (Channel("Li", "evidence", is_log=True), {"name": "Li", "kind": "evidence", "is_log": True}),
+        (
+            Channel("Li", "evidence", is_log=True, least=0.5),
+            {"name": "Li", "kind": "evidence", "is_log": True, "least": 0.5},
+        ),
         (Channel("fault_distance_m", "geology"), {"name": "fault_distance_m", "kind": "geology"}),
     ],
 )
@@ -41,6 +45,8 @@ def test_a_channel_is_read_as_it_was_written(channel: Channel, stored: dict[str,
         {"name": "a", "kind": "x"},
         {"name": "a", "kind": "geology", "center_nm": "?"},
         {"name": "a", "kind": "evidence", "is_log": "yes"},
+        {"name": "a", "kind": "evidence", "is_log": True, "least": 0},
+        {"name": "a", "kind": "evidence", "is_log": True, "least": math.nan},
         ["a"],
     ],
 )

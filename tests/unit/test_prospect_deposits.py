@@ -18,14 +18,15 @@ TO_LONLAT = pyproj.Transformer.from_crs(32645, 4326, always_xy=True)
 
 
 def deposit(
-    x: float, y: float, *, deposit_id: int = 1, body: shapely.Polygon | None = None, **texts: str
+    x: float, y: float, *, deposit_id: int = 1, body: shapely.Geometry | None = None, **texts: str
 ) -> Deposit:
     """A deposit at metres east and south of the grid's upper left corner, as is its body."""
 
     def lonlat(xy: np.ndarray) -> np.ndarray:
         return np.column_stack(TO_LONLAT.transform(500_000 + xy[:, 0], 4_860_000 - xy[:, 1]))
 
-    outline = None if body is None else shapely.MultiPolygon([shapely.transform(body, lonlat)])
+    parts = [] if body is None else shapely.get_parts(shapely.transform(body, lonlat))
+    outline = shapely.MultiPolygon(list(parts)) if len(parts) else None
     point = shapely.transform(shapely.Point(x, y), lonlat)
     return Deposit(
         deposit_id, texts.get("name"), texts.get("commodity"), texts.get("deposit_type"), point, outline
@@ -79,6 +80,21 @@ def test_inside_a_body_no_buffer_is_needed() -> None:
     body = shapely.box(31, 31, 89, 89)
     found = positive_ground([deposit(-5000, 0, body=body)], GRID, EVERYWHERE, 0.0, "a")
     assert np.argwhere(found.is_positive).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+
+
+def test_the_parts_of_a_body_hang_together_wherever_they_lie() -> None:
+    """Two parts, 600 m apart; another deposit touches the second at a corner, a third lies alone."""
+    body = shapely.MultiPolygon([shapely.box(31, 31, 89, 89), shapely.box(691, 31, 749, 89)])
+    deposits = [
+        deposit(0, 0, deposit_id=1, body=body),
+        deposit(0, 0, deposit_id=2, body=shapely.box(751, 91, 809, 149)),
+        deposit(0, 0, deposit_id=3, body=shapely.box(391, 331, 449, 389)),
+    ]
+    found = positive_ground(deposits, GRID, EVERYWHERE, 0.0, "a")
+    first, second, touching, alone = (int(found.pieces[at]) for at in ((1, 1), (1, 23), (3, 25), (11, 13)))
+    assert first == second == touching
+    assert {first, alone} == {1, 2}
+    assert np.array_equal(found.pieces > 0, found.is_positive)
 
 
 def test_large_bodies_are_measured_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,70 +13,157 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from db.errors import UsageError
 from db.raster import Grid
 from demo import geology_experiment
 from inference.prospect.cells import Cells
+from inference.prospect.dataset import PatchSet
+from inference.prospect.experiment.decoys import (
+    Answers,
+    Places,
+    decoy_differences,
+    decoy_figures,
+    decoy_patches,
+)
 from inference.prospect.experiment.figure import experiment_figure
 from inference.prospect.experiment.findings import findings
-from inference.prospect.experiment.plan import BARE, MAIN, PRESETS, SIMULATED_ROWS, model_name, preset_by_name
-from inference.prospect.experiment.rows import ends_of, mean_interval, over_seeds
-from inference.prospect.experiment.simulated import Planted, decoy_patches, near, shares_found
-from inference.prospect.experiment.survey import corner_cells, mahalanobis, placements
-from inference.prospect.experiment.table import COLUMNS, csv_text, markdown
-from inference.training.blocks import TEST
+from inference.prospect.experiment.plan import (
+    BARE,
+    MAIN,
+    PRESETS,
+    REAL_ROWS,
+    SIMULATED_ROWS,
+    model_name,
+    preset_by_name,
+)
+from inference.prospect.experiment.planted import Planted, near
+from inference.prospect.experiment.rows import mean_interval
+from inference.prospect.experiment.simulated import GEOLOGY
+from inference.prospect.experiment.survey import corner_cells, mahalanobis, overlap_groups, placements
+from inference.prospect.experiment.table import COLUMNS, CONFUSION, csv_text, markdown
+from inference.prospect.experiment.transfer import shares_found
+from inference.training.blocks import BlockGrid
 from tests.unit.prospect_patches import PATCH_PX, drawn_set
 
 GRID = Grid(32650, 500_000.0, 3_000_000.0, 1000.0, 1000.0, 6, 5)
 
 
 def figure(mean: float, spread: float | None = 0.01, **more: Any) -> dict[str, Any]:
-    return {"mean": mean, "spread": spread, "values": [mean], "low": mean - 0.1, "high": mean + 0.1, **more}
+    ends = {"low": mean - 0.1, "high": mean + 0.1}
+    return {"mean": mean, "spread": spread, "values": [mean], "known": 1, **ends, **more}
 
 
-def planted(data: str, with_geology: float = 0.9, without: float = 0.6) -> dict[str, Any]:
+def patch_figures(data: str, name: str, accuracy: float) -> dict[str, Any]:
+    """A row as `patch_row` gives it."""
+    counts = {"tp": 10, "fn": 11, "fp": 12, "tn": 57}
+    return {
+        "data": data,
+        "network": name,
+        "seeds": [1],
+        "settings": {"width": 64, "learning_rate": 0.001, "epochs": 4},
+        "trials": [],
+        "threshold": figure(0.671),
+        "seconds": figure(12.0),
+        "patches": 80,
+        "positives": 20,
+        "blocks": 8,
+        "blocks_with_ore": 6,
+        "blocks_with_barren": 8,
+        "few_blocks": None,
+        "confusion": {each: figure(count) for each, count in counts.items()},
+        **{each: figure(accuracy) for each in COLUMNS},
+    }
+
+
+def difference(
+    name: str, value: float, low: float | None, high: float | None, data: str = "simulated"
+) -> dict[str, Any]:
+    found = {each: {"value": value, "low": low, "high": high} for each in COLUMNS}
+    few = "too few places for an interval (ore in 2 test blocks)" if low is None else None
+    return {"data": data, "minus": name, "few_blocks": few, **found}
+
+
+def lost(name: str, drop: float, *channels: str) -> dict[str, Any]:
+    named = {"name": name, "channels": list(channels) or [name]}
+    figures = ("roc_auc_drop", "roc_auc_spread", "balanced_accuracy_drop", "balanced_accuracy_spread")
+    return {**named, **dict.fromkeys(figures, drop)}
+
+
+CHANNELS = [
+    lost("b1", 0.01),
+    lost("fault_proximity", 0.2),
+    lost("all geology", 0.4, "fault_proximity", "pluton_proximity"),
+]
+
+
+def planted(
+    data: str, with_geology: float = 0.9, without: float = 0.6, accuracy: float = 0.8, places: int = 6
+) -> dict[str, Any]:
+    rivals = ("gcn", "cnn", "svm")
+    every = [(MAIN, with_geology, accuracy), *((name, without, 0.7) for name in (BARE, *rivals))]
     rows = [
         {
-            "data": data,
-            "network": name,
-            **{each: figure(0.8 if name == MAIN else 0.7) for each in COLUMNS},
+            **patch_figures(data, name, each),
             "decoys": {
                 kind: {
                     "mean_probability": figure(0.4),
                     "called": figure(0.3),
-                    "patches": 12.0,
+                    "patches": 12,
+                    "places": places,
                     **({} if kind == "ore" else {"roc_auc": figure(auc)}),
                 }
                 for kind in ("ore", "A", "B")
             },
         }
-        for name, auc in ((MAIN, with_geology), (BARE, without))
+        for name, auc, each in every
     ]
+    value = with_geology - without
+    ends = {"low": value - 0.1, "high": value + 0.1} if places >= 5 else {"low": None, "high": None}
+    on_decoys = {"ore_places": places, "places": places, "roc_auc": {"value": value, **ends}}
     return {
         "rows": rows,
-        "differences": [{"minus": BARE, "roc_auc": {"value": 0.1, "low": 0.02, "high": 0.2}}],
-        "importance": {"model": "m", "channels": [{"name": "fault_distance_m", "roc_auc_drop": 0.2}]},
+        "set": {"parts": {"validation": {"patches": 28, "positives": 7}}},
+        "differences": [
+            difference(BARE, 0.1, 0.02, 0.2, data),
+            *(difference(name, accuracy - 0.7, accuracy - 0.9, 0.3, data) for name in rivals),
+        ],
+        "decoy_differences": [
+            {"data": data, "minus": BARE, "decoys": kind, **on_decoys} for kind in ("A", "B")
+        ],
+        "importance": {"data": data, "model": "m", "channels": CHANNELS},
     }
 
 
-def simulated(without: float = 0.6) -> dict[str, Any]:
-    top = {share: {"value": 0.5, "low": 0.2, "high": 0.8} for share in ("0.01", "0.05", "0.1", "0.2")}
+def simulated(without: float = 0.6, found: float = 0.5, **more: Any) -> dict[str, Any]:
+    ends = {"value": found, "low": 0.2, "high": 0.8, "places": 7}
+    top = dict.fromkeys(("0.01", "0.05", "0.1", "0.2"), ends)
+    shift = {"distance": 1.3, "warnings": ["the cells lie far off"]}
+    counts = {"deposits": 20, "unscored": 3}
     transfer = [
-        {"data": "simulated", "network": MAIN, "deposits": 20, "top": top},
+        {"data": "simulated", "network": MAIN, **counts, "top": top, "shift": shift},
         {"data": "simulated", "network": BARE, "refused": "wavelengths are missing"},
     ]
-    return {**planted("simulated", without=without), "transfer": transfer}
+    return {**planted("simulated", without=without, **more), "transfer": transfer}
 
 
-def real(main: float) -> dict[str, Any]:
-    common = {"data": "real", "test": "south", "deposits": 6, "deposits_of_training": 17}
+def real(main: float, groups: int = 6) -> dict[str, Any]:
+    about = {"data": "real", "test": "south"}
+    common = {**about, "deposits": 9, "groups": groups, "deposits_of_training": 17}
     each = {MAIN: main, "best single layer": 0.9, "mahalanobis": 0.93}
-    rows = [{**common, "network": name, "roc_auc": figure(auc)} for name, auc in each.items()]
+    rows: list[dict[str, Any]] = [
+        {**common, "network": name, "roc_auc": figure(auc)} for name, auc in each.items()
+    ]
+    rows[0]["test_patches"] = patch_figures("real", MAIN, 0.61)
     rows.append({**common, "network": "layer Be", "is_hindsight": True, "roc_auc": figure(0.99)})
-    apart = {"value": main - 0.93, "low": -0.2, "high": 0.1}
-    return {"rows": rows, "differences": [{"test": "south", "minus": "mahalanobis", "roc_auc": apart}]}
+    apart = mean_interval(np.full(9, main - 0.93), np.arange(9) % groups)
+    return {
+        "rows": rows,
+        "differences": [{**about, "minus": "mahalanobis", "groups": groups, "roc_auc": apart}],
+        "importance": [{**about, "model": "m", "channels": CHANNELS}],
+    }
 
 
 def result(**parts: Any) -> dict[str, Any]:
@@ -112,6 +199,11 @@ def test_another_plan_or_set_gives_another_name() -> None:
     assert max(len(name) for name in names) < 100
 
 
+def test_the_real_survey_has_the_plain_answers_too() -> None:
+    with_geology = {row.name for row in SIMULATED_ROWS if not row.leave_out_geology}
+    assert {row.name for row in REAL_ROWS} >= with_geology
+
+
 def test_placements_average_to_the_area_under_the_curve() -> None:
     rng = np.random.default_rng(1)
     scores = rng.integers(0, 20, (30, 40)).astype(float)
@@ -144,142 +236,337 @@ def test_mahalanobis_is_the_distance_in_deviations_of_the_fitted_cells() -> None
     assert np.isfinite(found).all()
 
 
-def test_shares_of_deposits_in_the_best_ground_and_none_for_a_constant_answer() -> None:
+def test_deposits_that_share_ground_are_one_group() -> None:
+    # the first three overlap in a chain; 10 km apart patches of 10 km do not overlap
+    x = np.array([0.0, 9_000.0, 18_000.0, 28_000.0, 18_000.0])
+    y = np.array([0.0, 9_000.0, 0.0, 0.0, 30_000.0])
+    groups = overlap_groups(x, y, 10_000.0)
+    assert groups[0] == groups[1] == groups[2]
+    assert len({int(groups[0]), int(groups[3]), int(groups[4])}) == 3
+    assert overlap_groups(x[:1], y[:1], 10_000.0).tolist() == [0]
+    assert overlap_groups(x[:0], y[:0], 10_000.0).tolist() == []
+
+
+def test_shares_of_all_deposits_in_the_best_ground_and_none_for_a_constant_answer() -> None:
     grid = Grid(32645, 0.0, 1000.0, 100.0, 100.0, 10, 10)
     probability = np.linspace(1, 0, 100, dtype=np.float32).reshape(10, 10)
+    # the fourth lies off the grid: a network that says nothing of it has not found it
     x, y = np.array([50.0, 450.0, 950.0, -50.0]), np.array([950.0, 950.0, 50.0, 950.0])
     found = shares_found(Cells(grid, 5, probability), x, y, np.array([1, 1, 2, 3]))
-    assert (found["deposits"], found["unscored"]) == (3, 1)
+    assert (found["deposits"], found["unscored"]) == (4, 1)
     shares = {share: each["value"] for share, each in found["top"].items()}
-    assert shares == pytest.approx({"0.01": 1 / 3, "0.05": 2 / 3, "0.1": 2 / 3, "0.2": 2 / 3})
+    assert shares == pytest.approx({"0.01": 1 / 4, "0.05": 2 / 4, "0.1": 2 / 4, "0.2": 2 / 4})
+    hidden = probability.copy()
+    hidden[0, 0] = np.nan
+    found = shares_found(Cells(grid, 5, hidden), x, y, np.array([1, 1, 2, 3]))
+    assert (found["unscored"], found["top"]["0.2"]["value"]) == (2, 1 / 4)
     flat = shares_found(Cells(grid, 5, np.full((10, 10), 0.5, np.float32)), x, y, np.array([1, 1, 2, 3]))
     assert all(each["value"] == 0 for each in flat["top"].values())
 
 
-def test_decoys_are_asked_for_on_test_ground_away_from_ore() -> None:
+NONE = np.array([], object)
+
+
+EDGE_M = 3 * PATCH_PX * 30.0
+
+
+def set_in_blocks() -> PatchSet:
+    """The drawn set, moved to where the blocks of its parts lie on the grid of blocks."""
     patches = drawn_set()
-    grid = patches.ground.grid
-    first = int(np.flatnonzero((patches.parts == TEST) & ~patches.is_positive)[4])
+    grid = replace(patches.ground.grid, origin_x=1389 * EDGE_M, origin_y=11_000 * EDGE_M)
+    middles = patches.rows + PATCH_PX // 2, patches.cols + PATCH_PX // 2
+    blocks = BlockGrid(grid.srid, EDGE_M).keys_of_pixels(grid, *middles)
+    return replace(patches, ground=replace(patches.ground, grid=grid), blocks=blocks)
 
-    def square(place: int) -> shapely.Polygon:
-        row, col = int(patches.rows[place]), int(patches.cols[place])
-        west, north = grid.origin_x + col * grid.resolution_x, grid.origin_y - row * grid.resolution_y
-        edge = PATCH_PX * grid.resolution_x
-        return shapely.box(west + 1, north - edge + 1, west + edge - 1, north - 1)
 
-    decoy = np.array([square(first)], object)
-    none = np.array([], object)
-    elsewhere = int(np.flatnonzero(patches.parts != TEST)[0])
-    edge_m = 3 * PATCH_PX * grid.resolution_x
-    home = Planted("scene", grid.srid, none, np.array([], np.int64), {"A": decoy, "B": none})
-    found = decoy_patches(patches, home, edge_m)
-    assert len(found["B"][0]) == 0
-    middle = near(decoy, grid.srid, grid, 0.0)
-    assert middle.sum() == PATCH_PX**2
-    covered = near(decoy, grid.srid, grid)
-    for row, col in zip(*found["A"], strict=True):
+def squares(*places: tuple[int, int]) -> NDArray[np.object_]:
+    """Outlines a metre inside the cell in the middle of patches of the drawn set, by row and column."""
+    grid, edge = set_in_blocks().ground.grid, PATCH_PX * 30.0
+    found = []
+    for row, col in places:
+        west, north = grid.origin_x + (col + 0.5) * edge, grid.origin_y - (row + 0.5) * edge
+        found.append(shapely.box(west - 14, north - 14, west + 14, north + 14))
+    return np.array(found, object)
+
+
+def decoys_at(*places: tuple[int, int], ore: NDArray[np.object_] = NONE, stride_px: int = 1) -> Places:
+    patches = set_in_blocks()
+    clusters = np.zeros(len(ore), np.int64)
+    home = Planted("scene", patches.ground.grid.srid, ore, clusters, {"A": squares(*places)})
+    return decoy_patches(patches, home, EDGE_M, stride_px)["A"]
+
+
+def test_decoys_are_asked_for_on_test_ground_away_from_ore_and_what_was_shown() -> None:
+    # columns 6 to 8 of patches are of the test; a decoy in the middle one keeps 100 m within them
+    inside = decoys_at((4, 7))
+    grid = set_in_blocks().ground.grid
+    covered = near(squares((4, 7)), grid.srid, grid)
+    assert len(inside.rows) > 0
+    assert inside.count == 1
+    for row, col in zip(inside.rows, inside.cols, strict=True):
         assert covered[row : row + PATCH_PX, col : col + PATCH_PX].mean() >= 0.2
-    far = replace(home, decoys={"A": np.array([square(elsewhere)], object), "B": none})
-    at_test = {
-        (int(row), int(col))
-        for row, col, part in zip(patches.rows, patches.cols, patches.parts, strict=True)
-        if part == TEST
+        # no cell of it, nor one beside it, was shown
+        assert col - 1 >= 6 * PATCH_PX
+        assert col + PATCH_PX + 1 <= 9 * PATCH_PX
+    # the ground of a decoy reaches under patches of another part: it was learned as barren
+    assert len(decoys_at((4, 6)).rows) == 0
+    # it hangs together with ground that was shown, though it does not reach there itself
+    assert len(decoys_at((4, 7), (4, 8)).rows) == 0
+    # elsewhere than on the test
+    assert len(decoys_at((4, 4)).rows) == 0
+    assert len(decoys_at((4, 7), ore=squares((4, 7))).rows) == 0
+    # they lie as the set's patches do, and what hangs together is one place
+    assert len(decoys_at((4, 7), stride_px=2).rows) < len(inside.rows)
+    assert decoys_at((1, 7), (9, 7)).count == 2
+
+
+def answers(*every: tuple[list[float], list[float]]) -> Answers:
+    return Answers([{"ore": np.array(ore), "A": np.array(false)} for ore, false in every], [0.5] * len(every))
+
+
+def asked(ore_places: list[int], decoy_places: list[int]) -> dict[str, Places]:
+    return {
+        kind: Places(np.arange(len(each)), np.arange(len(each)), np.array(each, np.int64))
+        for kind, each in (("ore", ore_places), ("A", decoy_places))
     }
-    inside = [
-        place for place in zip(*decoy_patches(patches, far, edge_m)["A"], strict=True) if place in at_test
-    ]
-    assert inside == []
-    ore = replace(home, ore=decoy, clusters=np.array([1]))
-    assert len(decoy_patches(patches, ore, edge_m)["A"][0]) == 0
 
 
-def test_seeds_have_a_mean_and_a_spread() -> None:
-    assert over_seeds([0.5, None, 0.7]) == {
-        "mean": pytest.approx(0.6),
-        "spread": pytest.approx(np.std([0.5, 0.7], ddof=1)),
-        "values": [0.5, None, 0.7],
-    }
-    assert over_seeds([0.5])["spread"] is None
+def test_rows_are_compared_on_decoys_over_drawn_places() -> None:
+    about = asked([0, 0, 1, 2, 3, 4, 5], [0, 1, 1, 2, 3, 4, 5])
+    good = answers(([0.9] * 7, [0.1] * 7), ([0.9] * 7, [0.2] * 7))
+    mixed = answers(
+        ([0.6, 0.5, 0.9, 0.4, 0.7, 0.8, 0.3], [0.1, 0.5, 0.3, 0.6, 0.7, 0.2, 0.4]),
+        ([0.5, 0.5, 0.8, 0.3, 0.6, 0.9, 0.4], [0.2, 0.6, 0.2, 0.4, 0.6, 0.3, 0.5]),
+    )
+    figures = decoy_figures(mixed, about)
+    area = figures["A"]["roc_auc"]
+    truth = np.repeat([True, False], 7)
+    for said, value in zip(mixed.probabilities, area["values"], strict=True):
+        assert value == pytest.approx(roc_auc_score(truth, np.concatenate([said["ore"], said["A"]])))
+    assert (figures["ore"]["places"], figures["A"]["places"], figures["A"]["patches"]) == (6, 6, 7)
+    assert figures["ore"]["called"]["values"] == pytest.approx([5 / 7, 5 / 7])
+    assert area["low"] < area["mean"] < area["high"]
+    [apart] = decoy_differences(good, {"mixed": mixed}, about)
+    assert (apart["minus"], apart["decoys"], apart["ore_places"], apart["places"]) == ("mixed", "A", 6, 6)
+    found = apart["roc_auc"]
+    assert found["value"] == pytest.approx(1 - area["mean"])
+    # good is right whatever is drawn, so that the difference is as uncertain as the other row is
+    assert found["low"] == pytest.approx(1 - area["high"], abs=0.05)
+    assert found["high"] == pytest.approx(1 - area["low"], abs=0.05)
+    # as many patches in two places tell no interval; without decoys there is nothing to tell
+    few = asked([0] * 4 + [1] * 3, [0, 1, 1, 2, 3, 4, 5])
+    assert decoy_differences(good, {"mixed": mixed}, few)[0]["roc_auc"]["low"] is None
+    nothing = answers(([0.9], []))
+    [unknown] = decoy_differences(nothing, {"mixed": nothing}, asked([0], []))
+    assert unknown["roc_auc"] == {"value": None, "low": None, "high": None}
+    assert decoy_figures(nothing, asked([0], []))["A"]["roc_auc"]["mean"] is None
 
 
-def test_an_interval_leaves_out_draws_that_tell_nothing() -> None:
-    drawn = np.concatenate([np.linspace(0, 1, 101), np.full(50, np.nan)])
-    assert ends_of(drawn, 5) == pytest.approx({"low": 0.025, "high": 0.975})
-    assert ends_of(drawn, 1) == ends_of(np.full(9, np.nan), 5) == {"low": None, "high": None}
+def test_patches_of_a_place_are_drawn_together() -> None:
+    """Twenty alike patches of a place are one observation: they narrow no interval."""
+    places, ore, false = list(range(6)), [0.2, 0.9, 0.4, 0.8, 0.6, 0.7], [0.5, 0.1, 0.3, 0.75, 0.65, 0.2]
+
+    def ends(times: int) -> tuple[float, float]:
+        said, at = answers((times * ore, times * false)), asked(times * places, times * places)
+        area = decoy_figures(said, at)["A"]["roc_auc"]
+        return area["low"], area["high"]
+
+    assert ends(20) == pytest.approx(ends(1))
 
 
-def test_intervals_draw_groups_together() -> None:
-    values = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
-    alone = mean_interval(values)
-    grouped = mean_interval(values, np.array([7, 7, 7, 9, 9, 9]))
-    assert alone["value"] == grouped["value"] == 0.5
-    assert (grouped["low"], grouped["high"]) == (0.0, 1.0)
-    assert alone["low"] > 0
-    assert mean_interval(values[:1])["low"] is None
-    assert mean_interval(values[:0]) == {"value": None, "low": None, "high": None}
+def test_seeds_are_drawn_too() -> None:
+    places = list(range(6))
+    one = [0.9] * 6, [0.1] * 6
+    other = [0.1] * 6, [0.9] * 6
+    area = decoy_figures(answers(one, one, other), asked(places, places))["A"]["roc_auc"]
+    assert (area["low"], area["high"]) == (0.0, 1.0)
+
+
+def test_geology_of_planted_ground_is_the_inverse_distance() -> None:
+    assert GEOLOGY.bands == ("fault_proximity", "pluton_proximity")
 
 
 @pytest.mark.parametrize(
-    ("without", "said"),
+    ("without", "places", "said", "is_met"),
     [
-        (0.6, "without geology it is clearly worse on the decoys"),
-        (0.88, "worse on the decoys, but not clearly"),
-        (0.95, "the target is missed: without geology it is no worse"),
+        (0.6, 6, "clearly worse on the decoys (difference +0.300 (interval 0.200 to 0.400), 6 places", True),
+        (0.85, 6, "worse on the decoys, but not clearly: the interval holds 0", False),
+        (0.6, 4, "not clearly: too few places for an interval (difference +0.300, 4 places of ore", False),
+        (0.95, 6, "without geology it is no worse on the decoys", False),
     ],
 )
-def test_what_is_said_of_the_decoys_follows_from_the_figures(without: float, said: str) -> None:
-    text = " ".join(result(simulated=simulated(without=without))["findings"])
-    assert said in text
-    assert "+0.100 (+0.020 to +0.200), beyond chance" in text
+def test_what_is_said_of_the_decoys_follows_from_interval_and_places(
+    without: float, places: int, said: str, is_met: bool
+) -> None:
+    sentences = result(simulated=simulated(without=without, places=places))["findings"]
+    [judged] = [each for each in sentences if "on simulated decoys with the spectrum" in each]
+    assert judged.startswith("Target met: " if is_met else "Target missed: ")
+    assert said in judged
+    mixed = result(implanted=planted("implanted", without=without, places=places))["findings"]
+    assert any(said in each and "Implanted dykes" in each for each in mixed)
+
+
+def test_rows_are_compared_by_balanced_accuracy_and_by_area() -> None:
+    sentences = result(simulated=simulated())["findings"]
+    for title in ("balanced accuracy", "area under ROC"):
+        head = f"{MAIN} against {BARE}, simulated, {title}: "
+        assert f"{head}+0.100 (+0.020 to +0.200), beyond chance." in sentences
+    few = simulated()
+    few["differences"][0] = difference(BARE, 0.1, None, None)
+    said = [each for each in result(simulated=few)["findings"] if each.startswith(f"{MAIN} against {BARE}")]
+    assert len(said) == 2
+    assert all(each.endswith("too few places for an interval (ore in 2 test blocks).") for each in said)
+
+
+def judged(**part: Any) -> list[str]:
+    sentences = result(simulated=simulated(**part))["findings"]
+    return [each for each in sentences if each.startswith("Target ")]
+
+
+def test_every_target_is_judged() -> None:
+    met = judged(accuracy=0.95, found=0.85)
+    assert len(met) == 6
+    assert all(each.startswith("Target met: ") for each in met)
+    assert "balanced accuracy of 0.950" in met[0]
+    assert "difference +0.250 (interval 0.050 to 0.300), beyond chance" in met[1]
+    assert "85% of its 20 dykes" in met[5]
+    within = judged(accuracy=0.8)
+    assert within[0].startswith("Target missed")
+    assert within[1].startswith("Target met")
+    assert "within chance" in within[1]
+
+
+def test_a_missed_target_has_its_reason() -> None:
+    missed = judged(accuracy=0.65, found=0.79, without=0.95)
+    assert len(missed) == 6
+    assert all(each.startswith("Target missed: ") for each in missed)
+    for reason in (
+        "area under the ROC curve of 0.650",
+        "from a probability of 0.671",
+        "on 7 validation patches with ore",
+        "6 of 8 test blocks",
+        f"{BARE} has the highest, 0.700",
+    ):
+        assert reason in missed[0]
+    for name, said in zip(("gcn", "cnn", "svm"), missed[1:4], strict=True):
+        assert f"{MAIN} above {name} " in said
+    assert "79% of its 20 dykes" in missed[5]
+    assert "3 of them on ground without a score" in missed[5]
+    assert "1.3 times as far off" in missed[5]
+    refused = simulated()
+    refused["transfer"] = refused["transfer"][1:]
+    assert any("were not looked for" in each for each in result(simulated=refused)["findings"])
+
+
+def test_single_channels_and_groups_of_them_are_told_apart() -> None:
+    sentences = result(simulated=simulated(), real=real(0.7))["findings"]
+    for where in ("simulated test ground", "real test patches, south judged"):
+        [alone] = [each for each in sentences if each.startswith(f"Shuffled alone on {where}")]
+        [together] = [each for each in sentences if each.startswith(f"Shuffled together on {where}")]
+        assert "fault_proximity (+0.200), b1 (+0.010)" in alone
+        assert "all geology" not in alone
+        assert "all geology (+0.400)" in together
+        assert "b1" not in together
 
 
 def test_who_wins_on_the_real_survey_is_said_whoever_it_is() -> None:
-    lost = " ".join(result(real=real(0.7))["findings"])
-    assert "mahalanobis wins with 0.930" in lost
-    assert f"{MAIN} is number 3 of 3" in lost
-    assert "Target missed, south judged" in lost
+    lost_text = " ".join(result(real=real(0.7))["findings"])
+    assert "mahalanobis wins with 0.930" in lost_text
+    assert f"{MAIN} is number 3 of 3" in lost_text
+    assert "Target missed, south judged" in lost_text
+    assert "9 deposits in 6 groups" in lost_text
+    assert "beyond chance" in lost_text
     won = " ".join(result(real=real(0.95))["findings"])
     assert f"{MAIN} wins with 0.950" in won
     assert "Target met, south judged" in won
+    few = " ".join(result(real=real(0.7, groups=4))["findings"])
+    assert "beyond chance" not in few
+    assert "too few for an interval (4 groups of deposits)" in few
 
 
 def test_every_line_and_panel_of_the_implanted_part_says_so() -> None:
     only = result(implanted=planted("implanted"))
     text = markdown(only)
     headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert headings == ["## Implanted: test patches", "## Implanted: decoys on test ground"]
-    lines = [line for line in text.splitlines() if MAIN in line and line.startswith("| ")]
-    assert len(lines) == 4
+    assert headings == [
+        "## Implanted: test patches",
+        "## Implanted: decoys on test ground",
+        "## Implanted: channels shuffled",
+    ]
+    lines = [line for line in text.splitlines() if f"| {MAIN} | " in line]
+    assert len(lines) == 3
     assert all(line.startswith("| implanted | ") for line in lines)
     assert {row["data"] for row in csv.DictReader(io.StringIO(csv_text(only)))} == {"implanted"}
     titles = [axis.get_title(loc="left") for axis in experiment_figure(only).axes]
-    assert len(titles) == 3
+    assert len(titles) == 4
     assert all(title.startswith("implanted") for title in titles)
-    assert len(only["findings"]) == 4
     assert all("implanted" in sentence.lower() for sentence in only["findings"])
     assert not any("simulated" in sentence.lower() for sentence in only["findings"])
     every = result(simulated=simulated(), implanted=planted("implanted"), real=real(0.7))
-    assert {row["data"] for row in csv.DictReader(io.StringIO(csv_text(every)))} == {
-        "simulated",
-        "implanted",
-        "real",
-    }
-    assert len(experiment_figure(every).axes) == 8
+    assert len(experiment_figure(every).axes) == 10
 
 
-def test_tables_and_figure_hold_every_row_and_say_what_is_simulated() -> None:
+def test_tables_hold_every_row_and_say_what_is_simulated() -> None:
     both = result(simulated=simulated(), real=real(0.7), skipped=["implanted: not asked for"])
     text = markdown(both)
-    assert "## Simulated: test patches" in text
-    assert "## Real: deposits against judged ground" in text
-    assert "- not run: implanted: not asked for" in text
-    rows = list(csv.DictReader(io.StringIO(csv_text(both))))
-    assert {row["data"] for row in rows} == {"simulated", "real"}
-    assert {"network": "layer Be", "mean": "0.99"}.items() <= rows[-1].items()
-    assert len(experiment_figure(both).axes) == 5
+    for line in (
+        "## Simulated: test patches",
+        "## Real: deposits against judged ground",
+        "## Real: test patches",
+        "Channels shuffled, real, south judged:",
+        "- not run: implanted: not asked for",
+        "macro-F1",
+        f"| simulated | {MAIN} | 10 | 11 | 12 | 57 | 0.671",
+        f"| real, south judged | {MAIN} | 10 | 11 | 12 | 57 | 0.671",
+        "| 20 | 3 | 1.30 |",
+        f"| simulated | {BARE} | A | 0.300 (0.200 to 0.400) | 6 | 6 |",
+    ):
+        assert line in text
     assert json.loads(json.dumps(both, allow_nan=False))
     with pytest.raises(ValueError, match="nothing to draw"):
         experiment_figure(result())
+
+
+def test_programs_get_every_figure() -> None:
+    both = result(simulated=simulated(), real=real(0.7))
+    rows = list(csv.DictReader(io.StringIO(csv_text(both))))
+    found = {(row["data"], row["part"], row["network"], row["figure"]): row for row in rows}
+    assert len(found) == len(rows)
+    assert found["real", "south judged", "layer Be", "roc_auc"]["mean"] == "0.99"
+    for data, part in (("simulated", "test patches"), ("real", "south judged, test patches")):
+        for name in (*COLUMNS, *CONFUSION, "threshold", "seconds", "blocks_with_ore"):
+            assert found[data, part, MAIN, name]["mean"] != ""
+        assert found[data, part, MAIN, "roc_auc lost without all geology"]["mean"] == "0.4"
+    apart = found["simulated", "decoys A", MAIN, f"roc_auc minus {BARE}"]
+    assert float(apart["low"]) == pytest.approx(0.2)
+    assert found["simulated", "other district", MAIN, "unscored"]["mean"] == "3"
+    assert found["simulated", "other district", MAIN, "feature distance"]["mean"] == "1.3"
+
+
+def test_a_figure_of_some_seeds_says_of_how_many() -> None:
+    part = simulated()
+    some = {"mean": 1.0, "spread": None, "values": [None, 1.0, None], "known": 1, "low": None, "high": None}
+    part["rows"][1]["precision"] = some
+    assert "1.000 in 1 of 3 seeds" in markdown(result(simulated=part))
+
+
+def test_the_figure_says_what_its_marks_and_intervals_are() -> None:
+    drawn = experiment_figure(result(simulated=simulated(places=4), real=real(0.7, groups=4)))
+    [legend] = drawn.legends
+    marks = ["mean of the seeds", "one seed", "95 % interval of the mean"]
+    assert [each.get_text() for each in legend.get_texts()] == marks
+    assert [axis.get_xlabel() for axis in drawn.axes] == [
+        "balanced accuracy; intervals: test blocks drawn anew",
+        "ROC-AUC; intervals: test blocks drawn anew",
+        *["ROC-AUC; no intervals: too few places (4 of ore, 4 of decoys)"] * 2,
+        "share of the dykes; intervals: clusters of dykes drawn anew",
+        "ROC-AUC; no intervals: too few groups of deposits whose patches overlap",
+    ]
+    # intervals are drawn on decoys, too
+    enough = experiment_figure(result(simulated=simulated()))
+    on_decoys = next(axis for axis in enough.axes if "decoys with its spectrum" in axis.get_title(loc="left"))
+    drawn_ends = [list(map(float, np.asarray(line.get_xdata()))) for line in on_decoys.lines]
+    assert pytest.approx([0.8, 1.0]) in drawn_ends
 
 
 def test_a_part_whose_data_are_missing_is_left_out_and_said(

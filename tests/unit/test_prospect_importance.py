@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from db.errors import UsageError
+from inference.prospect.channels import Channel
 from inference.prospect.importance import channel_groups, permutation_importance
 from tests.unit.prospect_patches import GEOLOGY, SPECTRAL
 
@@ -44,6 +45,9 @@ def test_groups_are_each_channel_and_all_of_a_kind() -> None:
         "all geology": (3, 4),
     }
     assert channel_groups(GEOLOGY[:1]) == {"fault_distance_m": (0,)}
+    granite = Channel("granite", "evidence", is_geology=True)
+    mapped = channel_groups((Channel("Li", "evidence"), granite, Channel("Be", "evidence"), *GEOLOGY[:1]))
+    assert (mapped["all evidence"], mapped["all geology"]) == ((0, 2), (1, 3))
 
 
 def test_what_a_model_goes_by_matters_and_nothing_else() -> None:

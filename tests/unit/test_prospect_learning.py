@@ -257,7 +257,8 @@ def test_what_is_stored_tells_how_the_model_came_about() -> None:
     assert len(record.history) == 8
     metrics = record.metrics
     assert metrics["balanced_accuracy"] > 0.9
-    assert metrics["intervals"]["blocks"] == 8
+    counts = [metrics["intervals"][f"blocks{each}"] for each in ("", "_with_ore", "_with_barren")]
+    assert counts == [8, 8, 8]
     assert metrics["baselines"]["majority"]["balanced_accuracy"] == 0.5
     assert metrics["baselines"]["majority"]["precision"] is None
     again, judged = Judged.from_metrics(metrics, "model m"), judge(learned.model, patches)
@@ -331,7 +332,8 @@ def test_the_report_says_what_was_shown_and_what_was_not() -> None:
     assert "20 % of a patch within 100 m of one of 9 deposits" in text
     assert "3 published with it" in text
     assert "Warning: test has 2 places of positive ground." in text
-    assert "With only 8 test blocks" in text
+    assert "72 test patches in 8 blocks (ore in 8, barren ground in 8), looked at once" in text
+    assert "With ore in 8 test blocks only, the intervals are narrower than the truth." in text
     assert "cannot be told from guessing" not in text
     noise = drawn_set(spectral_shift=0.0)
     lines = report_lines(stored(learn(noise, SETTINGS["forest"], device=CPU, name="m"), noise).record)

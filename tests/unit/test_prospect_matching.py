@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from db.raster import Grid
 from db.scenes import SceneBand
 from inference.prospect.channels import Channel
 from inference.prospect.matching import (
+    EvidenceFacts,
     Match,
     check_level,
     check_spacing,
@@ -82,26 +84,86 @@ def test_a_scene_without_wavelengths_is_told_so() -> None:
         matched(wanted(800), [SceneBand("red"), SceneBand("nir")])
 
 
+def held(elements: Mapping[str, str | None]) -> dict[str, EvidenceFacts]:
+    """Layers of these elements, in ppm."""
+    return {name: EvidenceFacts("geochemistry", element, "ppm") for name, element in elements.items()}
+
+
 def test_layers_are_matched_by_name_then_by_element() -> None:
     channels = [Channel("Li_ppm", "evidence"), Channel("Cs", "evidence"), Channel("Ta_ppm", "evidence")]
-    layers = {"Cs": "Rb", "lithium": "Li", "caesium": "Cs", "Ta_ppm": None, "other": None}
-    found = match_layers(channels, {"Li_ppm": "Li", "Cs": "Cs"}, layers, area="there", model="net")
+    layers = held({"Cs": None, "lithium": "Li", "caesium": "Cs", "Ta_ppm": None, "other": None})
+    trained_on = held({"Li_ppm": "Li", "Cs": "Cs"})
+    found = match_layers(channels, trained_on, layers, area="there", model="net")
     assert [match.sources for match in found] == [("lithium",), ("Cs",), ("Ta_ppm",)]
 
 
 def test_layers_that_are_missing_or_doubled_are_refused() -> None:
     channels = [Channel("Li_ppm", "evidence"), Channel("B", "evidence")]
     with pytest.raises(UsageError, match=r"study area there has no layer Li_ppm \(Li\), B, which model net"):
-        match_layers(channels, {"Li_ppm": "Li"}, {"Cs": "Cs"}, area="there", model="net")
+        match_layers(channels, held({"Li_ppm": "Li"}), held({"Cs": "Cs"}), area="there", model="net")
     with pytest.raises(UsageError, match=r"2 layers of Li \(one, two\): call the one .* Li_ppm"):
-        match_layers(channels[:1], {"Li_ppm": "Li"}, {"one": "Li", "two": "Li"}, area="there", model="net")
+        two = held({"one": "Li", "two": "Li"})
+        match_layers(channels[:1], held({"Li_ppm": "Li"}), two, area="there", model="net")
 
 
 def test_one_layer_is_not_two_channels() -> None:
     channels = [Channel("Li_ppm", "evidence"), Channel("Li2O", "evidence")]
-    elements = {"Li_ppm": "Li", "Li2O": "Li"}
+    trained_on = held({"Li_ppm": "Li", "Li2O": "Li"})
     with pytest.raises(UsageError, match=r"layer lithium .* the only one for the channels Li_ppm and Li2O"):
-        match_layers(channels, elements, {"lithium": "Li"}, area="there", model="net")
+        match_layers(channels, trained_on, held({"lithium": "Li"}), area="there", model="net")
+
+
+def match_one(
+    here: EvidenceFacts, there: EvidenceFacts, *, is_log: bool = True
+) -> tuple[tuple[str, ...], list[str]]:
+    """The layer Li of an area for the channel Li of a network, and what is told."""
+    said: list[str] = []
+    (match,) = match_layers(
+        [Channel("Li", "evidence", is_log=is_log)],
+        {"Li": there},
+        {"Li": here},
+        area="there",
+        model="net",
+        report=said.append,
+    )
+    return match.sources, said
+
+
+LITHIUM = EvidenceFacts("geochemistry", "Li", "ppm")
+
+
+def test_a_layer_must_be_in_the_unit_of_training() -> None:
+    for unit in ("ppm", "PPM", "g/t", "mg / kg", "\u00b5g/g", "\u03bcg/g"):
+        assert match_one(replace(LITHIUM, unit=unit), LITHIUM) == (("Li",), [])
+    for unit in ("ppb", "%", "ppm log", "mg/t"):
+        with pytest.raises(UsageError, match=rf"layer Li of study area there is in {unit}, .* was in ppm: "):
+            match_one(replace(LITHIUM, unit=unit), LITHIUM, is_log=False)
+    gravity = EvidenceFacts("geophysics", None, "mGal")
+    with pytest.raises(UsageError, match="is in MGal, that of model net was in mGal"):
+        match_one(replace(gravity, unit="MGal"), gravity, is_log=False)
+
+
+def test_a_unit_that_one_side_does_not_tell_is_warned_of() -> None:
+    nothing = replace(LITHIUM, unit=None)
+    assert match_one(nothing, nothing) == (("Li",), [])
+    sources, (said,) = match_one(nothing, LITHIUM)
+    assert sources == ("Li",)
+    assert said.startswith("warning: whether layers of study area there are in the units of model net is not")
+    assert said.endswith("Li (unknown here, ppm in training)")
+    assert match_one(LITHIUM, EvidenceFacts(element="Li"))[1][0].endswith(
+        "Li (ppm here, unknown in training)"
+    )
+
+
+def test_a_layer_of_another_element_or_kind_is_not_taken_for_its_name() -> None:
+    with pytest.raises(UsageError, match="layer Li of study area there holds Be, that of model net held Li"):
+        match_one(replace(LITHIUM, element="Be"), LITHIUM)
+    physics = replace(LITHIUM, kind="geophysics")
+    with pytest.raises(UsageError, match="is of kind geophysics, and model net takes the logarithm"):
+        match_one(physics, physics)
+    assert match_one(physics, physics, is_log=False) == (("Li",), [])
+    (said,) = match_one(physics, LITHIUM, is_log=False)[1]
+    assert said.endswith("is of kind geophysics, that of model net was of kind geochemistry")
 
 
 def test_another_level_is_refused() -> None:

@@ -35,10 +35,14 @@ def candidates(near: np.ndarray) -> Patches:
     ).patches
 
 
+def pieces_of(near: np.ndarray) -> np.ndarray:
+    return np.asarray(ndimage.label(near, structure=np.ones((3, 3)))[0], np.int32)
+
+
 def split(near: np.ndarray, **options: object) -> tuple[Patches, Grid, PatchSplit]:
     patches, grid = candidates(near), ground(*near.shape).grid
     wanted = {"block_m": None, "parallel": None, "seed": 0} | options
-    return patches, grid, split_patches(patches, grid, near, **wanted)  # type: ignore[arg-type]
+    return patches, grid, split_patches(patches, grid, pieces_of(near), **wanted)  # type: ignore[arg-type]
 
 
 def check(near: np.ndarray, patches: Patches, grid: Grid, found: PatchSplit) -> None:
@@ -48,7 +52,7 @@ def check(near: np.ndarray, patches: Patches, grid: Grid, found: PatchSplit) -> 
     boxes = np.column_stack((rows, cols, rows + PATCH_PX, cols + PATCH_PX))
     windows = Windows(np.zeros(used.size, np.int64), boxes, found.parts[used].astype(np.int64))
     assert close_pairs(windows, [grid], gap_m=2 * CELL_M).size == 0
-    clusters = ndimage.label(near, structure=np.ones((3, 3)))[0]
+    clusters = pieces_of(near)
     held = []
     for part in (TRAIN, VALIDATION, TEST):
         for kind in (True, False):
@@ -126,7 +130,7 @@ def test_blocks_without_a_whole_patch_go_with_the_nearest_that_has_one() -> None
     every = candidates(near)
     patches = every.chosen(every.cols <= 108)
     grid = ground(SIDE, SIDE).grid
-    found = split_patches(patches, grid, near, block_m=600.0, parallel=None, seed=0)
+    found = split_patches(patches, grid, pieces_of(near), block_m=600.0, parallel=None, seed=0)
     check(near, patches, grid, found)
     assert (found.parts[patches.cols == 108] != UNUSED).any()
 

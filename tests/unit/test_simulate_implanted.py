@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,16 @@ def test_options_that_do_not_belong_together_are_refused(
     result = CliRunner().invoke(simulate, [str(tmp_path / "out"), *arguments])
     assert isinstance(result.exception, UsageError)
     assert said in str(result.exception)
+
+
+def test_a_scene_whose_bands_have_no_width_is_refused(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+    scene, library = inputs
+    shutil.copytree(scene, tmp_path / "scene")
+    with rasterio.open(tmp_path / "scene" / "enmap_made_up.tif", "r+") as file:
+        file.update_tags(5, fwhm="0")
+    with pytest.raises(UsageError, match=r"the band at .* nm has a width of 0 nm"):
+        simulate_implanted(tmp_path / "out", scene_folder=tmp_path / "scene", spectra_folder=library)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_a_scene_and_a_seed_below_zero_are_refused(

@@ -48,6 +48,12 @@ def test_a_band_beyond_the_spectrum_is_refused() -> None:
         at_bands(spectrum, [990.0], [8.0])
 
 
+@pytest.mark.parametrize("width", [0.0, -5.0, math.nan, math.inf])
+def test_a_band_without_a_width_is_refused(width: float) -> None:
+    with pytest.raises(UsageError, match=r"the band at 1500 nm has a width of .* nm, and what it sees"):
+        at_bands(LibrarySpectrum("Mica 1", NM, rising(NM)), [1500.0], [width])
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_the_record_that_begins_first_counts_without_its_deleted_channels(tmp_path: Path, order: str) -> None:
     whole, late, other = rising(NM), 0.5 * rising(NM), 0.1 * rising(NM)

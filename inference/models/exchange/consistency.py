@@ -13,6 +13,7 @@ import numpy as np
 from db.errors import UsageError
 from inference.evaluation.figures import OF_ALL, confusion_figures
 from inference.prospect.figures import Judged, plain_figures
+from inference.prospect.ore_blocks import OreBlocks
 
 DIGEST = "digest"
 TOLERANCE = 1e-6
@@ -87,6 +88,15 @@ def check_prospect_figures(metrics: Mapping[str, Any], what: str) -> None:
         "confusion": counts.reshape(2, 2).tolist(),
     }
     wrong = [name for name, counted in told.items() if name in metrics and metrics[name] != counted]
+    # the blocks say whether intervals can be told, so they must be those of the answers
+    stored = metrics.get("intervals") or {}
+    blocks = OreBlocks.of(judged.blocks, judged.is_positive).as_json()
+    for name, counted in blocks.items():
+        if stored.get(name) not in (None, counted):
+            raise UsageError(
+                f"the record in {what} tells intervals over {stored[name]} {name.replace('_', ' ')}, its "
+                f"answers on the test patches lie in {counted}: it was changed; have the model exported again"
+            )
     figures = plain_figures(judged)
     wrong += [name for name in figures if name in metrics and not _agree(metrics[name], figures[name])]
     if wrong:

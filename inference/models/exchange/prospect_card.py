@@ -7,8 +7,9 @@ import shlex
 from db.registry import ModelRecord
 from inference.models.exchange.card import NO_LICENCE, escaped, version_lines
 from inference.models.exchange.names import WEIGHTS_NAME
-from inference.models.figures import FEW_BLOCKS, interval, range_text
+from inference.models.figures import range_text
 from inference.prospect.model_report import prospect_lines
+from inference.prospect.ore_blocks import OreBlocks, ore_interval
 
 
 def prospect_card(record: ModelRecord, file_sha256: str, weights_sha256: str) -> str:
@@ -52,17 +53,17 @@ def _weaknesses(record: ModelRecord) -> list[str]:
     """What a user must know before relying on it, computed from what is stored."""
     metrics, training = record.metrics, record.training
     lines = []
-    ends = interval(metrics, "roc_auc")
+    ends, blocks = ore_interval(metrics, "roc_auc"), OreBlocks.from_metrics(metrics)
     if ends is None:
-        lines.append("How far it can be told from guessing is not known: it was judged on too few patches.")
+        why = "there is no interval" if blocks is None or blocks.too_few is None else blocks.too_few
+        lines.append(f"How far it can be told from guessing is not known: {why}.")
     elif ends[0] <= 0.5:
         lines.append(
             "It cannot be told from guessing: the interval of its area under the ROC curve, "
             f"{range_text(ends)}, reaches 0.5."
         )
-    blocks = (metrics.get("intervals") or {}).get("blocks", 0)
-    if 0 < blocks < FEW_BLOCKS:
-        lines.append(f"It was tested on {blocks} blocks only: its intervals are narrower than the truth.")
+    if ends is not None and blocks is not None and blocks.warning:
+        lines.append(blocks.warning)
     lines += [f"Of its patches was warned: {warning}." for warning in training.get("warnings") or []]
     ground, level = training.get("ground"), training.get("processing_level")
     if ground:

@@ -16,6 +16,8 @@ _Drop = Annotated[float, Field(ge=-1, le=1)]
 
 class _Intervals(Loose):
     blocks: Count = 0
+    blocks_with_ore: Count | None = None
+    blocks_with_barren: Count | None = None
     resamples: Count = 0
     level: Share = 0.95
 
@@ -44,13 +46,14 @@ class _Figures(Loose):
 
     @model_validator(mode="after")
     def _square(self) -> _Figures:
-        if self.balanced_accuracy is not None and len(self.confusion) != 2:
+        is_told = "balanced_accuracy" in self.model_fields_set
+        if len(self.confusion) not in ((2,) if is_told else (0, 2)):
             raise ValueError("figures come without their confusion matrix")
         return self
 
 
 class _Answers(Loose):
-    blocks: list[int]
+    blocks: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]]
     is_positive: list[Annotated[int, Field(ge=0, le=1)]]
     probabilities: list[Share]
 
@@ -77,6 +80,14 @@ class _Channel(Loose):
     center_nm: Annotated[float, Field(gt=0)] | None = None
     width_nm: Annotated[float, Field(ge=0)] | None = None
     is_log: bool = False
+    is_geology: bool = False
+    least: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class _Evidence(Loose):
+    kind: Word | None = None
+    element: Word | None = None
+    unit: Word | None = None
 
 
 class _Labels(Loose):
@@ -91,9 +102,9 @@ class _Geology(Loose):
 
 
 class _Part(Loose):
-    ore: Count = 0
-    barren: Count = 0
-    blocks: Count = 0
+    ore: Count
+    barren: Count
+    blocks: Count
 
 
 class _Training(Loose):
@@ -101,6 +112,7 @@ class _Training(Loose):
     threshold: Share
     threshold_rule: Word | None = None
     processing_level: Word | None = None
+    evidence: dict[str, _Evidence] = Field(default_factory=dict)
     elements: dict[str, Word | None] = Field(default_factory=dict)
     geology: _Geology | None = None
     labels: _Labels | None = None
@@ -111,6 +123,7 @@ class _Training(Loose):
     settings: dict[str, Any] | None = None
     warnings: list[Word] = Field(default_factory=list)
     trials: list[dict[str, float | int | str | None]] = Field(default_factory=list)
+    importance: list[_Importance] = Field(default_factory=list)
     best_epoch: Count | None = None
     device: str = ""
     seconds: float | None = None
@@ -119,6 +132,12 @@ class _Training(Loose):
     def _told_alike(self) -> _Training:
         if any(trial.keys() != self.trials[0].keys() for trial in self.trials):
             raise ValueError("the trials tell different things")
+        if any(
+            name.startswith("validation") and isinstance(trial[name], str)
+            for trial in self.trials
+            for name in trial
+        ):
+            raise ValueError("a figure of a trial is no number")
         if self.geology is not None and any(channel.kind == "geology" for channel in self.channels):
             settings = self.geology.proximity_m, self.geology.density_radius_m
             if None in settings:

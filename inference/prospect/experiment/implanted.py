@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from inference.prospect.dataset import SetRequest
-from inference.prospect.experiment.simulated import Planted, judge_planted
+from inference.prospect.experiment.planted import Planted
+from inference.prospect.experiment.simulated import GEOLOGY, judge_planted
 from inference.prospect.experiment.training import Bench
 
 BLOCK_M = 660.0
@@ -29,12 +30,13 @@ def compare_implanted(bench: Bench, home: Planted, deposit_type: str, seeds: int
         seeds: trainings of each network.
 
     Returns:
-        ``rows``, ``differences``, ``importance`` and ``set``; each says that its data are implanted.
+        What `judge_planted` gives; each line says that its data are implanted.
 
     """
     request = SetRequest(
         f"geology {home.product}",
         product=home.product,
+        geology=GEOLOGY,
         deposits=(("deposit_type", deposit_type),),
         stride_px=STRIDE_PX,
         block_m=BLOCK_M,

@@ -51,10 +51,14 @@ SIMULATED_ROWS = (
 )
 REAL_ROWS = (
     Row(MAIN, "gcn_residual"),
+    Row(BARE, "gcn_residual", leave_out_geology=True),
     Row("gcn", "gcn"),
+    Row("gcn with batch norm", "gcn", {"batch_norm": True}),
     Row("cnn", "cnn"),
     Row("svm", "svm"),
     Row("forest", "forest"),
+    Row("forest without geology", "forest", leave_out_geology=True),
+    Row("majority", "majority"),
 )
 
 
@@ -69,7 +73,7 @@ class Preset:
         epochs: at most.
         patience: epochs without a lower validation loss before a training ends.
         grid: what is tried, once a network, with the first seed.
-        importance_repeats: how often each channel is shuffled.
+        importance_repeats: how often each channel is shuffled, for the chosen seed of the residual network.
         stride_px: step of the patches where ground is searched, pixels.
         real_stride_px: step of the patches that the sets of the real survey are cut with, cells.
         implanted_seeds: trainings of each network on the real scene with implanted ore.

@@ -13,7 +13,8 @@ from inference.experiments.files import held, made_folder, write_text, write_who
 from inference.prospect.experiment.figure import experiment_figure
 from inference.prospect.experiment.findings import findings
 from inference.prospect.experiment.implanted import compare_implanted
-from inference.prospect.experiment.simulated import Planted, compare_simulated
+from inference.prospect.experiment.planted import Planted
+from inference.prospect.experiment.simulated import compare_simulated
 from inference.prospect.experiment.survey import Survey, compare_survey
 from inference.prospect.experiment.table import csv_text, markdown
 from inference.prospect.experiment.training import Bench

@@ -2,7 +2,9 @@
 
 All methods rank the same cells of the side that was not learned from. The figure is the area under the ROC
 curve of the deposits against the rest of the judged cells there: the mean over the deposits of the share of
-those cells that have a lower score (Hanley and McNeil 1982). Intervals come from drawing deposits anew.
+those cells that have a lower score (Hanley and McNeil 1982). Deposits whose patches overlap share ground and
+are nearly one observation: intervals come from drawing such groups of deposits anew. Beside it stand the
+figures of the trained models on the test patches, which are few and overlap.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from db.connection import connect
 from db.raster import Grid
@@ -23,9 +26,9 @@ from inference.prospect.channels import GeologyChoice
 from inference.prospect.contents import from_log10
 from inference.prospect.dataset import PatchSet, SetRequest
 from inference.prospect.experiment.plan import MAIN, REAL_ROWS
-from inference.prospect.experiment.rows import mean_interval, over_seeds
+from inference.prospect.experiment.rows import mean_interval, over_seeds, patch_row
 from inference.prospect.experiment.sets import kept_set
-from inference.prospect.experiment.training import Bench, train_rows
+from inference.prospect.experiment.training import Bench, chosen_seed, importance_of, train_rows
 from inference.prospect.ground import Ground
 from inference.prospect.split import Parallel
 from inference.prospect.trained import load_prospect_model
@@ -71,16 +74,15 @@ def compare_survey(bench: Bench, survey: Survey, seeds: int) -> dict[str, Any]:
         seeds: trainings of each network.
 
     Returns:
-        ``rows``, a line for each method and side; ``differences`` of the residual network to the others.
+        ``rows``, a line for each method and side; ``differences`` of the residual network to the others; and
+        ``importance`` of the channels to it, for each side.
 
     """
-    rows: list[dict[str, Any]] = []
-    differences: list[dict[str, Any]] = []
-    for side in ("south", "north"):
-        found, apart = _one_side(bench, survey, "south" if side == "south" else "north", seeds)
-        rows += found
-        differences += apart
-    return {"rows": rows, "differences": differences, "area": survey.area, "layers": list(survey.layers)}
+    found: dict[str, list[dict[str, Any]]] = {"rows": [], "differences": [], "importance": []}
+    for number in range(2):
+        for key, lines in _one_side(bench, survey, "north" if number else "south", seeds).items():
+            found[key] += lines
+    return {**found, "area": survey.area, "layers": list(survey.layers)}
 
 
 def placements(
@@ -115,11 +117,23 @@ def corner_cells(
     return rows, cols
 
 
+def overlap_groups(x: NDArray[np.float64], y: NDArray[np.float64], edge_m: float) -> NDArray[np.int64]:
+    """Number (n,) of the group of each deposit; those whose patches of an edge, m, overlap are of one.
+
+    Single linkage: a chain of overlapping patches is one group.
+    """
+    if len(x) < 2:
+        return np.arange(len(x))
+    # patches round two points overlap where both differences are smaller than the edge
+    tree = linkage(np.column_stack([x, y]), "single", metric="chebyshev")
+    return np.asarray(fcluster(tree, np.nextafter(edge_m, 0), "distance"), np.int64)
+
+
 def mahalanobis(values: NDArray[np.float64], is_fitted: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Squared Mahalanobis distance (height, width) of values (layers, height, width) to their mean.
 
-    Mean and covariance are those of the cells of ``is_fitted``, where all values are finite; no deposit is
-    needed for them.
+    Mean and covariance are those of the cells of ``is_fitted``, where all values are finite; which of them
+    hold deposits is not asked.
     """
     known = values[:, is_fitted]
     middle = known.mean(axis=1)
@@ -136,18 +150,22 @@ class _Side:
     Attributes:
         is_used: (height, width) cells that all methods rank.
         rows, cols: (deposits, 4) cells round each deposit.
+        groups: (deposits,) what is drawn together for intervals, see `overlap_groups`.
 
     """
 
     is_used: NDArray[np.bool_]
     rows: NDArray[np.int64]
     cols: NDArray[np.int64]
+    groups: NDArray[np.int64]
 
     @classmethod
-    def of(cls, grid: Grid, survey: Survey, is_used: NDArray[np.bool_]) -> _Side:
+    def of(cls, grid: Grid, survey: Survey, is_used: NDArray[np.bool_], patch_px: int) -> _Side:
         rows, cols = corner_cells(grid, survey.x, survey.y)
         is_here = is_used[rows, cols].any(axis=1)
-        return cls(is_used, rows[is_here], cols[is_here])
+        edge_m = patch_px * max(grid.resolution_x, grid.resolution_y)
+        groups = overlap_groups(survey.x[is_here], survey.y[is_here], edge_m)
+        return cls(is_used, rows[is_here], cols[is_here], groups)
 
     @property
     def is_rest(self) -> NDArray[np.bool_]:
@@ -165,8 +183,8 @@ class _Side:
 
 def _one_side(
     bench: Bench, survey: Survey, test: Literal["south", "north"], seeds: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows and differences with one side as the test."""
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows, differences and importance with one side as the test."""
     patches = _patch_set(bench, survey, test)
     models = train_rows(bench, f"real, {test} judged,", patches, REAL_ROWS, seeds)
     ground = patches.ground
@@ -178,12 +196,13 @@ def _one_side(
     for every in scored.values():
         for scores in every:
             is_used &= np.isfinite(scores)
-    judged = _Side.of(ground.grid, survey, is_used)
-    learned = _Side.of(ground.grid, survey, ground.is_valid & ~is_test)
+    judged = _Side.of(ground.grid, survey, is_used, patches.patch_px)
+    learned = _Side.of(ground.grid, survey, ground.is_valid & ~is_test, patches.patch_px)
     common: dict[str, Any] = {
         "data": "real",
         "test": test,
         "deposits": len(judged.rows),
+        "groups": len(np.unique(judged.groups)),
         "deposits_of_training": len(learned.rows),
         "cells": int(judged.is_used.sum()),
     }
@@ -193,15 +212,13 @@ def _one_side(
         of_seeds = [judged.placed(scores) for scores in every]
         placed[name] = np.mean(of_seeds, axis=0)
         spread = over_seeds([or_null(float(each.mean())) for each in of_seeds])
-        first = models[name][0].training["settings"]
-        how: dict[str, Any] = {
-            "kind": "trained",
-            "settings": {key: first.get(key) for key in ("width", "learning_rate")},
-        }
-        rows.append({**common, "network": name, **how, "roc_auc": {**spread, **mean_interval(placed[name])}})
+        figure = {**spread, **mean_interval(placed[name], judged.groups)}
+        on_patches = patch_row("real", name, models[name])
+        how = {"kind": "trained", "settings": on_patches["settings"], "test_patches": on_patches}
+        rows.append({**common, "network": name, **how, "roc_auc": figure})
     for name, scores, note in _plain(ground, survey, learned, judged):
         placed[name] = judged.placed(scores)
-        figure = mean_interval(placed[name])
+        figure = mean_interval(placed[name], judged.groups)
         figure |= {"mean": figure["value"], "spread": None}
         rows.append(
             {
@@ -214,11 +231,24 @@ def _one_side(
             }
         )
     apart = [
-        {"data": "real", "test": test, "minus": name, "roc_auc": mean_interval(placed[MAIN] - each)}
+        {
+            "data": "real",
+            "test": test,
+            "minus": name,
+            "groups": common["groups"],
+            "roc_auc": mean_interval(placed[MAIN] - each, judged.groups),
+        }
         for name, each in placed.items()
         if name != MAIN
     ]
-    return rows, apart
+    chosen = chosen_seed(models[MAIN])
+    importance = {
+        "data": "real",
+        "test": test,
+        "model": chosen.name,
+        "channels": importance_of(bench, chosen, patches),
+    }
+    return {"rows": rows, "differences": apart, "importance": [importance]}
 
 
 def _plain(
@@ -248,7 +278,7 @@ def _plain(
     ]
     contents = np.stack([layers[name] for name in survey.elements if name in layers])
     logs = np.log(np.maximum(contents, _LEAST))
-    note = "log contents; mean and covariance of the judged side itself, without its deposits or any other"
+    note = "log contents; mean and covariance of all judged cells of this side; no label is used"
     found.append(("mahalanobis", mahalanobis(logs, judged.is_used), note))
     return found
 

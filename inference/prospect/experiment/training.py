@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from db.connection import connect
 from db.registry import ModelRecord, list_models, require_in_service
+from inference.device import choose_device
 from inference.experiments.time_left import TimeLeft, in_words
 from inference.prospect.dataset import PatchSet
-from inference.prospect.experiment.plan import MAIN, Preset, Row, model_name
-from inference.prospect.learning import LearningReport
+from inference.prospect.experiment.plan import Preset, Row, model_name
+from inference.prospect.importance import permutation_importance
+from inference.prospect.learning import LearningReport, part_of_set
 from inference.prospect.recording import set_digest, train_prospect
 from inference.prospect.train import ProspectEpoch
+from inference.prospect.trained import load_prospect_model
+from inference.training.blocks import TEST
 
 Report = Callable[[str], None]
 _TELL_EVERY_S = 10.0
@@ -80,7 +85,6 @@ def train_rows(
                 grid=grid,
                 leave_out_geology=row.leave_out_geology,
                 device_name=bench.device_name,
-                importance_repeats=bench.preset.importance_repeats if row.name == MAIN else 0,
                 report=_progress(bench.report, head, is_first=first is None),
             )
             bench.time_left.learn(_kind(row, seed), time.monotonic() - begun)
@@ -101,6 +105,36 @@ def validation_loss(record: ModelRecord) -> float:
 def chosen_seed(records: Sequence[ModelRecord]) -> ModelRecord:
     """The training of least validation loss; plain models have one only."""
     return min(records, key=validation_loss) if len(records) > 1 else records[0]
+
+
+def importance_of(bench: Bench, record: ModelRecord, patches: PatchSet) -> list[dict[str, Any]]:
+    """What a model loses on the test patches when channels, and groups of them, are shuffled.
+
+    Of one model only, the one that is told of: it takes as long as some epochs of training.
+
+    Args:
+        bench: where the model is, and how often channels are shuffled.
+        record: the model.
+        patches: the set it was trained on.
+
+    Returns:
+        As `inference.prospect.importance.Importance.as_json`; empty where the test patches are of one class.
+
+    """
+    with connect(bench.url, application_name="lode experiment") as conn:
+        model = load_prospect_model(conn, record.name, choose_device(bench.device_name))
+    values, is_positive, _blocks = part_of_set(model, patches, TEST)
+    if not is_positive.any() or is_positive.all():
+        return []
+    found = permutation_importance(
+        model.patch_probabilities,
+        values,
+        is_positive,
+        model.channels,
+        model.threshold,
+        repeats=bench.preset.importance_repeats,
+    )
+    return [each.as_json() for each in found]
 
 
 def _kind(row: Row, seed: int) -> str:
