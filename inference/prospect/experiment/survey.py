@@ -304,7 +304,9 @@ def _pixel_scores(bench: Bench, record: ModelRecord, ground: Ground) -> NDArray[
     with connect(bench.url, application_name="lode experiment") as conn:
         model = load_prospect_model(conn, record.name, choose_device(bench.device_name))
     stride_px = SCORE_STRIDE_PX
-    scores = model.score(model.standardise(ground.values), ground.is_valid, stride_px)
+    names = [channel.name for channel in ground.channels]
+    values = ground.values[[names.index(channel.name) for channel in model.channels]]
+    scores = model.score(model.standardise(values), ground.is_valid, stride_px)
     cells = cells_of(scores, ground.is_valid, ground.grid, patch_px=model.patch_px, stride_px=stride_px)
     found = np.full(ground.is_valid.shape, np.nan)
     spread = cells.probability.repeat(stride_px, axis=0).repeat(stride_px, axis=1)
