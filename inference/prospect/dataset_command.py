@@ -113,7 +113,7 @@ def dataset(**options: object) -> None:
     """
     from inference.prospect.dataset import make_set
 
-    request = _request(**options)  # type: ignore[arg-type]
+    request = _request(**options)  # type: ignore[arg-type]  # click hands on objects
     with connect(Settings(), application_name="lode prospect") as conn:
         make_set(conn, request, report=lambda line: click.echo(line, err=True))
         found = prospect_set_by_name(conn, request.name)

@@ -63,6 +63,12 @@ class Ground:
     layer_ids: Mapping[str, int] = field(default_factory=dict)
     processing_level: str | None = None
 
+    def values_of(self, channels: Sequence[Channel]) -> NDArray[np.float32]:
+        """Values (channels, height, width) of some channels, by name and in their order."""
+        names = [channel.name for channel in self.channels]
+        places = [names.index(channel.name) for channel in channels]
+        return self.values if places == list(range(len(names))) else self.values[places]
+
     @property
     def is_valid(self) -> NDArray[np.bool_]:
         """(height, width): judged, with a value in every channel."""

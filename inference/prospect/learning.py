@@ -186,10 +186,7 @@ def part_of_set(
             + f": the model was trained on {model.patch_px} px"
         )
     is_of_part = patches.parts == part
-    places = [names.index(channel.name) for channel in model.channels]
-    values = patches.ground.values
-    if places != list(range(len(names))):
-        values = values[places]
+    values = patches.ground.values_of(model.channels)
     labelled = _labelled(values, model.normalisation, patches, part)
     return labelled.values, labelled.is_positive, patches.blocks[is_of_part]
 

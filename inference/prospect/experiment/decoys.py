@@ -274,8 +274,7 @@ def _covered(
 def _probabilities(model: ProspectModel, patches: PatchSet, at: Places) -> NDArray[np.float64]:
     if len(at.rows) == 0:
         return np.zeros(0)
-    names = [channel.name for channel in patches.ground.channels]
-    values = patches.ground.values[[names.index(channel.name) for channel in model.channels]]
+    values = patches.ground.values_of(model.channels)
     cells = model.normalisation.standardise(cut(values, at.rows, at.cols, patches.patch_px), axis=-1)
     return model.patch_probabilities(cells).astype(np.float64)
 

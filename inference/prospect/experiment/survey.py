@@ -304,8 +304,7 @@ def _pixel_scores(bench: Bench, record: ModelRecord, ground: Ground) -> NDArray[
     with connect(bench.url, application_name="lode experiment") as conn:
         model = load_prospect_model(conn, record.name, choose_device(bench.device_name))
     stride_px = SCORE_STRIDE_PX
-    names = [channel.name for channel in ground.channels]
-    values = ground.values[[names.index(channel.name) for channel in model.channels]]
+    values = ground.values_of(model.channels)
     scores = model.score(model.standardise(values), ground.is_valid, stride_px)
     cells = cells_of(scores, ground.is_valid, ground.grid, patch_px=model.patch_px, stride_px=stride_px)
     found = np.full(ground.is_valid.shape, np.nan)

@@ -33,7 +33,7 @@ class Adjacency(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """S X."""
-        result: Tensor = _Applied.apply(values, self)  # type: ignore[no-untyped-call]
+        result: Tensor = _Applied.apply(values, self)  # type: ignore[no-untyped-call]  # untyped in torch
         return result
 
     def applied(self, values: Tensor, channels: int | None = None) -> Tensor:

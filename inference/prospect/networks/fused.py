@@ -35,7 +35,7 @@ def linear_relu(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """ReLU(X W' + b), (rows, in) -> (rows, out)."""
     if not is_fused(rows):
         return F.relu(F.linear(rows, weight, bias), inplace=True)
-    result: Tensor = _LinearRelu.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    result: Tensor = _LinearRelu.apply(rows, weight, bias)  # type: ignore[no-untyped-call]  # untyped in torch
     return result
 
 
@@ -62,7 +62,7 @@ def wide_products(rows: Tensor, weight: Tensor, bias: Tensor, behind: Tensor) ->
     """ReLU(X W' + b) V', (rows, in) -> (rows, out), without the wide array between leaving the cache."""
     if not is_fused(rows):
         return F.linear(F.relu(F.linear(rows, weight, bias), inplace=True), behind)
-    result: Tensor = _WideProducts.apply(rows, weight, bias, behind)  # type: ignore[no-untyped-call]
+    result: Tensor = _WideProducts.apply(rows, weight, bias, behind)  # type: ignore[no-untyped-call]  # untyped in torch
     return result
 
 

@@ -137,7 +137,7 @@ class GraphLayer(nn.Module):
         norms = [one.norm for one in projections if one.norm is not None]
         if norms and norms[0].training and is_fused(products):
             biases = torch.stack([one.linear.bias for one in projections])
-            sums, means, variances = NormedSums.apply(  # type: ignore[no-untyped-call]
+            sums, means, variances = NormedSums.apply(  # type: ignore[no-untyped-call]  # untyped in torch
                 products,
                 torch.stack([norm.weight for norm in norms]),
                 torch.stack([norm.bias for norm in norms]) + 0 * biases,

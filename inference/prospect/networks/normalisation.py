@@ -73,7 +73,7 @@ def folded(linear: nn.Linear, norm: nn.BatchNorm1d | None, rows: Tensor) -> tupl
         scale = norm.weight * torch.rsqrt(_known(norm.running_var) + norm.eps)
         bias = norm.bias + scale * (linear.bias - _known(norm.running_mean))
         return linear.weight * scale[:, None], bias
-    weight, bias, mean, variance = _Folded.apply(rows, linear.weight, norm.weight, norm.bias, norm.eps)  # type: ignore[no-untyped-call]
+    weight, bias, mean, variance = _Folded.apply(rows, linear.weight, norm.weight, norm.bias, norm.eps)  # type: ignore[no-untyped-call]  # untyped in torch
     update_running(norm, mean + linear.bias.detach(), variance, len(rows))
     return weight, bias + 0 * linear.bias
 
