@@ -44,6 +44,7 @@ class Channel:
     is_log: bool = False
     least: float | None = None
     is_geology: bool = False
+    relative_to_nm: tuple[float, float] | None = None
 
     @property
     def tells_geology(self) -> bool:
@@ -65,7 +66,7 @@ class Channel:
         kinds: dict[str, Kind] = {"spectral": "spectral", "evidence": "evidence", "geology": "geology"}
         try:
             center, width, least = (stored.get(key) for key in ("center_nm", "width_nm", "least"))
-            is_log = stored.get("is_log", False)
+            is_log, window = stored.get("is_log", False), stored.get("relative_to_nm")
             return cls(
                 str(stored["name"]),
                 kinds[stored["kind"]],
@@ -74,9 +75,19 @@ class Channel:
                 {False: False, True: True}[is_log],
                 None if least is None else _content(least),
                 {False: False, True: True}[stored.get("is_geology", False)],
+                None if window is None else _window(window),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"a stored channel cannot be read ({error!r}): make the set again") from error
+
+
+def treatment(stored: Iterable[Mapping[str, Any]]) -> str:
+    """What was done to the values of stored channels, in words that follow a list; empty: nothing."""
+    every = list(stored)
+    logs = sum(each.get("is_log", False) for each in every)
+    relative = sum(each.get("relative_to_nm") is not None for each in every)
+    said = f", log10 of {logs}" if logs else ""
+    return said + (f", {relative} relative to the mean of their window" if relative else "")
 
 
 def _content(stored: Any) -> float:
@@ -84,6 +95,13 @@ def _content(stored: Any) -> float:
     if not 0 < value < math.inf:
         raise ValueError(f"{value} is no content")
     return value
+
+
+def _window(stored: Any) -> tuple[float, float]:
+    low, high = map(float, stored)
+    if not 0 < low <= high < math.inf:
+        raise ValueError(f"{stored} is no window of wavelengths")
+    return low, high
 
 
 @dataclass(frozen=True)

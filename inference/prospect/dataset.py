@@ -206,7 +206,12 @@ def load_set(conn: Connection[Any], name: str, *, report: Report = lambda _line:
 def _ground(conn: Connection[Any], request: SetRequest, report: Report) -> Ground:
     if request.product is not None:
         return scene_ground(
-            conn, request.product, windows_nm=request.windows_nm, geology=request.geology, report=report
+            conn,
+            request.product,
+            windows_nm=request.windows_nm,
+            is_relative=request.is_relative,
+            geology=request.geology,
+            report=report,
         )
     return area_ground(
         conn,

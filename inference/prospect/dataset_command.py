@@ -70,6 +70,12 @@ _WINDOWS = ",".join(f"{low:g}-{high:g}" for low, high in PEGMATITE_WINDOWS_NM)
     help="Bands of the scene whose centre lies in one of these windows, nm.",
 )
 @click.option(
+    "--relative-reflectance",
+    "is_relative",
+    is_flag=True,
+    help="Divide bands by the mean of their window: how bright a pixel is then counts no more.",
+)
+@click.option(
     "--geology",
     "kinds",
     type=click.Choice(KINDS_OF_GEOLOGY),
@@ -135,6 +141,7 @@ def _request(
     stride_px: int | None,
     positive_share: float,
     windows_nm: str,
+    is_relative: bool,
     kinds: tuple[str, ...],
     no_geology: bool,
     proximity_m: float,
@@ -180,6 +187,7 @@ def _request(
         parallel=parallel,
         seed=seed,
         data=data,
+        is_relative=is_relative,
         raw_contents=raw_contents,
     )
 
@@ -192,6 +200,8 @@ def set_lines(found: ProspectSet, ground: str) -> Iterator[str]:
         ground: name of its scene or study area.
 
     """
+    from inference.prospect.channels import treatment
+
     stored = found.parameters
     split = f"split by blocks of {stored['block_m']:g} m"
     if stored["parallel_deg"] is not None:
@@ -202,12 +212,11 @@ def set_lines(found: ProspectSet, ground: str) -> Iterator[str]:
         f"{found.seed}"
     )
     for kind in ("spectral", "evidence", "geology"):
-        names = [channel["name"] for channel in found.channels if channel["kind"] == kind]
+        every = [channel for channel in found.channels if channel["kind"] == kind]
+        names = [channel["name"] for channel in every]
         if names:
             listed = ", ".join(names) if len(names) <= CHANNELS_NAMED else f"{names[0]} to {names[-1]}"
-            logs = sum(channel.get("is_log", False) for channel in found.channels if channel["kind"] == kind)
-            taken = f", log10 of {logs} of them" if logs else ""
-            yield f"{kind} channels: {len(names)} ({listed}){taken}"
+            yield f"{kind} channels: {len(names)} ({listed}){treatment(every)}"
     yield (
         f"positive: {found.positive_share:g} of a patch within {found.buffer_m:g} m of one of "
         f"{len(found.deposit_ids)} deposits ({', '.join(stored['deposits'])})"

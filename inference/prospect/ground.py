@@ -7,13 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pyproj
-import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from psycopg import Connection
-from pyproj.exceptions import CRSError
-from rasterio.features import geometry_mask
 
 from db.connection import Report
 from db.errors import UsageError
@@ -26,6 +21,8 @@ from inference.geology.rasters import geology_rasters
 from inference.prospect.band_choice import bands_by_window, check_windows
 from inference.prospect.channels import Channel, GeologyChoice
 from inference.prospect.contents import GEOCHEMISTRY, from_log10, log_notes, to_log10
+from inference.prospect.grids import cells_inside, require_metres
+from inference.prospect.relative import divide_by_window_means, relative_channels
 
 SURFACE_REFLECTANCE = "surface_reflectance"
 """The level at which scenes of several days and places can be held against each other."""
@@ -41,7 +38,8 @@ class Ground:
         grid: in metres.
         channels: of ``values``, in order; geology last.
         values: (channels, height, width) float32, NaN: no value. Bands of a scene of surface reflectance are
-            0..1, channels with ``is_log`` hold logarithms, all else is in the unit it is stored in.
+            0..1, with ``relative_to_nm`` around 1; those with ``is_log`` hold logarithms, all else is in
+            the unit it is stored in.
         is_judged: (height, width) the cells that count: centres inside the study area, or pixels of a scene
             with data that neither cloud nor shadow hides.
         geology_digest: content of the geology rasters; None without them.
@@ -95,6 +93,7 @@ def scene_ground(
     product: str,
     *,
     windows_nm: Sequence[tuple[float, float]] = PEGMATITE_WINDOWS_NM,
+    is_relative: bool = False,
     geology: GeologyChoice = GeologyChoice(),  # noqa: B008 - frozen
     report: Report = lambda _line: None,
 ) -> Ground:
@@ -107,12 +106,13 @@ def scene_ground(
         conn: connection; geology rasters that were not there yet are stored, the caller commits.
         product: the scene; its version that counts.
         windows_nm: bands whose centre lies in one of them are taken.
+        is_relative: divide each by the mean of its window, see `relative`.
         geology: which rasters of geology.
         report: hears what was left out and why, and of another level than surface reflectance.
 
     Raises:
-        UsageError: no such scene, not in metres, no wavelengths, a window without a usable band, no faults
-            or plutons.
+        UsageError: no such scene, not in metres, no wavelengths, a window without a usable band (or with
+            one, where they are relative), no faults or plutons.
 
     """
     scene = scene_by_product(conn, product)
@@ -128,6 +128,9 @@ def scene_ground(
     ground = _without_empty(ground, "band", notes)
     left = [channel for channel in ground.channels if channel.kind == "spectral"]
     check_windows(product, left, windows_nm, "it holds no values")
+    if is_relative:
+        ground = replace(ground, channels=relative_channels(ground.channels, windows_nm, product))
+        divide_by_window_means(ground.channels, ground.values)
     for note in ground.notes:
         report(note)
     warning = level_warning(ground)
@@ -201,41 +204,22 @@ def ground_of_channels(
     """
     if isinstance(place, Scene):
         require_metres(place.grid, f"scene {place.product}")
-        wanted = [channel.name for channel in channels if channel.kind == "spectral"]
-        missing = [name for name in wanted if name not in place.band_names]
+        wanted = [channel for channel in channels if channel.kind == "spectral"]
+        missing = [channel.name for channel in wanted if channel.name not in place.band_names]
         if missing:
             raise UsageError(f"scene {place.product} has no band {', '.join(missing)}")
         bands = scene_bands(conn, place)
-        places = [place.band_names.index(name) for name in wanted]
-        own = [_band_channel(bands[number]) for number in places]
-        return _scene_ground(conn, place, places, own, geology, report)
+        places = [place.band_names.index(channel.name) for channel in wanted]
+        own = [
+            replace(_band_channel(bands[number]), relative_to_nm=channel.relative_to_nm)
+            for number, channel in zip(places, wanted, strict=True)
+        ]
+        ground = _scene_ground(conn, place, places, own, geology, report)
+        divide_by_window_means(ground.channels, ground.values)
+        return ground
     evidence = [channel for channel in channels if channel.kind == "evidence"]
     layers = layers_by_name(conn, place, [channel.name for channel in evidence])
     return _area_ground(conn, place, layers, [channel.is_log for channel in evidence], geology, report)
-
-
-def require_metres(grid: Grid, what: str) -> None:
-    """Check that a grid is in metres: distances and patches are.
-
-    Raises:
-        UsageError: it is in degrees or feet, or its CRS is not known.
-
-    """
-    try:
-        crs = pyproj.CRS.from_epsg(grid.srid)
-    except CRSError as error:
-        raise UsageError(f"{what} has the CRS EPSG:{grid.srid}, which PROJ does not know") from error
-    units = {axis.unit_name for axis in crs.axis_info[:2]}
-    if not crs.is_projected or units != {"metre"}:
-        raise UsageError(
-            f"{what} lies in EPSG:{grid.srid} ({crs.name}), whose unit is {' and '.join(sorted(units))}: "
-            "distances need metres, warp it to UTM"
-        )
-
-
-def transform_of(grid: Grid) -> Affine:
-    """The grid as rasterio takes it."""
-    return Affine(grid.resolution_x, 0.0, grid.origin_x, 0.0, -grid.resolution_y, grid.origin_y)
 
 
 def _band_channel(band: SceneBand) -> Channel:
@@ -258,7 +242,7 @@ def _scene_ground(
     for band in values[: len(places)]:
         is_judged |= np.isfinite(band)
     if scene.clouded is not None:
-        is_judged &= ~_inside(scene.clouded, scene.grid)
+        is_judged &= ~cells_inside(scene.clouded, scene.grid)
     _blank(values[: len(places)], is_judged)
     every = (*channels, *geology.channels)
     return Ground(
@@ -299,7 +283,7 @@ def _area_ground(
     values, digest = _with_geology(conn, area.grid, len(layers), geology, report)
     for place, layer in enumerate(layers):
         _read_bands(RasterReader(conn, layer.tile_table), [0], values[place : place + 1], 0.0, 1.0)
-    is_judged = _inside(area.geometry, area.grid)
+    is_judged = cells_inside(area.geometry, area.grid)
     notes = []
     for layer, is_log, held in zip(layers, are_logs, values, strict=False):  # geology comes behind
         if is_log:
@@ -370,16 +354,6 @@ def _read_bands(
             if missing is not None and not np.isnan(missing):
                 target[band == missing] = np.nan
             target[~np.isfinite(target)] = np.nan
-
-
-def _inside(shape: shapely.MultiPolygon, grid: Grid) -> NDArray[np.bool_]:
-    """(height, width): cells whose centre lies in a shape given in EPSG:4326."""
-    to_grid = pyproj.Transformer.from_crs(4326, grid.srid, always_xy=True)
-    planar = shapely.transform(shape, lambda xy: np.column_stack(to_grid.transform(*xy.T)))
-    mask: NDArray[np.bool_] = geometry_mask(
-        [planar], (grid.height_px, grid.width_px), transform_of(grid), invert=True
-    )
-    return mask
 
 
 def _without_empty(ground: Ground, what: str, notes: Sequence[str]) -> Ground:

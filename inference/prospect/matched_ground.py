@@ -18,7 +18,8 @@ from db.scenes import Scene, SceneBand, scene_by_product
 from inference.geology.rasters import GeologySettings
 from inference.prospect.channels import Channel, GeologyChoice
 from inference.prospect.contents import log_notes, to_log10
-from inference.prospect.ground import Ground, ground_of_channels, require_metres
+from inference.prospect.grids import require_metres
+from inference.prospect.ground import Ground, ground_of_channels
 from inference.prospect.matching import (
     EvidenceFacts,
     Match,

@@ -8,6 +8,7 @@ from typing import Any
 from db.registry import ModelRecord
 from inference.models.figures import SPLITS, number, range_text, split_text, table
 from inference.models.report import sparkline
+from inference.prospect.channels import treatment
 from inference.prospect.ore_blocks import OreBlocks, ore_interval
 
 FIGURES = {
@@ -92,12 +93,11 @@ def _channels(channels: Sequence[Mapping[str, Any]]) -> str:
     """How many of each kind, and their names where they are few."""
     said = []
     for kind in ("spectral", "evidence", "geology"):
-        names = [str(each.get("name")) for each in channels if each.get("kind") == kind]
+        every = [each for each in channels if each.get("kind") == kind]
+        names = [str(each.get("name")) for each in every]
         if names:
             listed = ", ".join(names) if len(names) <= _NAMED else f"{names[0]} to {names[-1]}"
-            logs = sum(each.get("is_log", False) for each in channels if each.get("kind") == kind)
-            taken = f", log10 of {logs}" if logs else ""
-            said.append(f"{len(names)} {kind} ({listed}{taken})")
+            said.append(f"{len(names)} {kind} ({listed}{treatment(every)})")
     maps = [str(each.get("name")) for each in channels if each.get("is_geology")]
     if maps:
         said.append(f"geology among them: {', '.join(maps)}")

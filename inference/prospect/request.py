@@ -36,6 +36,7 @@ class SetRequest:
         block_m: edge of the blocks that are held out, m; None: by the extent.
         parallel: all beyond it is the test; None: blocks are.
         seed: of split and drawing.
+        is_relative: divide bands by the mean of their window, see `inference.prospect.relative`.
         raw_contents: learn from contents of geochemistry as they are, not from their logarithms.
         data: what the ground is, of `db.prospect_sets.KINDS_OF_DATA`; None: nobody said. Models and reports
             repeat it.
@@ -57,6 +58,7 @@ class SetRequest:
     block_m: float | None = None
     parallel: Parallel | None = None
     seed: int = 0
+    is_relative: bool = False
     raw_contents: bool = False
     data: str | None = None
 
@@ -67,6 +69,10 @@ class SetRequest:
             raise UsageError("--layer names layers of a study area: a scene has bands, see --windows-nm")
         if self.data is not None and self.data not in KINDS_OF_DATA:
             raise UsageError(f"--data is {self.data!r}: choose one of {', '.join(KINDS_OF_DATA)}")
+        if self.is_relative and self.product is None:
+            raise UsageError(
+                "--relative-reflectance speaks of bands of a scene: a study area has none, leave it out"
+            )
         if self.raw_contents and self.area is None:
             raise UsageError(
                 "--raw-contents speaks of layers of geochemistry: a scene has none, leave it out"
@@ -97,6 +103,7 @@ class SetRequest:
         settings = self.geology.settings
         return {
             "windows_nm": None if self.product is None else [list(window) for window in self.windows_nm],
+            "is_relative": None if self.product is None else self.is_relative,
             "raw_contents": None if self.area is None else self.raw_contents,
             "layers": None if self.layers is None else list(self.layers),
             "deposits": [f"{column}={value}" for column, value in self.deposits] or ["all"],

@@ -13,9 +13,11 @@ from psycopg import Connection
 from db.connection import connect
 from db.embedded import Cluster
 from db.errors import UsageError
+from db.scenes import scene_by_product
+from db.wavelengths import PEGMATITE_WINDOWS_NM
 from inference.geology.rasters import GeologySettings, geology_rasters
 from inference.prospect.channels import Channel, GeologyChoice
-from inference.prospect.ground import area_ground, level_warning, scene_ground
+from inference.prospect.ground import area_ground, ground_of_channels, level_warning, scene_ground
 from inference.prospect.learning import without_geology
 from tests.prospect_ground import (
     BANDS,
@@ -87,6 +89,20 @@ def test_values_are_reflectance_and_nan_without_data(ground: Connection[Any]) ->
     valid = judged.copy()
     valid[40:43, 60:64] = False
     assert np.array_equal(found.is_valid, valid)
+
+
+def test_bands_are_relative_to_their_window_and_only_where_asked_for(ground: Connection[Any]) -> None:
+    plain = scene_ground(ground, "scene", geology=NONE)
+    found = scene_ground(ground, "scene", geology=NONE, is_relative=True)
+    near, far = PEGMATITE_WINDOWS_NM
+    assert [channel.relative_to_nm for channel in found.channels] == [near, near, far, far]
+    assert {channel.relative_to_nm for channel in plain.channels} == {None}
+    for places in ([0, 1], [2, 3]):
+        expected = plain.values[places] / plain.values[places].mean(axis=0)
+        np.testing.assert_allclose(found.values[places], expected, rtol=1e-6)
+    again = ground_of_channels(ground, scene_by_product(ground, "scene"), found.channels, geology=NONE)
+    assert again.channels == found.channels
+    np.testing.assert_array_equal(again.values, found.values)
 
 
 def test_cloud_and_shadow_are_not_judged(ground: Connection[Any]) -> None:

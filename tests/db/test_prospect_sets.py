@@ -353,7 +353,7 @@ def test_a_set_learns_from_logarithms_of_contents_unless_told_otherwise(url: str
             url, "prospect", "dataset", "--name", name, "--area", "area", "--deposits", "all", *words
         )
         assert done.returncode == 0, done.stderr
-        taken = "" if words else ", log10 of 2 of them"
+        taken = "" if words else ", log10 of 2"
         assert f"evidence channels: 2 (Li, Be){taken}" in done.stdout.splitlines()
     with connect(url) as conn:
         logs, raw = load_set(conn, "logs"), load_set(conn, "raw")

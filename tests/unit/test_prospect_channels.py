@@ -11,7 +11,7 @@ from db.raster import Grid
 from inference.geology.rasters import BANDS, GeologySettings
 from inference.prospect.channels import GEOLOGY_KINDS, Channel, GeologyChoice
 from inference.prospect.dataset_command import KINDS_OF_GEOLOGY
-from inference.prospect.ground import require_metres
+from inference.prospect.grids import require_metres
 from inference.prospect.request import SetRequest
 from inference.prospect.split import Parallel
 
@@ -22,6 +22,16 @@ from inference.prospect.split import Parallel
         (
             Channel("B050", "spectral", 801.5, 6.5),
             {"name": "B050", "kind": "spectral", "center_nm": 801.5, "width_nm": 6.5},
+        ),
+        (
+            Channel("B050", "spectral", 801.5, 6.5, relative_to_nm=(782.0, 902.0)),
+            {
+                "name": "B050",
+                "kind": "spectral",
+                "center_nm": 801.5,
+                "width_nm": 6.5,
+                "relative_to_nm": (782.0, 902.0),
+            },
         ),
         (Channel("Li", "evidence"), {"name": "Li", "kind": "evidence"}),
         (Channel("Li", "evidence", is_log=True), {"name": "Li", "kind": "evidence", "is_log": True}),
@@ -47,6 +57,8 @@ def test_a_channel_is_read_as_it_was_written(channel: Channel, stored: dict[str,
         {"name": "a", "kind": "evidence", "is_log": "yes"},
         {"name": "a", "kind": "evidence", "is_log": True, "least": 0},
         {"name": "a", "kind": "evidence", "is_log": True, "least": math.nan},
+        {"name": "a", "kind": "spectral", "relative_to_nm": [900, 800]},
+        {"name": "a", "kind": "spectral", "relative_to_nm": 800},
         ["a"],
     ],
 )

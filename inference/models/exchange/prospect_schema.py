@@ -74,6 +74,9 @@ class _Metrics(_Figures):
     importance: list[_Importance] = Field(default_factory=list)
 
 
+_Wavelength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class _Channel(Loose):
     name: Word
     kind: Literal["spectral", "evidence", "geology"]
@@ -82,6 +85,7 @@ class _Channel(Loose):
     is_log: bool = False
     is_geology: bool = False
     least: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    relative_to_nm: tuple[_Wavelength, _Wavelength] | None = None
 
 
 class _Evidence(Loose):

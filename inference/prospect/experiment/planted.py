@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
 from db.raster import Grid
-from inference.prospect.ground import transform_of
+from inference.prospect.grids import transform_of
 
 DECOYS = {"A": "spectrum_without_geology", "B": "geology_without_spectrum"}
 """Decoys by the letter they have in tables, and what the simulator calls them."""
