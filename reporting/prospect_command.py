@@ -25,7 +25,7 @@ def prospect(delivery: Delivery, run_id: int | None, limit: int) -> None:
     As html, the map of probability beside faults, plutons and known deposits, the targets, and what the model
     is worth on ground it was not shown. As table or json, every table of it; as csv, the one that --table
     names: targets, search, figures, confusion, patches, importance, channels or warnings. As gpkg, targets
-    and all cells. A withdrawn search is shown when --run names it, and is marked.
+    and all cells. A withdrawn or superseded search is shown when --run names it, and is marked.
     """
     from db.reports.prospects import cell_layer, target_layer
     from reporting.prospect_page import prospect_page
@@ -35,7 +35,7 @@ def prospect(delivery: Delivery, run_id: int | None, limit: int) -> None:
         read_as_of_now(conn)
         found = gather_search(conn, run_id, limit)
         head = found.head
-        mark = " (WITHDRAWN)" if found.is_withdrawn else ""
+        mark = "" if found.stands else f" ({head.status.upper()})"
         title = f"Search {head.search} of {head.ground}{mark}"
         if delivery.style == "html":
             write_page(delivery, prospect_page(conn, found, delivery.language))
@@ -52,3 +52,7 @@ def prospect(delivery: Delivery, run_id: int | None, limit: int) -> None:
             write_rows(delivery, title, tables)
     if found.is_withdrawn:
         click.echo(f"search {head.search} was withdrawn: {head.withdrawn_reason}", err=True)
+    if found.is_superseded:
+        click.echo(
+            f"search {head.search} is of an earlier version of scene {head.ground}: search it again", err=True
+        )

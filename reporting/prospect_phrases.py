@@ -16,6 +16,11 @@ PROSPECT_PHRASES: dict[str, tuple[str, str]] = {
         "said.",
         "已撤回：{who}于{when}撤回，原因：{reason}。该预测不再有效，本页仅显示其原有内容。",
     ),
+    "superseded": (
+        "SUPERSEDED: the scene has a newer version. This search does not count any more; the page shows what "
+        "it said of the earlier one. Search the scene again.",
+        "已被取代：该影像已有新版本。该预测不再有效，本页仅显示其针对旧版影像的结果，请重新预测。",
+    ),
     "no_reason": ("no reason was recorded", "未记录原因"),
     # what the data are
     "data_origin": ("Data learned from", "训练数据"),

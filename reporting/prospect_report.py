@@ -89,8 +89,18 @@ class ProspectReport:
 
     @property
     def is_withdrawn(self) -> bool:
-        """Whether the search stands no more."""
-        return self.head.withdrawn_at is not None
+        """Whether somebody said that the search counts no more."""
+        return self.head.status == "withdrawn"
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether it is of a version of its scene that counts no more."""
+        return self.head.status == "superseded"
+
+    @property
+    def stands(self) -> bool:
+        """Whether views and maps show the search."""
+        return not (self.is_withdrawn or self.is_superseded)
 
     @property
     def is_home(self) -> bool:

@@ -87,7 +87,7 @@ def treatment(stored: Iterable[Mapping[str, Any]]) -> str:
     logs = sum(each.get("is_log", False) for each in every)
     relative = sum(each.get("relative_to_nm") is not None for each in every)
     said = f", log10 of {logs}" if logs else ""
-    return said + (f", {relative} relative to the mean of their window" if relative else "")
+    return said + (f", {relative} relative to pixel and scene" if relative else "")
 
 
 def _content(stored: Any) -> float:

@@ -73,7 +73,7 @@ _WINDOWS = ",".join(f"{low:g}-{high:g}" for low, high in PEGMATITE_WINDOWS_NM)
     "--relative-reflectance",
     "is_relative",
     is_flag=True,
-    help="Divide bands by the mean of their window: how bright a pixel is then counts no more.",
+    help="Divide bands by the mean of their window in the pixel, and by their median in the scene.",
 )
 @click.option(
     "--geology",

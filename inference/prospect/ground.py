@@ -22,7 +22,7 @@ from inference.prospect.band_choice import bands_by_window, check_windows
 from inference.prospect.channels import Channel, GeologyChoice
 from inference.prospect.contents import GEOCHEMISTRY, from_log10, log_notes, to_log10
 from inference.prospect.grids import cells_inside, require_metres
-from inference.prospect.relative import divide_by_window_means, relative_channels
+from inference.prospect.relative import make_relative, relative_channels
 
 SURFACE_REFLECTANCE = "surface_reflectance"
 """The level at which scenes of several days and places can be held against each other."""
@@ -106,7 +106,7 @@ def scene_ground(
         conn: connection; geology rasters that were not there yet are stored, the caller commits.
         product: the scene; its version that counts.
         windows_nm: bands whose centre lies in one of them are taken.
-        is_relative: divide each by the mean of its window, see `relative`.
+        is_relative: take them relative to pixel and scene, see `relative`.
         geology: which rasters of geology.
         report: hears what was left out and why, and of another level than surface reflectance.
 
@@ -130,7 +130,7 @@ def scene_ground(
     check_windows(product, left, windows_nm, "it holds no values")
     if is_relative:
         ground = replace(ground, channels=relative_channels(ground.channels, windows_nm, product))
-        divide_by_window_means(ground.channels, ground.values)
+        make_relative(ground.channels, ground.values, ground.is_judged)
     for note in ground.notes:
         report(note)
     warning = level_warning(ground)
@@ -215,7 +215,7 @@ def ground_of_channels(
             for number, channel in zip(places, wanted, strict=True)
         ]
         ground = _scene_ground(conn, place, places, own, geology, report)
-        divide_by_window_means(ground.channels, ground.values)
+        make_relative(ground.channels, ground.values, ground.is_judged)
         return ground
     evidence = [channel for channel in channels if channel.kind == "evidence"]
     layers = layers_by_name(conn, place, [channel.name for channel in evidence])

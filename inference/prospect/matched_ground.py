@@ -29,6 +29,7 @@ from inference.prospect.matching import (
     match_layers,
     matched_values,
 )
+from inference.prospect.relative import make_relative
 from inference.prospect.spectral import (
     Evidence,
     absorption_depths,
@@ -256,6 +257,7 @@ def _matched(
     layer_ids: tuple[int, ...] = (),
 ) -> MatchedGround:
     values = matched_values(matches, ground.channels, ground.values)
+    make_relative(model.channels, values, ground.is_judged)
     is_valid = ground.is_judged.copy()
     for layer in values:
         is_valid &= np.isfinite(layer)

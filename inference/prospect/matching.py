@@ -23,7 +23,6 @@ from db.raster import Grid
 from db.scenes import SceneBand
 from inference.prospect.channels import Channel
 from inference.prospect.contents import GEOCHEMISTRY
-from inference.prospect.relative import divide_by_window_means
 
 SPACING_TOLERANCE = 0.05
 """Cells may be so much larger or smaller than those of training: what a patch shows changes with them."""
@@ -325,8 +324,7 @@ def matched_values(
         values: ``(channels, height, width)`` of the ground, NaN: no value.
 
     Returns:
-        ``(matches, height, width)`` float32; a value is missing where one of its sources is. Bands are
-        relative where the network's are.
+        ``(matches, height, width)`` float32; a value is missing where one of its sources is.
 
     """
     place = {(channel.kind == "geology", channel.name): at for at, channel in enumerate(channels)}
@@ -336,5 +334,4 @@ def matched_values(
         np.multiply(values[sources[0]], np.float32(match.weights[0]), out=made[at])
         for source, weight in zip(sources[1:], match.weights[1:], strict=True):
             made[at] += values[source] * np.float32(weight)
-    divide_by_window_means([match.channel for match in matches], made)
     return made

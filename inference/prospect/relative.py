@@ -1,8 +1,11 @@
-"""Relative reflectance: what a band reflects against the other bands of its window of wavelengths.
+"""Relative reflectance: what a band reflects against the other bands of its pixel, and against its scene.
 
-Slope, sun and a thin haze brighten or darken all bands of a window by about one factor, and so does the grain
-of a rock; an absorption does not. Divided by the mean of its window, a band says how deep the spectrum dips
-there and no longer how bright the pixel is, so that districts seen on other days can be held together.
+Slope, sun and a thin haze brighten or darken all bands of a window of wavelengths by about one factor, and
+so does the grain of a rock: divided by the mean of its window a band says no longer how bright the pixel is.
+What calibration and correction of the atmosphere leave is a factor of each band, the same all over a scene:
+divided by its median over the scene that is out, too. An absorption stays. Both together are the logarithmic
+residuals of Green & Craig 1985 (Proc. Airborne Imaging Spectrometer Workshop, JPL 85-41, 111-119), as ratios;
+the latter alone is the internal average of Kruse 1988 (doi 10.1016/0034-4257(88)90004-1).
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from numpy.typing import NDArray
 from db.errors import UsageError
 from inference.prospect.channels import Channel
 
+DARKEST = 0.05
+"""Below this share of a scene's median brightness a pixel is water or shadow, and its ratios are noise."""
 _FEWEST_BANDS = 2
 
 
@@ -49,13 +54,16 @@ def relative_channels(
     return tuple(made)
 
 
-def divide_by_window_means(channels: Sequence[Channel], values: NDArray[np.float32]) -> None:
-    """Divide bands by the mean of the bands of their window, cell by cell and in place.
+def make_relative(
+    channels: Sequence[Channel], values: NDArray[np.float32], is_judged: NDArray[np.bool_]
+) -> None:
+    """Divide bands by the mean of their window, cell by cell, then by their median over a scene; in place.
 
     Args:
         channels: of ``values``, in order; those without ``relative_to_nm`` stay as they are.
-        values: (channels, height, width), NaN: no value. A cell gets none in a window where one of its bands
-            has none, or where their mean is not above 0.
+        values: (channels, height, width) of one scene, NaN: no value. A cell gets none in a window where one
+            of its bands has none, or that is dark there, see `DARKEST`.
+        is_judged: (height, width) the cells that the medians are taken over.
 
     """
     windows = [channel.relative_to_nm for channel in channels]
@@ -67,9 +75,17 @@ def divide_by_window_means(channels: Sequence[Channel], values: NDArray[np.float
         for place in places:
             mean += values[place]
         mean /= len(places)
-        mean[~(mean > 0)] = np.nan
+        mean[~(mean > DARKEST * _median(mean, is_judged))] = np.nan
         for place in places:
             values[place] /= mean
+            values[place] /= _median(values[place], is_judged)
+
+
+def _median(values: NDArray[np.floating], is_judged: NDArray[np.bool_]) -> float:
+    """Median of the judged values; NaN where there are none, or it is not above 0."""
+    known = values[is_judged & np.isfinite(values)]
+    median = float(np.median(known)) if known.size else np.nan
+    return median if median > 0 else np.nan
 
 
 def _window_of(center_nm: float, windows_nm: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -36,7 +36,7 @@ class SetRequest:
         block_m: edge of the blocks that are held out, m; None: by the extent.
         parallel: all beyond it is the test; None: blocks are.
         seed: of split and drawing.
-        is_relative: divide bands by the mean of their window, see `inference.prospect.relative`.
+        is_relative: take bands relative to pixel and scene, see `inference.prospect.relative`.
         raw_contents: learn from contents of geochemistry as they are, not from their logarithms.
         data: what the ground is, of `db.prospect_sets.KINDS_OF_DATA`; None: nobody said. Models and reports
             repeat it.

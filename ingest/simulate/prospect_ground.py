@@ -17,6 +17,12 @@ from ingest.simulate.prospect_geology import ProspectGeology
 LEAST_COVER, LARGEST_COVER = 0.40, 0.85
 """Share of a dyke's ground that soil and plants hide."""
 
+SCREE_M = 50.0
+"""The share of a dyke's debris in the ground beside it falls to 1/e at such distances."""
+SCREE_SHARE = 0.6
+"""Debris right beside a dyke, of the share of it that is not covered there."""
+
+_SCREE_REACH = 4.0
 _UNIT_CELLS = 80.0
 _VEIN_CELLS = 10.0
 _LARGEST_SHARE = 0.75
@@ -85,14 +91,22 @@ def _take(shares: FloatMap, left: FloatMap, kind: str, part: FloatMap) -> None:
 
 
 def _lay_bare(key: tuple[int, str, int], shares: FloatMap, dykes: Sequence[Dyke], transform: Affine) -> None:
-    """Let the dykes' own rock show where nothing covers it, in place."""
+    """Let the dykes' own rock show where nothing covers it, and their debris round them, in place.
+
+    Frost, water and slope spread boulders and grit of a dyke over the ground beside it; that, and not the
+    dyke alone, is what a buffer round mapped ore takes in.
+    """
     shape = shares.shape[1], shares.shape[2]
     uneven = np.float32(0.08) * fractal_noise(stream(*key, "cover"), shape, 9.0, 3)
     for mineral in sorted({dyke.mineral for dyke in dykes}):
         bodies = [(dyke.outline, dyke.cover) for dyke in dykes if dyke.mineral == mineral]
         cover = _burnt(bodies, shape, transform)
-        bare = 1 - np.clip(cover + uneven, LEAST_COVER, LARGEST_COVER)
-        bare[cover == 0] = 0
+        away_m, nearest = ndimage.distance_transform_edt(cover == 0, sampling=CELL_M, return_indices=True)
+        scree = SCREE_SHARE * np.exp(-away_m / SCREE_M)
+        scree[away_m > _SCREE_REACH * SCREE_M] = 0
+        scree[cover > 0] = 1
+        bare = (1 - np.clip(cover[tuple(nearest)] + uneven, LEAST_COVER, LARGEST_COVER)) * scree
+        bare = bare.astype(np.float32)
         shares *= 1 - bare
         shares[_KINDS.index(f"{mineral}_pegmatite")] += bare
 

@@ -21,6 +21,7 @@ from inference.prospect import apply
 from inference.prospect.apply import SearchRequest, search_ground
 from inference.prospect.apply_command import _sets_report, outcome_lines
 from inference.prospect.trained import load_prospect_model
+from reporting.prospect_page import prospect_page
 from reporting.prospect_report import gather_search
 from tests.conftest import copied_database
 from tests.db import prospect_rows
@@ -92,7 +93,12 @@ def test_searches_of_an_earlier_version_of_a_scene_stand_no_more(
         targets_report(conn, old, 5)
     with pytest.raises(UsageError, match=rf"all 1 were withdrawn, or .* newer version.*--run {old}"):
         find_search(conn, None)
-    assert find_search(conn, old).status == "superseded"
+    found = gather_search(conn, old, 5)
+    assert (found.head.status, found.is_superseded, found.stands) == ("superseded", True, False)
+    page = prospect_page(conn, found, "en")
+    assert "SUPERSEDED: the scene has a newer version" in page
+    # the view lists what stands: the page's query must find the targets it shows
+    assert f"select * from lode.prospect_target where prospect_run_id = {old}" in page
     conn.rollback()
     new = search_ground(url, request)
     assert (new.was_there, new.beside) == (False, (old,))
@@ -100,7 +106,9 @@ def test_searches_of_an_earlier_version_of_a_scene_stand_no_more(
     for view in ("prospect_map", "prospect_target"):
         shown = rows(conn, f"select distinct prospect_run_id from lode_api.{view}")
         assert shown == [(new.run_id,)], view
-    assert find_search(conn, None).search == new.run_id
+    standing = gather_search(conn, None, 5)
+    assert (standing.head.search, standing.stands) == (new.run_id, True)
+    assert "SUPERSEDED" not in prospect_page(conn, standing, "en")
     conn.rollback()
     again = search_ground(url, replace(request, is_again=True))
     assert (again.withdrew, again.beside) == ((old, new.run_id), ())

@@ -74,7 +74,7 @@ def test_a_survey_of_39_elements_comes_onto_one_grid(run_lode: RunLode, conn: Co
     layers = {layer.name: layer for layer in list_layers(conn, area)}
     assert len(layers) == SURVEYED + len(GEOLOGY) + 1
     deposits = layers["Li_deposits0"]
-    assert (deposits.resampling, deposits.shift_x_px, deposits.shift_y_px) == ("bilinear", 0.5, 0.5)
+    assert (deposits.resampling, deposits.shift_x_px, deposits.shift_y_px) == ("nearest", 0.5, 0.5)
     rows, cols = [300, 301, 250, 400, 480], [300, 300, 215, 333, 268]
     for element in ("Li", "W", "Fe2O3"):
         layer = layers[element]

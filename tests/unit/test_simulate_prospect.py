@@ -33,6 +33,9 @@ from ingest.simulate.ahsi_camera import CELL_M, CELLS
 from ingest.simulate.mineral_spectra import PEGMATITE_GROUND
 from ingest.simulate.package_ahsi import simulate_ahsi
 from ingest.simulate.prospect import DISTRICTS, LARGEST_PX, ProspectSimulation, simulate_prospect
+from ingest.simulate.prospect_dykes import Dyke
+from ingest.simulate.prospect_geology import ProspectGeology
+from ingest.simulate.prospect_ground import SCREE_M, SCREE_SHARE, prospect_ground
 from ingest.simulate_command import simulate
 from tests.unit.test_simulate_packages import digests
 
@@ -222,6 +225,30 @@ def test_true_dykes_show_the_absorptions_of_their_mineral(first: ProspectSimulat
     assert depth(cells(ore[about["mineral"] == "beryl"]), 830, 55) < 0.6 * pure
 
 
+def test_debris_of_a_dyke_thins_out_beside_it() -> None:
+    side, cover = 81, 0.5
+    middle = side * CELL_M / 2
+    dyke = Dyke("dyke", "ore", "beryl", 1, shapely.box(middle - 25, -600, middle + 25, -200), cover)
+    shares = prospect_ground(
+        (7, "test", 1),
+        np.full((side, side), 900, np.float32),
+        0.0,
+        {"vegetation": 0.6, "sericite": 1.0},
+        ProspectGeology([], [], np.array([], object), 0.0),
+        [dyke],
+        (0.0, 0.0),
+    )
+    assert shares.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    # rows of the dyke's middle, columns to the east of it; its cover varies from place to place
+    profile = shares[list(PEGMATITE_GROUND).index("beryl_pegmatite"), 30:50].mean(axis=0)[side // 2 :]
+    assert profile[:3] == pytest.approx(1 - cover, abs=0.08)
+    away_m = CELL_M * np.arange(1, 21)
+    expected = SCREE_SHARE * (1 - cover) * np.exp(-away_m / SCREE_M)
+    assert profile[3:23] == pytest.approx(expected, rel=0.15, abs=0.002)
+    assert profile[3] > 2 * profile[8] > 0
+    assert not profile[3 + int(4 * SCREE_M / CELL_M) :].any()
+
+
 @dataclass(frozen=True)
 class Pixels:
     """Pixels of the package: standardisable bands, distances, what they are, and their spatial block."""
@@ -255,7 +282,7 @@ def pixels(first: ProspectSimulation) -> Pixels:
     kind = np.full(len(points), "background", dtype="U24")
     every = [(ore, "ore")] + [(decoys[about["kind"] == name], name) for name in sorted(set(about["kind"]))]
     near = shapely.STRtree(np.concatenate([shapes for shapes, _ in every]))
-    kind[near.query(points, predicate="dwithin", distance=60)[0]] = "beside"
+    kind[near.query(points, predicate="dwithin", distance=3 * SCREE_M)[0]] = "beside"
     for shapes, name in every:
         kind[shapely.STRtree(shapes).query(points, predicate="dwithin", distance=5)[0]] = name
     others = np.random.default_rng(0).choice(np.flatnonzero(kind == "background"), 6000, replace=False)

@@ -41,6 +41,7 @@ def compare_implanted(bench: Bench, home: Planted, deposit_type: str, seeds: int
         stride_px=STRIDE_PX,
         block_m=BLOCK_M,
         seed=1,
+        is_relative=True,
         data="implanted",
     )
     _models, found = judge_planted(bench, request, home, seeds)

@@ -46,6 +46,7 @@ def compare_simulated(bench: Bench, home: Planted, away: Planted, seeds: int) ->
         geology=GEOLOGY,
         deposits=(("deposit_type", "pegmatite"),),
         seed=1,
+        is_relative=True,
         data="simulated",
     )
     models, found = judge_planted(bench, request, home, seeds)
