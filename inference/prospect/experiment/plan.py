@@ -123,12 +123,12 @@ PRESETS = {
     ),
     # all parts are to stay within 40 minutes on two cores
     "small": Preset(
-        size_px=400,
+        size_px=700,
         seeds=5,
         real_seeds=3,
-        epochs=100,
-        patience=20,
-        grid=GridSettings((64, 256), (3e-4, 1e-3, 3e-3), epochs=8),
+        epochs=40,
+        patience=8,
+        grid=GridSettings((64, 256), (3e-4, 1e-3), epochs=8),
         importance_repeats=3,
     ),
     "full": Preset(
