@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import shapely
 
 from db.connection import connect
 from db.registry import list_models
 from inference.experiments.time_left import TimeLeft
 from inference.prospect.dataset import SetRequest, make_set
 from inference.prospect.experiment.plan import BARE, MAIN, Preset, Row
+from inference.prospect.experiment.planted import Planted
 from inference.prospect.experiment.rows import differences_to, patch_row
 from inference.prospect.experiment.training import (
     Bench,
@@ -19,8 +23,9 @@ from inference.prospect.experiment.training import (
     train_rows,
     validation_loss,
 )
+from inference.prospect.experiment.transfer import search_other
 from inference.prospect.settings import GridSettings
-from tests.prospect_ground import BANDS, PLACES, add_deposits, add_geology, add_scene, stored_pixels
+from tests.prospect_ground import BANDS, PLACES, add_deposits, add_geology, add_scene, at, stored_pixels
 
 PRESET = Preset(
     size_px=200,
@@ -72,6 +77,22 @@ def test_what_was_trained_is_not_trained_again(database_url: str, tmp_path: Path
     [apart] = differences_to(models[MAIN], {MAIN: models[MAIN]})
     assert apart["roc_auc"] == {"value": 0.0, "low": 0.0, "high": 0.0, "known": 2}
     assert validation_loss(chosen_seed(models[MAIN])) == min(map(validation_loss, models[MAIN]))
+
+    places = np.array([shapely.Point(at(row + 0.5, col + 0.5)) for row, col in PLACES], object)
+    home = Planted("scene", 4326, places, np.arange(len(PLACES)), {})
+    with connect(database_url) as conn:
+        add_scene(conn, tmp_path, "bright", pixels=np.where(pixels > 0, pixels * 1.5, 0).astype(np.uint16))
+        conn.commit()
+    shifts = {}
+    for product in ("scene", "bright"):
+        found = search_other(bench, chosen_seed(models[MAIN]), replace(home, product=product))
+        assert (found["deposits"], found["unscored"]) == (len(PLACES), 0)
+        shares = [found["top"][share]["value"] for share in ("0.01", "0.05", "0.1", "0.2")]
+        assert shares == sorted(shares)
+        shifts[product] = found["shift"]["distance"]
+    assert shifts["bright"] > 1.3 * shifts["scene"]
+    refused = search_other(bench, models[BARE][0], replace(home, product="nowhere"))
+    assert "nowhere" in refused["refused"]
 
     # killed after the third: the same call does the rest only
     with connect(database_url) as conn:

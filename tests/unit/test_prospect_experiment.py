@@ -12,22 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import shapely
-from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from db.errors import UsageError
-from db.raster import Grid
 from demo import geology_experiment
-from inference.prospect.cells import Cells
-from inference.prospect.dataset import PatchSet
-from inference.prospect.experiment.decoys import (
-    Answers,
-    Places,
-    decoy_differences,
-    decoy_figures,
-    decoy_patches,
-)
 from inference.prospect.experiment.figure import experiment_figure
 from inference.prospect.experiment.findings import findings
 from inference.prospect.experiment.plan import (
@@ -39,16 +26,9 @@ from inference.prospect.experiment.plan import (
     model_name,
     preset_by_name,
 )
-from inference.prospect.experiment.planted import Planted, near
 from inference.prospect.experiment.rows import mean_interval
 from inference.prospect.experiment.simulated import GEOLOGY
-from inference.prospect.experiment.survey import corner_cells, mahalanobis, overlap_groups, placements
 from inference.prospect.experiment.table import COLUMNS, CONFUSION, csv_text, markdown
-from inference.prospect.experiment.transfer import shares_found
-from inference.training.blocks import BlockGrid
-from tests.unit.prospect_patches import PATCH_PX, drawn_set
-
-GRID = Grid(32650, 500_000.0, 3_000_000.0, 1000.0, 1000.0, 6, 5)
 
 
 def figure(mean: float, spread: float | None = 0.01, **more: Any) -> dict[str, Any]:
@@ -202,184 +182,6 @@ def test_another_plan_or_set_gives_another_name() -> None:
 def test_the_real_survey_has_the_plain_answers_too() -> None:
     with_geology = {row.name for row in SIMULATED_ROWS if not row.leave_out_geology}
     assert {row.name for row in REAL_ROWS} >= with_geology
-
-
-def test_placements_average_to_the_area_under_the_curve() -> None:
-    rng = np.random.default_rng(1)
-    scores = rng.integers(0, 20, (30, 40)).astype(float)
-    is_rest = rng.random((30, 40)) < 0.7
-    at = rng.integers(5, 25, 9).astype(float)
-    truth = np.repeat([True, False], [9, int(is_rest.sum())])
-    expected = roc_auc_score(truth, np.concatenate([at, scores[is_rest]]))
-    assert placements(scores, is_rest, at).mean() == pytest.approx(expected, abs=1e-12)
-
-
-def test_a_deposit_on_a_corner_has_the_four_cells_around_it() -> None:
-    rows, cols = corner_cells(GRID, np.array([502_000.0]), np.array([2_997_000.0]))
-    assert sorted(zip(rows[0].tolist(), cols[0].tolist(), strict=True)) == [(2, 1), (2, 2), (3, 1), (3, 2)]
-    rows, cols = corner_cells(GRID, np.array([500_100.0]), np.array([2_999_900.0]))
-    assert set(zip(rows[0].tolist(), cols[0].tolist(), strict=True)) == {(0, 0)}
-
-
-def test_mahalanobis_is_the_distance_in_deviations_of_the_fitted_cells() -> None:
-    rng = np.random.default_rng(2)
-    values = rng.standard_normal((3, 20, 20)) * np.array([1, 10, 100])[:, None, None]
-    is_fitted = np.ones((20, 20), bool)
-    is_fitted[0] = False
-    values[:, 0, 0] = np.nan
-    found = mahalanobis(values, is_fitted)
-    known = values[:, is_fitted]
-    apart = values[:, 7, 7] - known.mean(axis=1)
-    assert found[7, 7] == pytest.approx(apart @ np.linalg.solve(np.cov(known), apart))
-    # each cell's values count as many deviations as the layers are many
-    assert found[is_fitted].mean() == pytest.approx(3, rel=0.01)
-    assert np.isfinite(found).all()
-
-
-def test_deposits_that_share_ground_are_one_group() -> None:
-    # the first three overlap in a chain; 10 km apart patches of 10 km do not overlap
-    x = np.array([0.0, 9_000.0, 18_000.0, 28_000.0, 18_000.0])
-    y = np.array([0.0, 9_000.0, 0.0, 0.0, 30_000.0])
-    groups = overlap_groups(x, y, 10_000.0)
-    assert groups[0] == groups[1] == groups[2]
-    assert len({int(groups[0]), int(groups[3]), int(groups[4])}) == 3
-    assert overlap_groups(x[:1], y[:1], 10_000.0).tolist() == [0]
-    assert overlap_groups(x[:0], y[:0], 10_000.0).tolist() == []
-
-
-def test_shares_of_all_deposits_in_the_best_ground_and_none_for_a_constant_answer() -> None:
-    grid = Grid(32645, 0.0, 1000.0, 100.0, 100.0, 10, 10)
-    probability = np.linspace(1, 0, 100, dtype=np.float32).reshape(10, 10)
-    # the fourth lies off the grid: a network that says nothing of it has not found it
-    x, y = np.array([50.0, 450.0, 950.0, -50.0]), np.array([950.0, 950.0, 50.0, 950.0])
-    found = shares_found(Cells(grid, 5, probability), x, y, np.array([1, 1, 2, 3]))
-    assert (found["deposits"], found["unscored"]) == (4, 1)
-    shares = {share: each["value"] for share, each in found["top"].items()}
-    assert shares == pytest.approx({"0.01": 1 / 4, "0.05": 2 / 4, "0.1": 2 / 4, "0.2": 2 / 4})
-    hidden = probability.copy()
-    hidden[0, 0] = np.nan
-    found = shares_found(Cells(grid, 5, hidden), x, y, np.array([1, 1, 2, 3]))
-    assert (found["unscored"], found["top"]["0.2"]["value"]) == (2, 1 / 4)
-    flat = shares_found(Cells(grid, 5, np.full((10, 10), 0.5, np.float32)), x, y, np.array([1, 1, 2, 3]))
-    assert all(each["value"] == 0 for each in flat["top"].values())
-
-
-NONE = np.array([], object)
-
-
-EDGE_M = 3 * PATCH_PX * 30.0
-
-
-def set_in_blocks() -> PatchSet:
-    """The drawn set, moved to where the blocks of its parts lie on the grid of blocks."""
-    patches = drawn_set()
-    grid = replace(patches.ground.grid, origin_x=1389 * EDGE_M, origin_y=11_000 * EDGE_M)
-    middles = patches.rows + PATCH_PX // 2, patches.cols + PATCH_PX // 2
-    blocks = BlockGrid(grid.srid, EDGE_M).keys_of_pixels(grid, *middles)
-    return replace(patches, ground=replace(patches.ground, grid=grid), blocks=blocks)
-
-
-def squares(*places: tuple[int, int]) -> NDArray[np.object_]:
-    """Outlines a metre inside the cell in the middle of patches of the drawn set, by row and column."""
-    grid, edge = set_in_blocks().ground.grid, PATCH_PX * 30.0
-    found = []
-    for row, col in places:
-        west, north = grid.origin_x + (col + 0.5) * edge, grid.origin_y - (row + 0.5) * edge
-        found.append(shapely.box(west - 14, north - 14, west + 14, north + 14))
-    return np.array(found, object)
-
-
-def decoys_at(*places: tuple[int, int], ore: NDArray[np.object_] = NONE, stride_px: int = 1) -> Places:
-    patches = set_in_blocks()
-    clusters = np.zeros(len(ore), np.int64)
-    home = Planted("scene", patches.ground.grid.srid, ore, clusters, {"A": squares(*places)})
-    return decoy_patches(patches, home, EDGE_M, stride_px)["A"]
-
-
-def test_decoys_are_asked_for_on_test_ground_away_from_ore_and_what_was_shown() -> None:
-    # columns 6 to 8 of patches are of the test; a decoy in the middle one keeps 100 m within them
-    inside = decoys_at((4, 7))
-    grid = set_in_blocks().ground.grid
-    covered = near(squares((4, 7)), grid.srid, grid)
-    assert len(inside.rows) > 0
-    assert inside.count == 1
-    for row, col in zip(inside.rows, inside.cols, strict=True):
-        assert covered[row : row + PATCH_PX, col : col + PATCH_PX].mean() >= 0.2
-        # no cell of it, nor one beside it, was shown
-        assert col - 1 >= 6 * PATCH_PX
-        assert col + PATCH_PX + 1 <= 9 * PATCH_PX
-    # the ground of a decoy reaches under patches of another part: it was learned as barren
-    assert len(decoys_at((4, 6)).rows) == 0
-    # it hangs together with ground that was shown, though it does not reach there itself
-    assert len(decoys_at((4, 7), (4, 8)).rows) == 0
-    # elsewhere than on the test
-    assert len(decoys_at((4, 4)).rows) == 0
-    assert len(decoys_at((4, 7), ore=squares((4, 7))).rows) == 0
-    # they lie as the set's patches do, and what hangs together is one place
-    assert len(decoys_at((4, 7), stride_px=2).rows) < len(inside.rows)
-    assert decoys_at((1, 7), (9, 7)).count == 2
-
-
-def answers(*every: tuple[list[float], list[float]]) -> Answers:
-    return Answers([{"ore": np.array(ore), "A": np.array(false)} for ore, false in every], [0.5] * len(every))
-
-
-def asked(ore_places: list[int], decoy_places: list[int]) -> dict[str, Places]:
-    return {
-        kind: Places(np.arange(len(each)), np.arange(len(each)), np.array(each, np.int64))
-        for kind, each in (("ore", ore_places), ("A", decoy_places))
-    }
-
-
-def test_rows_are_compared_on_decoys_over_drawn_places() -> None:
-    about = asked([0, 0, 1, 2, 3, 4, 5], [0, 1, 1, 2, 3, 4, 5])
-    good = answers(([0.9] * 7, [0.1] * 7), ([0.9] * 7, [0.2] * 7))
-    mixed = answers(
-        ([0.6, 0.5, 0.9, 0.4, 0.7, 0.8, 0.3], [0.1, 0.5, 0.3, 0.6, 0.7, 0.2, 0.4]),
-        ([0.5, 0.5, 0.8, 0.3, 0.6, 0.9, 0.4], [0.2, 0.6, 0.2, 0.4, 0.6, 0.3, 0.5]),
-    )
-    figures = decoy_figures(mixed, about)
-    area = figures["A"]["roc_auc"]
-    truth = np.repeat([True, False], 7)
-    for said, value in zip(mixed.probabilities, area["values"], strict=True):
-        assert value == pytest.approx(roc_auc_score(truth, np.concatenate([said["ore"], said["A"]])))
-    assert (figures["ore"]["places"], figures["A"]["places"], figures["A"]["patches"]) == (6, 6, 7)
-    assert figures["ore"]["called"]["values"] == pytest.approx([5 / 7, 5 / 7])
-    assert area["low"] < area["mean"] < area["high"]
-    [apart] = decoy_differences(good, {"mixed": mixed}, about)
-    assert (apart["minus"], apart["decoys"], apart["ore_places"], apart["places"]) == ("mixed", "A", 6, 6)
-    found = apart["roc_auc"]
-    assert found["value"] == pytest.approx(1 - area["mean"])
-    # good is right whatever is drawn, so that the difference is as uncertain as the other row is
-    assert found["low"] == pytest.approx(1 - area["high"], abs=0.05)
-    assert found["high"] == pytest.approx(1 - area["low"], abs=0.05)
-    # as many patches in two places tell no interval; without decoys there is nothing to tell
-    few = asked([0] * 4 + [1] * 3, [0, 1, 1, 2, 3, 4, 5])
-    assert decoy_differences(good, {"mixed": mixed}, few)[0]["roc_auc"]["low"] is None
-    nothing = answers(([0.9], []))
-    [unknown] = decoy_differences(nothing, {"mixed": nothing}, asked([0], []))
-    assert unknown["roc_auc"] == {"value": None, "low": None, "high": None}
-    assert decoy_figures(nothing, asked([0], []))["A"]["roc_auc"]["mean"] is None
-
-
-def test_patches_of_a_place_are_drawn_together() -> None:
-    """Twenty alike patches of a place are one observation: they narrow no interval."""
-    places, ore, false = list(range(6)), [0.2, 0.9, 0.4, 0.8, 0.6, 0.7], [0.5, 0.1, 0.3, 0.75, 0.65, 0.2]
-
-    def ends(times: int) -> tuple[float, float]:
-        said, at = answers((times * ore, times * false)), asked(times * places, times * places)
-        area = decoy_figures(said, at)["A"]["roc_auc"]
-        return area["low"], area["high"]
-
-    assert ends(20) == pytest.approx(ends(1))
-
-
-def test_seeds_are_drawn_too() -> None:
-    places = list(range(6))
-    one = [0.9] * 6, [0.1] * 6
-    other = [0.1] * 6, [0.9] * 6
-    area = decoy_figures(answers(one, one, other), asked(places, places))["A"]["roc_auc"]
-    assert (area["low"], area["high"]) == (0.0, 1.0)
 
 
 def test_geology_of_planted_ground_is_the_inverse_distance() -> None:
