@@ -170,8 +170,18 @@ def _run(
     help="Folder of the results.",
 )
 @click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Trainings at a time. [default: as many as there are processor cores; 1 on a GPU]",
+)
 def geology(
-    preset: str, seeds: int | None, parts: tuple[str, ...], out: Path, device_name: str | None
+    preset: str,
+    seeds: int | None,
+    parts: tuple[str, ...],
+    out: Path,
+    device_name: str | None,
+    jobs: int | None,
 ) -> None:
     """Compare networks that learn where ore lies, with geology and without, and plain answers.
 
@@ -183,7 +193,7 @@ def geology(
     from demo.geology_experiment import PARTS, run_experiment
 
     result = run_experiment(
-        out, preset_name=preset, parts=parts or PARTS, seeds=seeds, device_name=device_name
+        out, preset_name=preset, parts=parts or PARTS, seeds=seeds, device_name=device_name, jobs=jobs
     )
     for sentence in result["findings"]:
         click.echo(sentence)

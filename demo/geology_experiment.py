@@ -20,6 +20,7 @@ from db.scenes import list_scenes
 from db.settings import Settings
 from db.upgrade import upgrade
 from demo.district import run_lode
+from inference.device import choose_device
 from inference.experiments.files import write_text
 from inference.experiments.time_left import TimeLeft
 from inference.prospect.experiment.plan import preset_by_name
@@ -54,6 +55,7 @@ def run_experiment(
     parts: Sequence[str],
     seeds: int | None,
     device_name: str | None,
+    jobs: int | None = None,
     report: Report = click.echo,
 ) -> dict[str, Any]:
     """Bring in what is missing, train and judge; the same call goes on where it was cut off.
@@ -64,6 +66,7 @@ def run_experiment(
         parts: of `PARTS`.
         seeds: trainings of each network, instead of the preset's.
         device_name: see `inference.device.choose_device`.
+        jobs: trainings at a time; None: one for each processor core, one on a GPU.
         report: takes lines of progress.
 
     Raises:
@@ -101,7 +104,9 @@ def run_experiment(
             survey = _survey(found, folder)
         else:
             skipped.append(_without("real", found.name, report))
-    bench = Bench(url, preset, device_name, report, TimeLeft())
+    if jobs is None:
+        jobs = len(os.sched_getaffinity(0)) if choose_device(device_name).type == "cpu" else 1
+    bench = Bench(url, preset, device_name, report, TimeLeft(), jobs)
     result = run_geology_experiment(
         bench,
         out,

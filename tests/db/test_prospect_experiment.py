@@ -10,6 +10,7 @@ import pytest
 import shapely
 
 from db.connection import connect
+from db.errors import UsageError
 from db.registry import list_models
 from inference.experiments.time_left import TimeLeft
 from inference.prospect.dataset import SetRequest, make_set
@@ -93,6 +94,20 @@ def test_what_was_trained_is_not_trained_again(database_url: str, tmp_path: Path
     assert shifts["bright"] > 1.3 * shifts["scene"]
     refused = search_other(bench, models[BARE][0], replace(home, product="nowhere"))
     assert "nowhere" in refused["refused"]
+
+    # two at a time, in processes of their own
+    beside: list[str] = []
+    others = (Row("gcn", "gcn"), Row("majority", "majority"))
+    found = train_rows(replace(bench, jobs=2, report=beside.append), "beside", patches, others, 2)
+    seeds = {name: [each.training["settings"]["seed"] for each in every] for name, every in found.items()}
+    assert seeds == {"gcn": [1, 2], "majority": [1]}
+    assert beside[-1].endswith("about 0 s left")
+    assert sum("done, this set" in line for line in beside) == 3
+    assert any("gcn seed 1: chosen: width 8" in line for line in beside)
+    alone = train_rows(replace(bench, jobs=1), "alone", patches, others[:1], 1)
+    assert alone["gcn"][0].metrics["roc_auc"] == pytest.approx(found["gcn"][0].metrics["roc_auc"], abs=1e-6)
+    with pytest.raises(UsageError, match="no set of patches is called 'gone'"):
+        train_rows(replace(bench, jobs=2), "lost", replace(patches, name="gone"), others[:1], 1)
 
     # killed after the third: the same call does the rest only
     with connect(database_url) as conn:

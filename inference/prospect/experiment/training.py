@@ -1,21 +1,27 @@
-"""The trainings of the experiment, one after the other; one that is in the registry is not repeated."""
+"""The trainings of the experiment, some at a time; one that is in the registry is not repeated."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
 from db.connection import connect
-from db.registry import ModelRecord, list_models, require_in_service
+from db.errors import UsageError
+from db.registry import ModelRecord, list_models, model_by_name, require_in_service
 from inference.device import choose_device
 from inference.experiments.time_left import TimeLeft, in_words
 from inference.prospect.dataset import PatchSet
 from inference.prospect.experiment.plan import Preset, Row, model_name
+from inference.prospect.experiment.processes import tell, trainings_in
 from inference.prospect.importance import permutation_importance
 from inference.prospect.learning import LearningReport, part_of_set
 from inference.prospect.recording import set_digest, train_prospect
+from inference.prospect.settings import GridSettings, ProspectSettings
 from inference.prospect.train import ProspectEpoch
 from inference.prospect.trained import load_prospect_model
 from inference.training.blocks import TEST
@@ -34,6 +40,7 @@ class Bench:
         device_name: see `inference.device.choose_device`.
         report: takes lines of progress.
         time_left: what trainings took until now, over all parts of the experiment.
+        jobs: trainings at a time, see `processes`.
 
     """
 
@@ -42,6 +49,28 @@ class Bench:
     device_name: str | None
     report: Report
     time_left: TimeLeft
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One training, as a process is told of it; see `inference.prospect.recording.train_prospect`.
+
+    Attributes:
+        kind: of those that take as long.
+        head: what its lines begin with.
+
+    """
+
+    url: str
+    name: str
+    set_name: str
+    settings: ProspectSettings
+    grid: GridSettings | None
+    leave_out_geology: bool
+    device_name: str | None
+    kind: str
+    head: str
 
 
 def train_rows(
@@ -65,36 +94,71 @@ def train_rows(
     """
     of = f"{patches.name} {set_digest(patches)}"
     every = [(row, seed) for row in rows for seed in range(1, (seeds if row.is_network else 1) + 1)]
-    found: dict[str, list[ModelRecord]] = {row.name: [] for row in rows}
-    for place, (row, seed) in enumerate(every):
-        first = found[row.name][0] if found[row.name] else None
+    found: dict[str, dict[int, ModelRecord]] = {row.name: {} for row in rows}
+    ready = deque((row, seed) for row, seed in every if seed == 1)
+    running: dict[Future[None], tuple[Row, int, _Training]] = {}
+
+    def plan(row: Row, seed: int) -> _Training:
+        first = found[row.name].get(1)
         grid = bench.preset.grid if row.is_network and first is None else None
-        chosen = None if first is None else first.training["settings"]
-        settings = bench.preset.settings(row, seed, chosen)
-        name = model_name(part, row, settings, grid, of)
-        record = _stored(bench.url, name)
-        later = [_kind(other, number) for other, number in every[place + 1 :]]
-        head = f"{part} {place + 1}/{len(every)} {row.name} seed {seed}"
-        if record is None:
-            begun = time.monotonic()
-            record = train_prospect(
-                bench.url,
-                name,
-                patches.name,
-                settings,
-                grid=grid,
-                leave_out_geology=row.leave_out_geology,
-                device_name=bench.device_name,
-                report=_progress(bench.report, head, is_first=first is None),
-            )
-            bench.time_left.learn(_kind(row, seed), time.monotonic() - begun)
-            said = "done"
-        else:
-            bench.time_left.learn(_kind(row, seed), float(record.training["seconds"]))
-            said = "was done before"
-        bench.report(f"{head} {said}, this set: {in_words(bench.time_left.estimate(later))}")
-        found[row.name].append(record)
-    return found
+        settings = bench.preset.settings(row, seed, None if first is None else first.training["settings"])
+        return _Training(
+            url=bench.url,
+            name=model_name(part, row, settings, grid, of),
+            set_name=patches.name,
+            settings=settings,
+            grid=grid,
+            leave_out_geology=row.leave_out_geology,
+            device_name=bench.device_name,
+            kind=_kind(row, seed),
+            head=f"{part} {every.index((row, seed)) + 1}/{len(every)} {row.name} seed {seed}",
+        )
+
+    def finish(row: Row, seed: int, training: _Training, record: ModelRecord, said: str) -> None:
+        found[row.name][seed] = record
+        bench.time_left.learn(training.kind, float(record.training["seconds"]))
+        left = [_kind(other, number) for other, number in every if number not in found[other.name]]
+        estimate = bench.time_left.estimate(left)
+        words = in_words(None if estimate is None else estimate / bench.jobs)
+        bench.report(f"{training.head} {said}, this set: {words}")
+        if seed == 1:
+            # before the next row: their width and learning rate are known now
+            ready.extendleft(reversed([each for each in every if each[0] == row and each[1] > 1]))
+
+    with trainings_in(bench.jobs, bench.report) as processes:
+        while ready or running:
+            while ready and len(running) < bench.jobs:
+                row, seed = ready.popleft()
+                training = plan(row, seed)
+                record = _stored(bench.url, training.name)
+                if record is None:
+                    running[processes.submit(_train, training)] = row, seed, training
+                else:
+                    finish(row, seed, training, record, "was done before")
+            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                row, seed, training = running.pop(future)
+                try:
+                    future.result()
+                except BrokenProcessPool as error:
+                    raise UsageError(
+                        f"{training.head}: its process was ended from outside, as a system does that has "
+                        "no memory left; the same command goes on, and with --jobs 1 it needs less"
+                    ) from error
+                finish(row, seed, training, _must_be_stored(bench.url, training.name), "done")
+    return {name: [records[seed] for seed in sorted(records)] for name, records in found.items()}
+
+
+def _train(training: _Training) -> None:
+    train_prospect(
+        training.url,
+        training.name,
+        training.set_name,
+        training.settings,
+        grid=training.grid,
+        leave_out_geology=training.leave_out_geology,
+        device_name=training.device_name,
+        report=_progress(tell, training.head, is_first=training.settings.seed == 1),
+    )
 
 
 def validation_loss(record: ModelRecord) -> float:
@@ -149,6 +213,11 @@ def _stored(url: str, name: str) -> ModelRecord | None:
                 require_in_service(record)
                 return record
     return None
+
+
+def _must_be_stored(url: str, name: str) -> ModelRecord:
+    with connect(url, application_name="lode experiment") as conn:
+        return model_by_name(conn, name)
 
 
 def _progress(report: Report, head: str, *, is_first: bool) -> LearningReport:
