@@ -39,6 +39,8 @@ class ProspectSettings:
         epochs: epochs; that with the least validation loss is kept.
         batch_size: patches in a step.
         weight_decay: of Adam.
+        weight_averaging: share of their former moving average that the weights keep in a step, 0 to 1; 0.99
+            averages over some 100 steps, 0 takes the last.
         augmentation: whether training patches are turned and mirrored; None: only for networks whose answer
             that changes.
         patience: epochs without a lower validation loss before the training ends; None: never early.
@@ -55,6 +57,7 @@ class ProspectSettings:
     epochs: int = 200
     batch_size: int = 64
     weight_decay: float = 1e-4
+    weight_averaging: float = 0.99
     augmentation: bool | None = None
     patience: int | None = None
     seed: int = 1
@@ -76,6 +79,10 @@ class ProspectSettings:
                 raise UsageError(f"{name} is {value}: it must be positive")
         if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
             raise UsageError(f"weight_decay is {self.weight_decay}: it must be at least 0")
+        if not 0 <= self.weight_averaging < 1:
+            raise UsageError(
+                f"weight_averaging is {self.weight_averaging}: it must be at least 0 and below 1"
+            )
         if WIDTH_OPTION in self.options:
             raise UsageError(f"option {WIDTH_OPTION} is the width: give it as --width")
 

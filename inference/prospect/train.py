@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from db.errors import UsageError
 from inference.device import device_faults
@@ -58,7 +60,7 @@ class ProspectEpoch:
     Attributes:
         epoch: from 1.
         loss: mean over the training patches, while the weights still moved.
-        validation_loss: over the validation patches, with the same weights of the classes.
+        validation_loss: over the validation patches, of the averaged weights; the classes weigh as before.
         validation_balanced_accuracy: there, at a probability of 0.5.
         seconds: it took.
 
@@ -80,7 +82,7 @@ class Fitted:
     """A trained network.
 
     Attributes:
-        network: with the weights of the best epoch, in evaluation mode.
+        network: with the averaged weights of the best epoch, in evaluation mode.
         options: it was built with, the width among them.
         history: of all epochs.
         best: the epoch of least validation loss; of equals the first.
@@ -103,7 +105,10 @@ def fit_network(
     """Train a network; on a CPU the same seed gives the same weights.
 
     Adam (Kingma and Ba 2015) at one learning rate on cross entropy, in which each class weighs as much as the
-    other, however few patches it has. Nothing is kept of a training that is killed: it takes minutes.
+    other, however few patches it has. What is judged and kept are the moving averages of the weights over the
+    steps (Polyak and Juditsky 1992): the weights themselves jump about at that rate, so that of a few
+    validation patches one early, lucky epoch would win. Nothing is kept of a training that is killed: it
+    takes minutes.
 
     Args:
         training: to learn from.
@@ -225,6 +230,9 @@ def _epochs(
     optimiser = torch.optim.Adam(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
+    averaged = AveragedModel(
+        network, avg_fn=functools.partial(_averaged, settings.weight_averaging), use_buffers=True
+    )
     values = torch.from_numpy(training.values).to(device)
     labels = torch.from_numpy(training.is_positive.astype(np.int64)).to(device)
     judged = torch.from_numpy(validation.values).to(device)
@@ -245,8 +253,9 @@ def _epochs(
             optimiser.zero_grad(set_to_none=True)
             step_loss.backward()
             optimiser.step()
+            averaged.update_parameters(network)
             total += step_loss.detach() * len(places)
-        logits = _logits(network, judged, device)
+        logits = _logits(averaged.module, judged, device)
         validation_loss = float(F.cross_entropy(logits, truth, weights))
         epoch_loss = float(total) / len(training)
         if not (math.isfinite(epoch_loss) and math.isfinite(validation_loss)):
@@ -265,7 +274,7 @@ def _epochs(
         )
         history.append(epoch)
         if best is None or validation_loss < best.validation_loss:
-            best, state = epoch, copy.deepcopy(network.state_dict())
+            best, state = epoch, copy.deepcopy(averaged.module.state_dict())
         if on_epoch is not None:
             on_epoch(epoch)
         if settings.patience is not None and number - best.epoch >= settings.patience:
@@ -275,6 +284,14 @@ def _epochs(
     if best is None:
         raise RuntimeError("a training without epochs")
     return history, best, state
+
+
+def _averaged(share: float, before: Tensor, now: Tensor, steps: Tensor) -> Tensor:
+    """Moving average of a weight after so many ``steps``; the first ones keep less, for they are far off."""
+    if not now.is_floating_point():  # how many batches a normalisation has seen
+        return now
+    kept = torch.clamp((1 + steps) / (10 + steps), max=share)
+    return torch.lerp(now, before, kept.to(now.dtype))
 
 
 def _batches(

@@ -22,6 +22,7 @@ _OF_NETWORKS = {
     "epochs": "--epochs",
     "batch_size": "--batch",
     "weight_decay": "--weight-decay",
+    "weight_averaging": "--weight-averaging",
     "patience": "--patience",
     "time_limit_s": "--time-limit-s",
     "grid": "--grid",
@@ -52,6 +53,11 @@ _OF_NETWORKS = {
 @click.option("--epochs", type=int, help="Epochs. [default: 200]")
 @click.option("--batch", "batch_size", type=int, help="Patches in a step. [default: 64]")
 @click.option("--weight-decay", type=float, help="Of Adam. [default: 0.0001]")
+@click.option(
+    "--weight-averaging",
+    type=float,
+    help="Share of their moving average that the weights keep in a step. [default: 0.99]",
+)
 @click.option("--patience", type=int, help="End after so many epochs without a lower validation loss.")
 @click.option(
     "--option",

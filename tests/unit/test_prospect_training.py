@@ -47,6 +47,8 @@ QUICK = ProspectSettings(width=8, epochs=4, batch_size=32)
         ({"learning_rate": math.inf}, "learning_rate is inf"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
         ({"weight_decay": math.nan}, "weight_decay is nan"),
+        ({"weight_averaging": 1.0}, "weight_averaging is 1.0"),
+        ({"weight_averaging": math.nan}, "weight_averaging is nan"),
         ({"time_limit_s": 0.0}, "time_limit_s is 0.0"),
         ({"options": {"hidden": 3}}, "give it as --width"),
     ],
@@ -126,6 +128,33 @@ def test_the_epoch_of_least_validation_loss_is_kept() -> None:
         )
     assert float(loss) == pytest.approx(min(losses), rel=1e-5)
     assert not fitted.network.training
+
+
+def test_averaged_weights_jump_about_less_and_change_no_step() -> None:
+    training, validation = labelled(120, 1, shift=0.4), labelled(120, 2, shift=0.4)
+    settings = ProspectSettings(width=32, epochs=12, learning_rate=1e-2, batch_size=16)
+    last, averaged = (
+        fit_network(training, validation, replace(settings, weight_averaging=share), CPU)
+        for share in (0.0, 0.99)
+    )
+    assert [epoch.loss for epoch in last.history] == [epoch.loss for epoch in averaged.history]
+    jumps = [
+        np.abs(np.diff([epoch.validation_loss for epoch in fitted.history])).mean()
+        for fitted in (last, averaged)
+    ]
+    assert jumps[1] < 0.6 * jumps[0]
+
+
+def test_the_first_steps_keep_less_of_what_was() -> None:
+    values = torch.tensor([8.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    average = values[0]
+    for step, value in enumerate(values[1:], 1):
+        average = train._averaged(0.99, average, value, torch.tensor(step))
+    kept = math.prod((1 + step) / (10 + step) for step in range(1, 8))
+    assert float(average) == pytest.approx(1 + 7 * kept)
+    late = train._averaged(0.99, torch.tensor(2.0), torch.tensor(1.0), torch.tensor(10_000))
+    assert float(late) == pytest.approx(1.99)
+    assert int(train._averaged(0.99, torch.tensor(3), torch.tensor(7), torch.tensor(5))) == 7
 
 
 def test_patience_and_time_end_a_training_early() -> None:
