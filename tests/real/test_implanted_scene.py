@@ -14,11 +14,10 @@ from scipy import ndimage
 
 from db.connection import connect
 from demo.geology_experiment import IMPLANTED_SEED
-from inference.prospect.dataset import SetRequest, make_set
+from inference.prospect.dataset import make_set
 from inference.prospect.experiment.decoys import decoy_patches
-from inference.prospect.experiment.implanted import BLOCK_M, STRIDE_PX
+from inference.prospect.experiment.implanted import BLOCK_M, STRIDE_PX, implanted_request
 from inference.prospect.experiment.planted import Planted
-from inference.prospect.experiment.simulated import GEOLOGY
 from ingest.simulate.implanted import DEPOSIT_TYPE, MINERALS, ImplantedSimulation, simulate_implanted
 from tests.conftest import RunLode
 from tests.support import test_data as data
@@ -83,17 +82,8 @@ def test_every_part_has_ore_and_the_test_has_both_decoys(
     assert "surface_reflectance" in run_lode("ingest", "scene", made.scene).stdout
     for kind, path in (("faults", made.faults), ("plutons", made.plutons), ("deposits", made.ore)):
         run_lode("ingest", kind, path)
-    request = SetRequest(
-        "implanted",
-        product=made.product,
-        geology=GEOLOGY,
-        deposits=(("deposit_type", DEPOSIT_TYPE),),
-        stride_px=STRIDE_PX,
-        block_m=BLOCK_M,
-        seed=1,
-    )
     with connect(database_url) as conn:
-        patches = make_set(conn, request)
+        patches = make_set(conn, implanted_request(made.product, DEPOSIT_TYPE))
     # 15 bands of 782-902 nm, 46 of 2014-2400 nm, and the proximity of faults and plutons
     assert len(patches.ground.channels) == 63
     for part in range(3):

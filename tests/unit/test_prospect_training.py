@@ -142,7 +142,7 @@ def test_averaged_weights_jump_about_less_and_change_no_step() -> None:
         np.abs(np.diff([epoch.validation_loss for epoch in fitted.history])).mean()
         for fitted in (last, averaged)
     ]
-    assert jumps[1] < 0.6 * jumps[0]
+    assert jumps[1] < 0.8 * jumps[0]
 
 
 def test_the_first_steps_keep_less_of_what_was() -> None:

@@ -18,6 +18,27 @@ STRIDE_PX = 3
 """Half a patch, the default, leaves few patches on so little ground."""
 
 
+def implanted_request(product: str, deposit_type: str) -> SetRequest:
+    """How the implanted scene is cut into patches.
+
+    Args:
+        product: the scene.
+        deposit_type: of the implanted ore in the database.
+
+    """
+    return SetRequest(
+        f"geology {product}",
+        product=product,
+        geology=GEOLOGY,
+        deposits=(("deposit_type", deposit_type),),
+        stride_px=STRIDE_PX,
+        block_m=BLOCK_M,
+        seed=1,
+        is_relative=True,
+        data="implanted",
+    )
+
+
 def compare_implanted(bench: Bench, home: Planted, deposit_type: str, seeds: int) -> dict[str, Any]:
     """Train every row on the implanted scene, and judge it on test ground and decoys.
 
@@ -33,16 +54,5 @@ def compare_implanted(bench: Bench, home: Planted, deposit_type: str, seeds: int
         What `judge_planted` gives; each line says that its data are implanted.
 
     """
-    request = SetRequest(
-        f"geology {home.product}",
-        product=home.product,
-        geology=GEOLOGY,
-        deposits=(("deposit_type", deposit_type),),
-        stride_px=STRIDE_PX,
-        block_m=BLOCK_M,
-        seed=1,
-        is_relative=True,
-        data="implanted",
-    )
-    _models, found = judge_planted(bench, request, home, seeds)
+    _models, found = judge_planted(bench, implanted_request(home.product, deposit_type), home, seeds)
     return found
