@@ -41,7 +41,7 @@ SURFACES = ("Granite", "Faults")
 INSIDE = ("Faults", "Granite", "Strata")
 SCENE, SPECTRA = "enmap_potsdam", "usgs_spectra"
 """Folders of the real data that ore is implanted with."""
-IMPLANTED_SEED = 9
+IMPLANTED_SEED = 7
 """With it each part holds ore and the test ground both kinds of decoys; nobody looked at scores."""
 PARTS = ("simulated", "implanted", "real")
 
