@@ -126,9 +126,9 @@ PRESETS = {
         size_px=700,
         seeds=5,
         real_seeds=3,
-        epochs=50,
-        patience=10,
-        grid=GridSettings((64, 256), (3e-4, 1e-3, 3e-3), epochs=10),
+        epochs=40,
+        patience=8,
+        grid=GridSettings((64, 256), (1e-3, 3e-3), epochs=8),
         importance_repeats=3,
     ),
     "full": Preset(
