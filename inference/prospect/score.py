@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 
 from db.errors import UsageError
 from inference.device import BatchRunner
-from inference.prospect.box import axis_bands, first_layer, last_layer, rectify_and_sum
-from inference.prospect.folded import FoldedGcn, fold
-from inference.prospect.graphs import normalised_adjacency
+from inference.prospect.block_scorer import BlockScorer
+from inference.prospect.folded import fold
 from inference.prospect.networks import PatchGcn
 from inference.prospect.patches import LEAST_VALID, cut, positions, window_counts
 
@@ -164,15 +162,11 @@ def _score_gcn(
             f"got {values.shape[0]} channels in patches of {patch_px} cells: the network was built for "
             f"{network.in_channels} channels in patches of {network.patch_px} cells"
         )
-    scorer = _BlockScorer(fold(network, device), device)
-    runner = BatchRunner(scorer.probabilities, block)
-    with torch.inference_mode(), scorer:
-        for which in _strips(rows, wanted):
-            top = rows[which[0]]
-            scorer.mix(values[:, top : rows[which[-1]] + patch_px])
-            places = np.column_stack((rows[which] - top, cols[which]))
-            found = [runner(torch.from_numpy(places[at : at + block])) for at in range(0, len(which), block)]
-            yield which, torch.cat(found).numpy()
+    scorer = BlockScorer(fold(network, device), device, block)
+    for which in _strips(rows, wanted):
+        top = rows[which[0]]
+        strip = values[:, top : rows[which[-1]] + patch_px]
+        yield which, scorer.score(strip, np.column_stack((rows[which] - top, cols[which])))
 
 
 def _strips(rows: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -182,102 +176,3 @@ def _strips(rows: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[NDAr
         end = int(np.searchsorted(rows[wanted], rows[wanted[begin]] + STRIP_ROWS))
         yield wanted[begin:end]
         begin = end
-
-
-class _BlockScorer:
-    """Scores blocks of patches of one strip of ground after another.
-
-    Used in a ``with`` block: it ends the threads that share a processor's work.
-    """
-
-    def __init__(self, matrices: FoldedGcn, device: torch.device) -> None:
-        self._matrices = matrices
-        self._device = device
-        self._axis = axis_bands(matrices.patch_px)
-        self._mixed = torch.empty(0)
-        self._arrays: tuple[Tensor, ...] = ()
-        self._threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self._threads, "prospect")
-        self._adjacency = torch.from_numpy(normalised_adjacency(matrices.patch_px)).to(device, torch.float32)
-
-    def __enter__(self) -> _BlockScorer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-
-    def mix(self, values: NDArray[np.float32]) -> None:
-        """Take a strip (channels, rows, width): X W1 of every cell."""
-        strip = torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
-        mixed = strip.flatten(1).t() @ self._matrices.mixing
-        self._mixed = mixed.view(*strip.shape[1:], -1)
-
-    def probabilities(self, places: Tensor) -> Tensor:
-        """Probability of ore (n,) of the patches at ``places`` (n, 2), first row and column in the strip."""
-        compute = self._sums_by_box if self._device.type == "cpu" else self._sums_by_matrix
-        return self._matrices.logits(*compute(places)).softmax(1)[:, 1].cpu()
-
-    def _sums_by_box(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over the nodes, on a processor."""
-        of, patches = self._matrices, len(places)
-        space = self._space(patches)
-        hidden, smoothed, wide, products = (array[:patches] for array in space[:4])
-        sums = [array[:patches] for array in space[4:]]
-        mixed, starts = self._mixed.numpy(), places.numpy()
-        biases = of.first_bias.numpy(), of.first_shortcut_bias.numpy()
-        outputs = hidden.numpy(), smoothed.numpy(), sums[2].numpy()
-        self._share(
-            patches,
-            lambda part: first_layer(
-                mixed, starts[part], self._axis, *biases, *(output[part] for output in outputs)
-            ),
-        )
-        rows = patches * of.patch_px**2
-        torch.mm(smoothed.view(rows, -1), of.second, out=wide.view(rows, -1))
-        added, nodes, of_wide = of.second_bias.numpy(), wide.numpy(), sums[1].numpy()
-        self._share(patches, lambda part: rectify_and_sum(nodes[part], added, of_wide[part]))
-        torch.mm(wide.view(rows, -1), of.third, out=products.view(rows, -1))
-        if of.past is not None:
-            products.view(rows, -1).addmm_(hidden.view(rows, -1), of.past)
-        bias = of.third_bias.view(of.patch_px, of.patch_px, -1).numpy()
-        cells, of_last = products.numpy(), sums[0].numpy()
-        self._share(patches, lambda part: last_layer(cells[part], self._axis, bias, of_last[part]))
-        return sums[0], sums[1], sums[2]
-
-    def _space(self, patches: int) -> tuple[Tensor, ...]:
-        """H1, S H1, R, R W3 and the three sums of so many patches; memory that is used again and again."""
-        of = self._matrices
-        if not self._arrays or len(self._arrays[0]) < patches:
-            edge, width, wide = of.patch_px, len(of.first_bias), len(of.second_bias)
-            square = (patches, edge, edge, width)
-            shapes = [square, square, (patches, edge * edge, wide), square]
-            sums = [(patches, width), (patches, wide), (patches, width)]
-            self._arrays = tuple(torch.empty(shape) for shape in (*shapes, *sums))
-        return self._arrays
-
-    def _sums_by_matrix(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over the nodes, on a GPU."""
-        of = self._matrices
-        width = len(of.first_bias)
-        steps = torch.arange(of.patch_px, device=self._device)
-        top, left = places.to(self._device).t()
-        rows, cols = top[:, None] + steps, left[:, None] + steps
-        cells = self._mixed[rows[:, :, None], cols[:, None, :]].flatten(1, 2)
-        hidden = (self._adjacency @ cells[..., :width] + of.first_bias).relu_()
-        if len(of.first_shortcut_bias):
-            hidden = hidden + cells[..., width:] + of.first_shortcut_bias
-        wide = (self._adjacency @ hidden @ of.second + of.second_bias).relu_()
-        products = wide @ of.third
-        if of.past is not None:
-            products += hidden @ of.past
-        last = (self._adjacency @ products + of.third_bias).relu_()
-        return last.sum(1), wide.sum(1), hidden.sum(1)
-
-    def _share(self, patches: int, work: Callable[[slice], None]) -> None:
-        """Do a piece of work for all patches, in as many threads as PyTorch has."""
-        each = -(-patches // self._threads)
-        parts = [slice(begin, begin + each) for begin in range(0, patches, each)]
-        others = [self._pool.submit(work, part) for part in parts[1:]]
-        work(parts[0])
-        for other in others:
-            other.result()

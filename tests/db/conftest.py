@@ -8,6 +8,8 @@ network_database       name of that with a network trained on it; nobody changes
 models                 that network, loaded once
 trial                  trainings on a copy of that, and an empty folder
 untouched              the same on the database itself, for what is refused, which writes nothing
+searched_database      name of a database with ground to search for ore and a network; nobody changes it
+searched_copy          URL of a copy of it for one test
 owned                  URL of a database with three mines, of which a login owns one; made for each file
 owner                  connection of that login, made writable
 admin                  connection of the administrator to that database
@@ -104,6 +106,22 @@ def untouched(
     url = cluster.url(labelled_database)
     monkeypatch.setenv("LODE_DATABASE_URL", url)
     return Trial(url, _empty(tmp_path), capsys)
+
+
+@pytest.fixture(scope="session")
+def searched_database(cluster: Cluster, template_database: str) -> str:
+    from tests.db.searched_ground import fill
+
+    cluster.create_database("lode_test_searched", template=template_database)
+    with connect(cluster.url("lode_test_searched")) as conn:
+        fill(conn)
+    return "lode_test_searched"
+
+
+@pytest.fixture
+def searched_copy(cluster: Cluster, searched_database: str) -> Iterator[str]:
+    with copied_database(cluster, searched_database) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyproj
+import pytest
 import shapely
 import torch
 from numpy.typing import NDArray
@@ -19,10 +20,11 @@ from db.evidence import NewLayer, insert_area, insert_layer
 from db.raster import Grid, RasterWriter
 from db.registry import NewModel, store_model
 from db.scenes import NewScene, SceneBand, insert_scene, reserve_scene_id, tile_table_of
+from inference.prospect import apply
 from inference.prospect.channels import Channel
 from inference.prospect.networks import build_prospect_network
 from inference.prospect.normalise import training_scales
-from inference.prospect.trained import Progress
+from inference.prospect.trained import Progress, load_prospect_model
 from inference.weights import weights_to_bytes
 
 Floats = NDArray[np.float32]
@@ -271,9 +273,25 @@ class DarkScorer:
         raise NotImplementedError
 
 
+def answer_by_rule(monkeypatch: pytest.MonkeyPatch, channel: int = 1) -> None:
+    """Networks that search ground call ore what is dark at a channel, see `DarkScorer`."""
+
+    def load(*arguments: Any) -> Any:
+        return replace(load_prospect_model(*arguments), scorer=DarkScorer(channel))
+
+    monkeypatch.setattr(apply, "load_prospect_model", load)
+
+
 def finer(grid: Grid, factor: float) -> Grid:
     """The same ground with cells of another size."""
     return replace(grid, resolution_x=grid.resolution_x * factor, resolution_y=grid.resolution_y * factor)
+
+
+def rows(conn: Connection[Any], query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """What a query finds, with no transaction left open."""
+    found = conn.execute(query.encode(), parameters).fetchall()
+    conn.rollback()
+    return found
 
 
 def fill(conn: Connection[Any]) -> None:

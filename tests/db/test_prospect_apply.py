@@ -13,49 +13,23 @@ import torch
 from psycopg import Connection
 
 from db.connection import connect
-from db.embedded import Cluster
 from db.errors import UsageError
 from db.raster import Grid
 from db.registry import model_by_name, retire_model
 from db.scenes import SceneBand
-from inference.prospect import apply
 from inference.prospect.apply import SearchOutcome, SearchRequest, search_ground
 from inference.prospect.channels import Channel
 from inference.prospect.matched_ground import Origin, matched_area
 from inference.prospect.trained import load_prospect_model
-from tests.conftest import copied_database
 from tests.db import searched_ground as made
 
 OTHER = SearchRequest("net", product="other", device_name="cpu")
 
 
-@pytest.fixture(scope="module")
-def filled(cluster: Cluster, template_database: str) -> str:
-    cluster.create_database("lode_test_applied", template=template_database)
-    with connect(cluster.url("lode_test_applied")) as conn:
-        made.fill(conn)
-    return "lode_test_applied"
-
-
 @pytest.fixture
-def url(cluster: Cluster, filled: str) -> Iterator[str]:
-    with copied_database(cluster, filled) as copy:
-        yield copy
-
-
-@pytest.fixture
-def conn(url: str) -> Iterator[Connection[Any]]:
-    with connect(url) as connection:
+def conn(searched_copy: str) -> Iterator[Connection[Any]]:
+    with connect(searched_copy) as connection:
         yield connection
-
-
-def answer_by_rule(monkeypatch: pytest.MonkeyPatch, channel: int) -> None:
-    """Networks call ore what is dark at a channel."""
-
-    def load(*arguments: Any) -> Any:
-        return replace(load_prospect_model(*arguments), scorer=made.DarkScorer(channel))
-
-    monkeypatch.setattr(apply, "load_prospect_model", load)
 
 
 def targets(conn: Connection[Any], outcome: SearchOutcome) -> list[tuple[Any, ...]]:
@@ -76,9 +50,9 @@ def sources(conn: Connection[Any]) -> list[list[str]]:
 
 
 def test_another_instrument_in_another_zone_finds_the_same(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_by_rule(monkeypatch, 1)
+    made.answer_by_rule(monkeypatch, 1)
     # 822 and 838 nm in place of 830; what is faulty is passed over, what has no wavelength does not matter
     centers = (2247.0, 838.0, 2203.0, 899.0, 822.0, 783.0, 2166.0, 830.0)
     bands = [SceneBand(f"X{place}", None, center, 10.0) for place, center in enumerate(centers)]
@@ -91,7 +65,7 @@ def test_another_instrument_in_another_zone_finds_the_same(
     made.add_scene(conn, "other", values, bands=bands, grid=grid)
     conn.commit()
     said: list[str] = []
-    outcome = search_ground(url, replace(OTHER, threshold=0.7), said.append)
+    outcome = search_ground(searched_copy, replace(OTHER, threshold=0.7), said.append)
     assert sources(conn) == [
         *(["X5"], ["X4", "X1"], ["X3"], ["X6"], ["X2"], ["X0"]),
         *(["fault_distance_m"], ["pluton_distance_m"]),
@@ -108,22 +82,22 @@ def test_another_instrument_in_another_zone_finds_the_same(
     assert any(line.startswith("warning: unlike the ground of training") for line in said)
 
 
-def test_a_band_without_values_is_done_without(url: str, conn: Connection[Any]) -> None:
+def test_a_band_without_values_is_done_without(searched_copy: str, conn: Connection[Any]) -> None:
     values = np.concatenate([made.spectra(), made.spectra()[[1, 1]]])
     values[1] = np.nan
     bands = [*made.BANDS, SceneBand("left", None, 820.0, 12.0), SceneBand("right", None, 842.0, 12.0)]
     made.add_scene(conn, "other", values, bands=bands)
     conn.commit()
     said: list[str] = []
-    search_ground(url, OTHER, said.append)
+    search_ground(searched_copy, OTHER, said.append)
     assert sources(conn)[1] == ["left", "right"]
     assert "scene other: no values in B1, matching without" in said
 
 
-def test_cells_under_cloud_are_not_scored(url: str, conn: Connection[Any]) -> None:
+def test_cells_under_cloud_are_not_scored(searched_copy: str, conn: Connection[Any]) -> None:
     made.add_scene(conn, "other", clouded=made.square(0, 0, 30, made.HEIGHT))
     conn.commit()
-    outcome = search_ground(url, OTHER)
+    outcome = search_ground(searched_copy, OTHER)
     cols = conn.execute("select min(col_px), max(col_px), count(*) from lode.prospect").fetchone()
     assert cols == (6, 11, 6 * 8)
     assert outcome.figures["cells"] == 48
@@ -139,9 +113,9 @@ def area_layers(seed: int) -> dict[str, made.Floats]:
 
 
 def test_a_study_area_is_searched_by_its_layers(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_by_rule(monkeypatch, 0)
+    made.answer_by_rule(monkeypatch, 0)
     layers = area_layers(1)
     channels = [Channel(name, "evidence") for name in layers]
     made.add_model(
@@ -152,7 +126,7 @@ def test_a_study_area_is_searched_by_its_layers(
     made.add_area(conn, "district", there, elements={"lithium": "Li"}, judged=judged)
     conn.commit()
     request = SearchRequest("layers", area="district", threshold=0.7, device_name="cpu")
-    outcome = search_ground(url, request)
+    outcome = search_ground(searched_copy, request)
     assert sources(conn) == [["lithium"], ["Cs"], ["Ba"]]
     ((cells, _mean, evidence, _place),) = targets(conn, outcome)
     assert cells == 2
@@ -166,12 +140,12 @@ def test_a_study_area_is_searched_by_its_layers(
     renumber = "update lode.evidence_layer set evidence_layer_id = 1000 + evidence_layer_id where name = %s"
     conn.execute(renumber, ("Ba",))
     conn.commit()
-    assert not search_ground(url, request).was_there
-    assert search_ground(url, request).was_there
+    assert not search_ground(searched_copy, request).was_there
+    assert search_ground(searched_copy, request).was_there
     conn.execute("delete from lode.fault")  # of which this network knows nothing, but its targets tell of it
     conn.commit()
     said: list[str] = []
-    without = search_ground(url, request, said.append)
+    without = search_ground(searched_copy, request, said.append)
     assert not without.was_there
     assert any(line.startswith("distances of targets to faults are not told: the data") for line in said)
     found = conn.execute(
@@ -181,7 +155,9 @@ def test_a_study_area_is_searched_by_its_layers(
     assert found == [(None, True)]
 
 
-def test_what_was_learned_from_logarithms_is_searched_by_them(url: str, conn: Connection[Any]) -> None:
+def test_what_was_learned_from_logarithms_is_searched_by_them(
+    searched_copy: str, conn: Connection[Any]
+) -> None:
     layers = area_layers(1)
     values = np.stack(list(layers.values()))
     probabilities = {}
@@ -197,8 +173,8 @@ def test_what_was_learned_from_logarithms_is_searched_by_them(url: str, conn: Co
     made.add_area(conn, "none", {**layers, "Ba": 0 * layers["Ba"]})
     conn.commit()
     request = SearchRequest("logs", area="district", threshold=0.001, device_name="cpu")
-    outcome = search_ground(url, request)
-    raw = search_ground(url, replace(request, model_name="raw"))
+    outcome = search_ground(searched_copy, request)
+    raw = search_ground(searched_copy, replace(request, model_name="raw"))
     for name, found in (("logs", outcome), ("raw", raw)):
         # a cell that one patch alone holds has its probability
         row = conn.execute(
@@ -218,10 +194,10 @@ def test_what_was_learned_from_logarithms_is_searched_by_them(url: str, conn: Co
     told = {item["name"]: item["value"] for item in evidence}
     assert told == {name: pytest.approx(float(each.mean()), rel=1e-3) for name, each in layers.items()}
     said: list[str] = []
-    search_ground(url, replace(request, area="poor"), said.append)
+    search_ground(searched_copy, replace(request, area="poor"), said.append)
     assert any(line.startswith("layer Ba: 1200 of 2400 contents are 0 or less") for line in said)
     with pytest.raises(UsageError, match="no cell of none has all 3 channels of model logs: Ba has a value"):
-        search_ground(url, replace(request, area="none"))
+        search_ground(searched_copy, replace(request, area="none"))
 
 
 def test_contents_below_the_least_of_training_count_as_it_and_units_are_kept_to(
@@ -252,20 +228,20 @@ def test_contents_below_the_least_of_training_count_as_it_and_units_are_kept_to(
 
 
 def test_long_lists_of_targets_are_cut_and_said_to_be(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_by_rule(monkeypatch, 1)
+    made.answer_by_rule(monkeypatch, 1)
     values = made.spectra()
     for row in range(0, made.HEIGHT, 20):
         values[1, row : row + 10, 40:50] *= 0.7
     made.add_scene(conn, "other", values)
     conn.commit()
     said: list[str] = []
-    outcome = search_ground(url, replace(OTHER, threshold=0.4, most_targets=2), said.append)
+    outcome = search_ground(searched_copy, replace(OTHER, threshold=0.4, most_targets=2), said.append)
     assert (outcome.figures["targets"], outcome.figures["targets_found"]) == (2, 3)
     assert len(targets(conn, outcome)) == 2
     assert any("3 targets were found, the first 2 are kept" in line for line in said)
-    outcome = search_ground(url, replace(OTHER, threshold=0.4, least_cells=1000))
+    outcome = search_ground(searched_copy, replace(OTHER, threshold=0.4, least_cells=1000))
     assert outcome.figures["targets"] == outcome.figures["target_area_m2"] == 0
 
 
@@ -361,12 +337,12 @@ REFUSED: list[tuple[Prepare, dict[str, Any], str]] = [
     ("prepare", "changes", "message"), REFUSED, ids=[message[:40] for *_, message in REFUSED]
 )
 def test_what_cannot_be_searched_is_refused_and_leaves_nothing(
-    url: str, conn: Connection[Any], prepare: Prepare, changes: dict[str, Any], message: str
+    searched_copy: str, conn: Connection[Any], prepare: Prepare, changes: dict[str, Any], message: str
 ) -> None:
     prepare(conn)
     conn.commit()
     with pytest.raises(UsageError, match=message):
-        search_ground(url, replace(OTHER, **changes))
+        search_ground(searched_copy, replace(OTHER, **changes))
     left = conn.execute(
         "select (select count(*) from lode.prospect_run), (select count(*) from pg_class"
         " where relname ~ 'prospect_score_[0-9]' and relkind = 'r')"
@@ -380,35 +356,35 @@ def test_nothing_to_search_and_two_grounds_are_refused() -> None:
             SearchRequest("net", **names)  # type: ignore[arg-type]
 
 
-def test_a_network_that_does_not_say_its_level_is_refused(url: str, conn: Connection[Any]) -> None:
+def test_a_network_that_does_not_say_its_level_is_refused(searched_copy: str, conn: Connection[Any]) -> None:
     made.add_model(conn, "mute", made.channels_of(), made.training_values(), level=None)
     conn.commit()
     with pytest.raises(UsageError, match="model mute does not say at which level its scene was"):
-        search_ground(url, SearchRequest("mute", product="home", device_name="cpu"))
+        search_ground(searched_copy, SearchRequest("mute", product="home", device_name="cpu"))
 
 
 def test_radiance_has_no_absorptions_to_tell_of(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_by_rule(monkeypatch, 1)
+    made.answer_by_rule(monkeypatch, 1)
     made.add_scene(conn, "other", level="radiance")
     made.add_model(conn, "light", made.channels_of(), made.training_values(), level="radiance")
     conn.commit()
-    outcome = search_ground(url, replace(OTHER, model_name="light", threshold=0.7))
+    outcome = search_ground(searched_copy, replace(OTHER, model_name="light", threshold=0.7))
     assert [row[2] for row in targets(conn, outcome)] == [[]]
 
 
 def test_geology_beyond_the_edge_counts(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer_by_rule(monkeypatch, 1)
+    made.answer_by_rule(monkeypatch, 1)
     conn.execute("delete from lode.fault")
     west, north = made.WEST + 20 * made.PIXEL_M, made.NORTH - 10 * made.PIXEL_M
     # north of the upper left corner of the hot cells, 20 km off the scene
     far = shapely.MultiLineString([[(west - 9000, north + 20_000), (west - 3000, north + 20_000)]])
     made.add_feature(conn, "fault", far)
     conn.commit()
-    outcome = search_ground(url, replace(OTHER, product="home", threshold=0.7))
+    outcome = search_ground(searched_copy, replace(OTHER, product="home", threshold=0.7))
     row = conn.execute(
         "select t.fault_distance_m, st_xmin(st_transform(t.geom, 32644)),"
         " st_ymax(st_transform(t.geom, 32644)) from lode.prospect_target t where prospect_run_id = %s",

@@ -21,15 +21,13 @@ import shapely
 from psycopg import Connection
 
 from db.connection import connect
-from db.embedded import Cluster
 from db.errors import UsageError
 from db.prospect_runs import withdraw_search
 from db.raster import RasterReader
 from inference.prospect import apply
 from inference.prospect.apply import SearchRequest, search_ground
-from inference.prospect.trained import load_prospect_model
-from tests.conftest import copied_database
 from tests.db import searched_ground as made
+from tests.db.searched_ground import rows
 from tests.role_logins import denied, login, url_of
 from tests.support import REPOSITORY, await_waiting, lode_here
 
@@ -37,40 +35,15 @@ HOME = SearchRequest("net", product="home", device_name="cpu")
 DOWN, ACROSS = made.HEIGHT // 5, made.WIDTH // 5
 
 
-@pytest.fixture(scope="module")
-def filled(cluster: Cluster, template_database: str) -> str:
-    cluster.create_database("lode_test_searched", template=template_database)
-    with connect(cluster.url("lode_test_searched")) as conn:
-        made.fill(conn)
-    return "lode_test_searched"
-
-
 @pytest.fixture
-def url(cluster: Cluster, filled: str) -> Iterator[str]:
-    with copied_database(cluster, filled) as copy:
-        yield copy
-
-
-@pytest.fixture
-def conn(url: str) -> Iterator[Connection[Any]]:
-    with connect(url) as connection:
+def conn(searched_copy: str) -> Iterator[Connection[Any]]:
+    with connect(searched_copy) as connection:
         yield connection
 
 
 @pytest.fixture
 def dark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks answer by a rule that can be reckoned, see `made.DarkScorer`."""
-
-    def load(*arguments: Any) -> Any:
-        return replace(load_prospect_model(*arguments), scorer=made.DarkScorer())
-
-    monkeypatch.setattr(apply, "load_prospect_model", load)
-
-
-def rows(conn: Connection[Any], query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    found = conn.execute(query.encode(), parameters).fetchall()
-    conn.rollback()
-    return found
+    made.answer_by_rule(monkeypatch)
 
 
 def traces(conn: Connection[Any]) -> dict[str, int]:
@@ -88,9 +61,9 @@ def traces(conn: Connection[Any]) -> dict[str, int]:
 NOTHING = dict.fromkeys(("runs", "cells", "targets", "tiles", "tables", "made"), 0)
 
 
-def test_cells_raster_and_figures_agree(url: str, conn: Connection[Any]) -> None:
+def test_cells_raster_and_figures_agree(searched_copy: str, conn: Connection[Any]) -> None:
     said: list[str] = []
-    outcome = search_ground(url, HOME, said.append)
+    outcome = search_ground(searched_copy, HOME, said.append)
     assert not outcome.was_there
     assert outcome.figures["cells"] == DOWN * ACROSS
     found = rows(
@@ -128,9 +101,9 @@ def test_cells_raster_and_figures_agree(url: str, conn: Connection[Any]) -> None
 
 
 def test_a_target_is_where_it_was_put_with_what_is_near_and_speaks_for_it(
-    dark: None, url: str, conn: Connection[Any]
+    dark: None, searched_copy: str, conn: Connection[Any]
 ) -> None:
-    search_ground(url, replace(HOME, threshold=0.7))
+    search_ground(searched_copy, replace(HOME, threshold=0.7))
     (target,) = rows(
         conn,
         "select rank, st_asbinary(geom), area_m2, st_area(geom::geography), cells, mean_probability,"
@@ -176,21 +149,23 @@ def test_a_target_is_where_it_was_put_with_what_is_near_and_speaks_for_it(
     assert abs(other["deviations"]) < 1
 
 
-def test_the_same_search_is_published_once(url: str, conn: Connection[Any]) -> None:
-    first = search_ground(url, HOME)
+def test_the_same_search_is_published_once(searched_copy: str, conn: Connection[Any]) -> None:
+    first = search_ground(searched_copy, HOME)
     before = traces(conn)
-    again = search_ground(url, HOME)
+    again = search_ground(searched_copy, HOME)
     assert (again.run_id, again.was_there, again.figures) == (first.run_id, True, first.figures)
     assert traces(conn) == before
-    other = search_ground(url, replace(HOME, threshold=0.9))
+    other = search_ground(searched_copy, replace(HOME, threshold=0.9))
     assert other.run_id != first.run_id
     assert other.beside == (first.run_id,)
 
 
-def test_again_withdraws_the_earlier_one_in_the_same_moment(url: str, conn: Connection[Any]) -> None:
-    kept = search_ground(url, replace(HOME, stride_px=10))
-    first = search_ground(url, HOME)
-    second = search_ground(url, replace(HOME, is_again=True))
+def test_again_withdraws_the_earlier_one_in_the_same_moment(
+    searched_copy: str, conn: Connection[Any]
+) -> None:
+    kept = search_ground(searched_copy, replace(HOME, stride_px=10))
+    first = search_ground(searched_copy, HOME)
+    second = search_ground(searched_copy, replace(HOME, is_again=True))
     assert second.withdrew == (first.run_id,)
     assert second.beside == (kept.run_id,)
     moments = rows(
@@ -203,16 +178,16 @@ def test_again_withdraws_the_earlier_one_in_the_same_moment(url: str, conn: Conn
 
 
 def test_edited_geology_is_another_search_and_again_replaces_the_old_one(
-    url: str, conn: Connection[Any]
+    searched_copy: str, conn: Connection[Any]
 ) -> None:
-    first = search_ground(url, HOME)
+    first = search_ground(searched_copy, HOME)
     fault = shapely.MultiLineString([[(made.WEST, made.NORTH), (made.WEST + 900, made.NORTH - 900)]])
     made.add_feature(conn, "fault", fault)
     conn.commit()
-    second = search_ground(url, HOME)
+    second = search_ground(searched_copy, HOME)
     assert not second.was_there
     assert second.beside == (first.run_id,)
-    third = search_ground(url, replace(HOME, is_again=True))
+    third = search_ground(searched_copy, replace(HOME, is_again=True))
     assert third.withdrew == (first.run_id, second.run_id)
     distances = rows(
         conn, "select min(fault_distance_m) from lode.prospect_target where prospect_run_id = any(%s)"
@@ -233,9 +208,9 @@ def test_edited_geology_is_another_search_and_again_replaces_the_old_one(
 
 @pytest.mark.parametrize("function", ["insert_cells", "insert_targets", "_write_raster"])
 def test_what_fails_within_leaves_nothing(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch, function: str
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
-    first = search_ground(url, HOME)
+    first = search_ground(searched_copy, HOME)
     before = traces(conn)
 
     def fail(*arguments: Any, **named: Any) -> None:
@@ -246,7 +221,7 @@ def test_what_fails_within_leaves_nothing(
     real = getattr(sys.modules["inference.prospect.publishing"], function)
     monkeypatch.setattr(f"inference.prospect.publishing.{function}", fail)
     with pytest.raises(RuntimeError, match="broken"):
-        search_ground(url, replace(HOME, is_again=True))
+        search_ground(searched_copy, replace(HOME, is_again=True))
     assert traces(conn) == before
     assert rows(conn, "select ogc_fid, status from lode_api.prospect_history") == [
         (first.run_id, "published")
@@ -257,12 +232,14 @@ POINTS = ("prospect.publishing", "prospect.writing", "prospect.before_commit")
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_search_leaves_nothing(url: str, conn: Connection[Any], tmp_path: Path, point: str) -> None:
+def test_a_killed_search_leaves_nothing(
+    searched_copy: str, conn: Connection[Any], tmp_path: Path, point: str
+) -> None:
     hold = {"LODE_HOLD_AT": point, "LODE_HOLD_FOLDER": str(tmp_path)}
     words = ["prospect", "apply", "--model", "net", "--scene", "home", "--device", "cpu"]
     process = subprocess.Popen(
         [sys.executable, "-m", "lode", *words],
-        env=os.environ | hold | {"LODE_DATABASE_URL": url},
+        env=os.environ | hold | {"LODE_DATABASE_URL": searched_copy},
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -279,24 +256,24 @@ def test_a_killed_search_leaves_nothing(url: str, conn: Connection[Any], tmp_pat
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert traces(conn) == NOTHING
-    outcome = search_ground(url, HOME)
+    outcome = search_ground(searched_copy, HOME)
     assert not outcome.was_there
     assert traces(conn)["runs"] == traces(conn)["tables"] == 1
 
 
 def test_of_two_at_once_one_publishes_and_the_other_says_so(
-    url: str, conn: Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LODE_HOLD_AT", "prospect.before_commit")
     monkeypatch.setenv("LODE_HOLD_FOLDER", str(tmp_path))
     monkeypatch.setattr("db.points._met", Counter())
     with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(search_ground, url, HOME)
+        first = threads.submit(search_ground, searched_copy, HOME)
         deadline = time.monotonic() + 240
         while not list(tmp_path.iterdir()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        second = threads.submit(search_ground, url, HOME)
+        second = threads.submit(search_ground, searched_copy, HOME)
         await_waiting(conn)
         (sign,) = tmp_path.iterdir()
         sign.unlink()
@@ -307,7 +284,7 @@ def test_of_two_at_once_one_publishes_and_the_other_says_so(
 
 
 def test_a_connection_lost_in_the_middle_is_made_anew(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = sys.modules["inference.prospect.publishing"].insert_targets
     calls: list[int] = []
@@ -320,14 +297,14 @@ def test_a_connection_lost_in_the_middle_is_made_anew(
         real(own, *arguments)
 
     monkeypatch.setattr("inference.prospect.publishing.insert_targets", lose_once)
-    outcome = search_ground(url, HOME)
+    outcome = search_ground(searched_copy, HOME)
     assert len(calls) == 2
     assert not outcome.was_there
     assert traces(conn)["runs"] == traces(conn)["tables"] == 1
 
 
 def test_a_deposit_that_was_deleted_meanwhile_is_not_named(
-    dark: None, url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    dark: None, searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = apply.publish_search
 
@@ -337,15 +314,15 @@ def test_a_deposit_that_was_deleted_meanwhile_is_not_named(
         return real(*arguments, **named)
 
     monkeypatch.setattr(apply, "publish_search", delete_first)
-    search_ground(url, replace(HOME, threshold=0.7))
+    search_ground(searched_copy, replace(HOME, threshold=0.7))
     ((distance, deposit),) = rows(conn, "select deposit_distance_m, deposit_id from lode.prospect_target")
     assert distance > 0
     assert deposit is None
 
 
-def test_workers_search_and_analysts_look(url: str) -> None:
-    outcome = search_ground(url_of(url, "lode_worker"), HOME)
-    with login(url, "lode_analyst") as analyst:
+def test_workers_search_and_analysts_look(searched_copy: str) -> None:
+    outcome = search_ground(url_of(searched_copy, "lode_worker"), HOME)
+    with login(searched_copy, "lode_analyst") as analyst:
         history = "select published_by, cells, status from lode_api.prospect_history"
         assert analyst.execute(history).fetchall() == [("lode_worker", DOWN * ACROSS, "published")]
         for view in ("prospect_map", "prospect_target"):
@@ -353,15 +330,15 @@ def test_workers_search_and_analysts_look(url: str) -> None:
             assert count is not None
         with denied("42501"):
             analyst.execute("update lode.prospect_run set withdrawn_at = now()")
-    with login(url, "lode_reader") as reader:
+    with login(searched_copy, "lode_reader") as reader:
         tiles = f"select count(*) > 0 from lode_raster.prospect_score_{outcome.run_id}"
         assert reader.execute(tiles.encode()).fetchone() == (True,)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        search_ground(url_of(url, "lode_analyst"), replace(HOME, is_again=True))
+        search_ground(url_of(searched_copy, "lode_analyst"), replace(HOME, is_again=True))
 
 
-def test_withdrawn_searches_are_shown_no_more(url: str, conn: Connection[Any]) -> None:
-    run_id = search_ground(url, HOME).run_id
+def test_withdrawn_searches_are_shown_no_more(searched_copy: str, conn: Connection[Any]) -> None:
+    run_id = search_ground(searched_copy, HOME).run_id
     with pytest.raises(UsageError, match="printable characters on one line"):
         withdraw_search(conn, run_id, " ")
     with pytest.raises(UsageError, match="there is no search 99"):
@@ -374,46 +351,46 @@ def test_withdrawn_searches_are_shown_no_more(url: str, conn: Connection[Any]) -
     ]
     with pytest.raises(UsageError, match=r"was withdrawn on .* \(wrong faults\) already"):
         withdraw_search(conn, run_id, "again")
-    assert not search_ground(url, HOME).was_there
+    assert not search_ground(searched_copy, HOME).was_there
 
 
-def test_the_command_line_searches_lists_and_withdraws(dark: None, url: str) -> None:
+def test_the_command_line_searches_lists_and_withdraws(dark: None, searched_copy: str) -> None:
     words = ("prospect", "apply", "--model", "net", "--scene", "home", "--device", "cpu")
-    done = lode_here(url, *words, "--threshold", "0.7")
+    done = lode_here(searched_copy, *words, "--threshold", "0.7")
     assert done.returncode == 0, done.stderr
     assert "home: search 1 published 96 cells, 1 targets over 0.045 km2" in done.stdout
     assert "lode prospect targets --run 1" in done.stdout
     assert "100.0% of 60 x 40 px can be judged by 8 channels" in done.stderr
-    done = lode_here(url, *words, "--threshold", "0.7")
+    done = lode_here(searched_copy, *words, "--threshold", "0.7")
     assert "home: search 1 is there" in done.stdout
-    listed = lode_here(url, "prospect", "list").stdout
+    listed = lode_here(searched_copy, "prospect", "list").stdout
     assert "net" in listed
     assert "70.0%" in listed
-    shown = lode_here(url, "prospect", "targets", "--limit", "5").stdout
+    shown = lode_here(searched_copy, "prospect", "targets", "--limit", "5").stdout
     assert "Targets of search 1" in shown
     assert "Beryl Hill" in shown
     for column in ("mean_probability", "area_m2", "fault_m", "pluton_m", "deposit_m"):
         assert f" {column} " in shown
     assert "beryl 830" in shown
     assert "spodumene" not in shown
-    assert lode_here(url, "prospect", "withdraw", "1", "--reason", "a test").returncode == 0
-    assert "home" not in lode_here(url, "prospect", "list").stdout
-    assert "a test" in lode_here(url, "prospect", "list", "--all").stdout
+    assert lode_here(searched_copy, "prospect", "withdraw", "1", "--reason", "a test").returncode == 0
+    assert "home" not in lode_here(searched_copy, "prospect", "list").stdout
+    assert "a test" in lode_here(searched_copy, "prospect", "list", "--all").stdout
     for arguments, message in (
         (("targets",), "no search stands"),
         (("targets", "--run", "1"), "search 1 was withdrawn (a test)"),
         (("targets", "--run", "7"), "there is no search 7"),
         (("apply", "--model", "net"), "either a scene (--scene) or a study area (--area)"),
     ):
-        failed = lode_here(url, "prospect", *arguments)
+        failed = lode_here(searched_copy, "prospect", *arguments)
         assert failed.returncode == 1
         assert message in failed.stderr
 
 
 def test_again_withdraws_nothing_where_an_equal_search_came_first(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = search_ground(url, HOME)
+    old = search_ground(searched_copy, HOME)
     fault = shapely.MultiLineString([[(made.WEST, made.NORTH), (made.WEST + 900, made.NORTH - 900)]])
     made.add_feature(conn, "fault", fault)
     conn.commit()
@@ -424,7 +401,7 @@ def test_again_withdraws_nothing_where_an_equal_search_came_first(
         return real(own_url, task, found, is_again=is_again, report=report)
 
     monkeypatch.setattr(apply, "publish_search", publish_twice)
-    outcome = search_ground(url, replace(HOME, is_again=True))
+    outcome = search_ground(searched_copy, replace(HOME, is_again=True))
     assert (outcome.was_there, outcome.withdrew) == (True, ())
     standing = rows(
         conn, "select prospect_run_id from lode.prospect_run where withdrawn_at is null order by 1"

@@ -13,58 +13,30 @@ import shapely
 from psycopg import Connection
 
 from db.connection import connect
-from db.embedded import Cluster
 from db.errors import UsageError
 from db.prospect_runs import searches_report, targets_report, withdraw_search
 from db.reports.prospects import find_search
-from inference.prospect import apply
 from inference.prospect.apply import SearchRequest, search_ground
 from inference.prospect.apply_command import _sets_report, outcome_lines
-from inference.prospect.trained import load_prospect_model
 from reporting.prospect_page import prospect_page
 from reporting.prospect_report import gather_search
-from tests.conftest import copied_database
 from tests.db import prospect_rows
 from tests.db import searched_ground as made
+from tests.db.searched_ground import rows
 from tests.role_logins import login, url_of
 
 HOME = SearchRequest("net", product="home", device_name="cpu")
 
 
-@pytest.fixture(scope="module")
-def filled(cluster: Cluster, template_database: str) -> str:
-    cluster.create_database("lode_test_standing", template=template_database)
-    with connect(cluster.url("lode_test_standing")) as conn:
-        made.fill(conn)
-    return "lode_test_standing"
-
-
 @pytest.fixture
-def url(cluster: Cluster, filled: str) -> Iterator[str]:
-    with copied_database(cluster, filled) as copy:
-        yield copy
-
-
-@pytest.fixture
-def conn(url: str) -> Iterator[Connection[Any]]:
-    with connect(url) as connection:
+def conn(searched_copy: str) -> Iterator[Connection[Any]]:
+    with connect(searched_copy) as connection:
         yield connection
 
 
 @pytest.fixture
 def dark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks answer by a rule that finds what is dark at 830 nm, see `made.DarkScorer`."""
-
-    def load(*arguments: Any) -> Any:
-        return replace(load_prospect_model(*arguments), scorer=made.DarkScorer())
-
-    monkeypatch.setattr(apply, "load_prospect_model", load)
-
-
-def rows(conn: Connection[Any], query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    found = conn.execute(query.encode(), parameters).fetchall()
-    conn.rollback()
-    return found
+    made.answer_by_rule(monkeypatch)
 
 
 def supersede_home(conn: Connection[Any]) -> None:
@@ -76,10 +48,10 @@ def supersede_home(conn: Connection[Any]) -> None:
 
 
 def test_searches_of_an_earlier_version_of_a_scene_stand_no_more(
-    dark: None, url: str, conn: Connection[Any]
+    dark: None, searched_copy: str, conn: Connection[Any]
 ) -> None:
     request = replace(HOME, threshold=0.7)
-    old = search_ground(url, request).run_id
+    old = search_ground(searched_copy, request).run_id
     assert rows(conn, "select count(*) from lode_api.prospect_target") == [(1,)]
     supersede_home(conn)
     for view in ("prospect_map", "prospect_target"):
@@ -100,7 +72,7 @@ def test_searches_of_an_earlier_version_of_a_scene_stand_no_more(
     # the view lists what stands: the page's query must find the targets it shows
     assert f"select * from lode.prospect_target where prospect_run_id = {old}" in page
     conn.rollback()
-    new = search_ground(url, request)
+    new = search_ground(searched_copy, request)
     assert (new.was_there, new.beside) == (False, (old,))
     assert any(f"search {old} was not withdrawn" in line for line in outcome_lines(new))
     for view in ("prospect_map", "prospect_target"):
@@ -110,7 +82,7 @@ def test_searches_of_an_earlier_version_of_a_scene_stand_no_more(
     assert (standing.head.search, standing.stands) == (new.run_id, True)
     assert "SUPERSEDED" not in prospect_page(conn, standing, "en")
     conn.rollback()
-    again = search_ground(url, replace(request, is_again=True))
+    again = search_ground(searched_copy, replace(request, is_again=True))
     assert (again.withdrew, again.beside) == ((old, new.run_id), ())
     assert rows(conn, "select status from lode_api.prospect_history order by ogc_fid") == [
         ("withdrawn",),
@@ -119,51 +91,51 @@ def test_searches_of_an_earlier_version_of_a_scene_stand_no_more(
     ]
 
 
-def test_networks_of_equal_weights_are_not_one(url: str, conn: Connection[Any]) -> None:
+def test_networks_of_equal_weights_are_not_one(searched_copy: str, conn: Connection[Any]) -> None:
     made.add_model(conn, "twin", made.channels_of(), made.training_values() * np.float32(1.5))
     conn.commit()
     hashes = rows(conn, "select count(distinct sha256), count(*) from lode.model_weights")
     assert hashes == [(1, 2)]
-    own = search_ground(url, HOME)
-    twin = search_ground(url, replace(HOME, model_name="twin"))
+    own = search_ground(searched_copy, HOME)
+    twin = search_ground(searched_copy, replace(HOME, model_name="twin"))
     assert not twin.was_there
     assert twin.run_id != own.run_id
     assert twin.figures["mean_probability"] != own.figures["mean_probability"]
-    again = search_ground(url, replace(HOME, model_name="twin", is_again=True))
+    again = search_ground(searched_copy, replace(HOME, model_name="twin", is_again=True))
     assert again.withdrew == (twin.run_id,)
 
 
-def test_scales_and_patches_are_of_the_content(url: str, conn: Connection[Any]) -> None:
+def test_scales_and_patches_are_of_the_content(searched_copy: str, conn: Connection[Any]) -> None:
     """Also where somebody writes them into the registry's row by hand."""
-    first = search_ground(url, HOME)
+    first = search_ground(searched_copy, HOME)
     scaled = "update lode.model set normalisation = jsonb_set(normalisation, '{means, 0}', '0.5')"
     conn.execute(scaled.encode())
     conn.commit()
-    assert not search_ground(url, HOME).was_there
+    assert not search_ground(searched_copy, HOME).was_there
     conn.execute("update lode.model set resolution_m = 30.5")
     conn.commit()
-    third = search_ground(url, HOME)
+    third = search_ground(searched_copy, HOME)
     assert not third.was_there
     assert third.beside == (first.run_id, first.run_id + 1)
 
 
 def test_edited_geology_is_another_search_of_a_network_without_geology(
-    dark: None, url: str, conn: Connection[Any]
+    dark: None, searched_copy: str, conn: Connection[Any]
 ) -> None:
     made.add_model(conn, "bare", made.channels_of(geology=()), made.spectra())
     conn.commit()
     request = replace(HOME, model_name="bare", threshold=0.7)
-    first = search_ground(url, request)
+    first = search_ground(searched_copy, request)
     conn.execute("update lode.deposit set name = 'another'")
     # beyond the fault that is there: it is the nearest of no cell
     far = shapely.MultiLineString([[(made.WEST - 90_000, made.NORTH), (made.WEST - 90_000, made.NORTH - 9)]])
     made.add_feature(conn, "fault", far)
     conn.commit()
-    assert search_ground(url, request).was_there
+    assert search_ground(searched_copy, request).was_there
     inside = shapely.MultiLineString([[(made.WEST, made.NORTH), (made.WEST + 900, made.NORTH - 900)]])
     made.add_feature(conn, "fault", inside)
     conn.commit()
-    second = search_ground(url, request)
+    second = search_ground(searched_copy, request)
     assert not second.was_there
     (before,), (after,) = rows(
         conn, "select fault_distance_m from lode.prospect_target order by prospect_run_id"
@@ -175,9 +147,9 @@ def test_edited_geology_is_another_search_of_a_network_without_geology(
 
 
 def test_a_commit_whose_answer_was_lost_is_told_as_published(
-    url: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+    searched_copy: str, conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    earlier = search_ground(url, HOME)
+    earlier = search_ground(searched_copy, HOME)
     real = sys.modules["inference.prospect.publishing"].standing_searches
     calls: list[int] = []
 
@@ -189,7 +161,7 @@ def test_a_commit_whose_answer_was_lost_is_told_as_published(
         return real(own, *arguments)
 
     monkeypatch.setattr("inference.prospect.publishing.standing_searches", lose_once)
-    outcome = search_ground(url, replace(HOME, is_again=True))
+    outcome = search_ground(searched_copy, replace(HOME, is_again=True))
     assert len(calls) == 2
     assert (outcome.was_there, outcome.withdrew, outcome.beside) == (False, (earlier.run_id,), ())
     standing = rows(conn, "select prospect_run_id from lode.prospect_run where withdrawn_at is null")
@@ -208,13 +180,13 @@ def comments(conn: Connection[Any], run_id: int) -> dict[str, str]:
     )
 
 
-def test_the_raster_of_a_withdrawn_search_says_so(url: str, conn: Connection[Any]) -> None:
-    worker = url_of(url, "lode_worker")
+def test_the_raster_of_a_withdrawn_search_says_so(searched_copy: str, conn: Connection[Any]) -> None:
+    worker = url_of(searched_copy, "lode_worker")
     first = search_ground(worker, HOME).run_id
     second = search_ground(worker, replace(HOME, threshold=0.4)).run_id
     plain = comments(conn, first)
     assert plain[f"prospect_score_{first}"] == f"Probability of ore, 0..1, of search {first}"
-    with login(url, "lode_worker") as own:
+    with login(searched_copy, "lode_worker") as own:
         withdraw_search(own, first, "a reason")
         own.commit()
     today = rows(conn, "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')")[0][0]
@@ -227,9 +199,9 @@ def test_the_raster_of_a_withdrawn_search_says_so(url: str, conn: Connection[Any
     assert comments(conn, first) == plain
 
 
-def test_no_search_marks_the_raster_of_another(url: str, conn: Connection[Any]) -> None:
-    first = search_ground(url, HOME).run_id
-    second = search_ground(url, replace(HOME, threshold=0.4)).run_id
+def test_no_search_marks_the_raster_of_another(searched_copy: str, conn: Connection[Any]) -> None:
+    first = search_ground(searched_copy, HOME).run_id
+    second = search_ground(searched_copy, replace(HOME, threshold=0.4)).run_id
     before = comments(conn, second)
     conn.execute("update lode.prospect_run set tile_table = 'gone' where prospect_run_id = %s", (second,))
     conn.execute(
@@ -240,9 +212,9 @@ def test_no_search_marks_the_raster_of_another(url: str, conn: Connection[Any]) 
     assert comments(conn, second) == before
 
 
-def test_ground_at_the_edge_that_lies_in_no_cell_is_told(url: str, conn: Connection[Any]) -> None:
+def test_ground_at_the_edge_that_lies_in_no_cell_is_told(searched_copy: str, conn: Connection[Any]) -> None:
     said: list[str] = []
-    search_ground(url, replace(HOME, stride_px=7), said.append)
+    search_ground(searched_copy, replace(HOME, stride_px=7), said.append)
     # patches of 10 px, 7 apart, begin at 0, 7 ... 49 across and 0, 7 ... 28 down; each holds one cell wholly
     told = [line for line in said if "lie in no cell" in line]
     assert len(told) == 1
@@ -252,7 +224,7 @@ def test_ground_at_the_edge_that_lies_in_no_cell_is_told(url: str, conn: Connect
     edge = rows(conn, "select max(row_px), max(col_px) from lode.prospect")
     assert edge == [(4, 7)]
     said.clear()
-    search_ground(url, HOME, said.append)
+    search_ground(searched_copy, HOME, said.append)
     assert not any("lie in no cell" in line for line in said)
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from db.errors import UsageError
-from inference.prospect import score
+from inference.prospect import block_scorer, score
+from inference.prospect.block_scorer import BlockScorer
 from inference.prospect.networks import PatchGcn, build_prospect_network
 from inference.prospect.patches import cut, positions
 from inference.prospect.score import score_ground, score_patches
@@ -112,7 +113,7 @@ def test_the_way_of_a_gpu_gives_the_same(architecture: str, monkeypatch: pytest.
         return score_ground(network, values, everywhere(values), patch_px=10, stride_px=5, device=CPU)
 
     by_box = scored()
-    monkeypatch.setattr(score._BlockScorer, "_sums_by_box", score._BlockScorer._sums_by_matrix)
+    monkeypatch.setattr(BlockScorer, "_by_box", BlockScorer._by_matrix)
     np.testing.assert_allclose(scored(), by_box, atol=1e-5)
 
 
@@ -163,13 +164,13 @@ def test_half_the_block_where_memory_runs_out(way: str, monkeypatch: pytest.Monk
     expected = score_ground(network, values, everywhere(values), patch_px=10, stride_px=5, device=CPU)
     sizes: list[int] = []
     if way == "cnn":
-        holder, name = score, "cut"
+        holder, name, counted = score, "cut", 1
     else:
-        holder, name = score._BlockScorer, "probabilities"
+        holder, name, counted = block_scorer._Space, "sums", 2
     plain = getattr(holder, name)
 
     def scarce(*arguments: Any) -> Any:
-        count = len(arguments[1])
+        count = len(arguments[counted])
         sizes.append(count)
         if count > 8:
             raise torch.OutOfMemoryError("no memory")
