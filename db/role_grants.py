@@ -71,14 +71,18 @@ TILE_TABLES = (
 )
 """Functions by which workers make tables of tiles and drop them: they own none and may create nowhere."""
 
-EDITED = ("label", "mine", "fault", "pluton", "deposit", "region", "region_layer", "report_period")
+EDITED = (
+    *("label", "mine", "fault", "pluton", "lithology", "deposit", "region", "region_layer", "report_period"),
+    "mineral_system",
+)
 """Tables that people fill; areas follow by triggers."""
 
 PRODUCED = (
     *("scene", "scene_band", "run_block", "run_stage", "landcover", "observation"),
     *("model", "model_weights", "sample_set", "sample", "worker"),
     *("evidence_area", "evidence_layer", "geology_raster", "prospect_set", "prospect_patch"),
-    *("prospect_run", "prospect", "prospect_target"),
+    *("prospect_run", "prospect", "prospect_target", "prospect_reason"),
+    *("prospect_evaluation", "prospect_evaluation_figure"),
 )
 """Tables that computation fills; areas follow by triggers."""
 
@@ -125,7 +129,8 @@ GRANTS: tuple[Grant, ...] = (
             *("observation", "alert_rule", "alert", "alert_review", "run_block", "quota"),
             *("assessment", "assessment_stratum", "sample_point", "sample_answer_past"),
             *("evidence_area", "evidence_layer", "geology_raster", "prospect_set", "prospect_patch"),
-            *("prospect_run", "prospect", "prospect_target"),
+            *("prospect_run", "prospect", "prospect_target", "prospect_reason"),
+            *("prospect_evaluation", "prospect_evaluation_figure"),
         ),
         SELECT,
     ),

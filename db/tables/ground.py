@@ -1,4 +1,4 @@
-"""What people drew: classes, mines, labels, faults, plutons, deposits, and the files they came from."""
+"""What people drew: classes, mines, labels, geology, deposits, and the files they came from."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ feature_source = Table(
     "feature_source",
     metadata,
     key_column("feature_source_id", "Key"),
-    Column("kind", Text, nullable=False, comment="labels, mines, faults, plutons, deposits or regions"),
+    Column(
+        "kind", Text, nullable=False, comment="labels, mines, faults, plutons, lithology, deposits or regions"
+    ),
     Column("name", Text, nullable=False, comment="File name (and layer)"),
     Column("sha256", Text, nullable=False, comment="SHA-256 of the file"),
     Column("options_digest", Text, nullable=False, comment="SHA-256 of the options it was read with"),
@@ -84,7 +86,9 @@ feature_source = Table(
         comment="Features whose geometry was repaired on request",
     ),
     moment_column("ingested_at", "When it was stored", now=True),
-    CheckConstraint("kind in ('labels', 'mines', 'faults', 'plutons', 'deposits', 'regions')", name="kind"),
+    CheckConstraint(
+        "kind in ('labels', 'mines', 'faults', 'plutons', 'lithology', 'deposits', 'regions')", name="kind"
+    ),
     Index("feature_source_content_idx", "kind", "sha256", "options_digest", unique=True),
     schema=SCHEMA,
     comment="Files that features were read from",
@@ -176,6 +180,21 @@ pluton = Table(
     spatial_index("pluton", "geom"),
     schema=SCHEMA,
     comment="Mapped plutons",
+)
+
+lithology = Table(
+    "lithology",
+    metadata,
+    key_column("lithology_id", "Key"),
+    Column("name", Text, comment="Name of the unit"),
+    Column("rock", Text, comment="Rock, by which units are told apart"),
+    Column("age", Text, comment="Geological age"),
+    geometry_column("geom", "MULTIPOLYGON", "Outline, EPSG:4326"),
+    _source_column(),
+    CheckConstraint("st_isvalid(geom) and not st_isempty(geom)", name="geom"),
+    spatial_index("lithology", "geom"),
+    schema=SCHEMA,
+    comment="Mapped rocks: the units of a geological map",
 )
 
 deposit = Table(

@@ -76,6 +76,14 @@ evidence_layer = Table(
     Column("valid_fraction", Double, nullable=False, comment="Share of the judged ground with a value, 0..1"),
     Column("tile_table", Text, nullable=False, unique=True, comment="Its tiles in lode_raster"),
     moment_column("ingested_at", "When it was stored", now=True),
+    Column(
+        "error_kind",
+        Text,
+        comment="What the second band of its tiles holds: kriging_standard_error or cross_validation_error; "
+        "null: they have one band",
+    ),
+    Column("gridding", JSONB, comment="How samples were gridded, and how well; null: it came as a raster"),
+    CheckConstraint("error_kind in ('kriging_standard_error', 'cross_validation_error')", name="error_kind"),
     CheckConstraint("kind in ('geochemistry', 'geophysics', 'geology', 'spectral')", name="kind"),
     CheckConstraint("valid_fraction between 0 and 1", name="valid_fraction"),
     Index("evidence_layer_name_idx", "evidence_area_id", "name", unique=True),
@@ -232,6 +240,14 @@ prospect_run = Table(
     moment_column("withdrawn_at", "When it was withdrawn; null: it stands"),
     Column("withdrawn_by", Text, comment="Who withdrew it"),
     Column("withdrawn_reason", Text, comment="Why it was withdrawn"),
+    Column(
+        "score_kind",
+        Text,
+        nullable=False,
+        server_default="probability",
+        comment="What its cells hold: probability of ore, or prospectivity, which is a rank",
+    ),
+    CheckConstraint("score_kind in ('probability', 'prospectivity')", name="score_kind"),
     CheckConstraint("num_nonnulls(scene_id, evidence_area_id) = 1", name="ground"),
     CheckConstraint("threshold between 0 and 1", name="threshold"),
     CheckConstraint("cell_m > 0", name="cell"),
@@ -265,10 +281,16 @@ prospect = Table(
         "probability",
         Double,
         nullable=False,
-        comment="Probability of ore, 0..1: mean over the patches that hold the cell",
+        comment="Probability of ore, 0..1: mean over the patches that hold the cell; prospectivity, 0..1, "
+        "where that is the score of the search",
     ),
     Column("rank", Integer, nullable=False, comment="1 is the most probable of its search; ties share it"),
     geometry_column("geom", "POLYGON", "The cell, EPSG:4326"),
+    Column("anomaly", Double, comment="Excess over what was expected, in deviations; null: no such score"),
+    Column("favourability", Double, comment="Of the mapped geology, 0..1; null: no such score"),
+    Column("prospectivity_spread", Double, comment="Standard deviation of the prospectivity over seeds"),
+    Column("anomaly_spread", Double, comment="Standard deviation of the anomaly over seeds"),
+    Column("favourability_spread", Double, comment="Standard deviation of the favourability over seeds"),
     CheckConstraint("probability between 0 and 1", name="probability"),
     Index("prospect_place_idx", "prospect_run_id", "row_px", "col_px", unique=True),
     spatial_index("prospect", "geom"),
@@ -308,4 +330,83 @@ prospect_target = Table(
     spatial_index("prospect_target", "geom"),
     schema=SCHEMA,
     comment="Areas to look at in the field: connected cells of high probability, ranked",
+)
+
+prospect_reason = Table(
+    "prospect_reason",
+    metadata,
+    key_column("prospect_reason_id", "Key", big=True),
+    _run_column(),
+    Column("row_px", Integer, nullable=False, comment="Row of the cell, as in prospect"),
+    Column("col_px", Integer, nullable=False, comment="Column of the cell, as in prospect"),
+    Column("place", Integer, nullable=False, comment="1 says most about the cell"),
+    Column("kind", Text, nullable=False, comment="element, geophysics or geology"),
+    Column("name", Text, nullable=False, comment="Element, layer or geological feature"),
+    Column("value", Double, comment="What was found there, in unit"),
+    Column("unit", Text, comment="Unit of value and expected"),
+    Column("expected", Double, comment="What the method expected there; null: it expects nothing"),
+    Column("deviations", Double, comment="How many robust deviations it exceeds that"),
+    Column("share", Double, comment="Of the anomaly, or of the favourability, that it makes up, 0..1"),
+    CheckConstraint("kind in ('element', 'geophysics', 'geology')", name="kind"),
+    CheckConstraint("share between 0 and 1", name="share"),
+    Index("prospect_reason_place_idx", "prospect_run_id", "row_px", "col_px", "place", unique=True),
+    schema=SCHEMA,
+    comment="Why cells score: elements that exceed what was expected, and geology that favours ore",
+)
+
+mineral_system = Table(
+    "mineral_system",
+    metadata,
+    key_column("mineral_system_id", "Key"),
+    Column("name", Text, nullable=False, unique=True, comment="Name"),
+    Column("definition", Text, nullable=False, comment="Its elements and geology, as TOML"),
+    Column("sha256", Text, nullable=False, comment="SHA-256 of the definition"),
+    Column(
+        "imported_by", Text, nullable=False, server_default=text("session_user"), comment="Who brought it in"
+    ),
+    moment_column("imported_at", "When it was brought in", now=True),
+    schema=SCHEMA,
+    comment="Mineral systems that people wrote: which elements and which geology tell of ore",
+)
+
+prospect_evaluation = Table(
+    "prospect_evaluation",
+    metadata,
+    key_column("prospect_evaluation_id", "Key"),
+    _run_column(),
+    Column("deposit_rule", Text, nullable=False, comment="Which deposits: all, or column=value"),
+    Column(
+        "deposit_ids", ARRAY(Integer), nullable=False, comment="Those on scored ground, deposit.deposit_id"
+    ),
+    Column("outside", Integer, nullable=False, comment="Deposits within the grid but not on scored ground"),
+    Column("parameters", JSONB, nullable=False, comment="Draws, shifts, seed, and what it was held against"),
+    Column("curves", JSONB, nullable=False, comment="Points of the curves that are drawn, by score"),
+    Column(
+        "evaluated_by", Text, nullable=False, server_default=text("session_user"), comment="Who asked for it"
+    ),
+    moment_column("evaluated_at", "When it was evaluated", now=True),
+    Index("prospect_evaluation_run_idx", "prospect_run_id"),
+    schema=SCHEMA,
+    comment="How known deposits rank in a search that was made without them",
+)
+
+prospect_evaluation_figure = Table(
+    "prospect_evaluation_figure",
+    metadata,
+    key_column("prospect_evaluation_figure_id", "Key"),
+    Column(
+        "prospect_evaluation_id",
+        ForeignKey(prospect_evaluation.c.prospect_evaluation_id, ondelete="CASCADE"),
+        nullable=False,
+        comment="The evaluation",
+    ),
+    Column("score", Text, nullable=False, comment="Whose figure: a score of the search, or a plain answer"),
+    Column("figure", Text, nullable=False, comment="roc_auc, capture_5, density, ..., or a difference"),
+    Column("value", Double, comment="Its value; null: it has none"),
+    Column("low", Double, comment="Lower end of its interval; null: too few deposits"),
+    Column("high", Double, comment="Upper end of its interval; null: too few deposits"),
+    Column("null_p", Double, comment="Share of shifted deposits that do as well; null: not asked"),
+    Index("prospect_evaluation_figure_idx", "prospect_evaluation_id", "score", "figure", unique=True),
+    schema=SCHEMA,
+    comment="Figures of evaluations with their intervals",
 )

@@ -22,6 +22,8 @@ select
   e.tile_table,
   e.sha256,
   e.ingested_at,
+  e.error_kind,
+  e.gridding,
   a.geom
 from lode.evidence_layer e
 join lode.evidence_area a on a.evidence_area_id = e.evidence_area_id;
@@ -50,4 +52,8 @@ comment on column lode_api.evidence_catalogue.valid_fraction is
 comment on column lode_api.evidence_catalogue.tile_table is 'Tile table in schema lode_raster';
 comment on column lode_api.evidence_catalogue.sha256 is 'SHA-256 of the file';
 comment on column lode_api.evidence_catalogue.ingested_at is 'When it was stored';
+comment on column lode_api.evidence_catalogue.error_kind is
+  'What the second band of its tiles holds; null: they have one band';
+comment on column lode_api.evidence_catalogue.gridding is
+  'How samples were gridded, and how well; null: it came as a raster';
 comment on column lode_api.evidence_catalogue.geom is 'Ground that is judged, EPSG:4326';

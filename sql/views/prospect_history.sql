@@ -22,7 +22,8 @@ select
   r.published_at,
   r.withdrawn_by,
   r.withdrawn_at,
-  r.withdrawn_reason
+  r.withdrawn_reason,
+  r.score_kind
 from lode.prospect_run r
 join lode.model m on m.model_id = r.model_id
 left join lode.scene s on s.scene_id = r.scene_id
@@ -49,3 +50,5 @@ comment on column lode_api.prospect_history.published_at is 'When';
 comment on column lode_api.prospect_history.withdrawn_by is 'Who withdrew it';
 comment on column lode_api.prospect_history.withdrawn_at is 'When; null: it was not';
 comment on column lode_api.prospect_history.withdrawn_reason is 'Why';
+comment on column lode_api.prospect_history.score_kind is
+  'What its cells hold: probability of ore, or prospectivity, which is a rank';

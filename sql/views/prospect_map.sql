@@ -3,6 +3,7 @@
 -- Rules: a search stands that was not withdrawn, over a study area or over the version of its scene that counts.
 --   is_target compares double with double, as the targets were found and as reports count: a probability that was
 --   rounded to float32 below the threshold is below it. A filter by prospect_run_id finds an index, and so does a box.
+--   Searches without labels have no probability: their cells are in prospectivity_map.
 -- Used by: QGIS, `lode report prospect`.
 create view lode_api.prospect_map as
 select
@@ -19,7 +20,7 @@ join lode.prospect_run r on r.prospect_run_id = p.prospect_run_id
 join lode.model m on m.model_id = r.model_id
 left join lode.scene s on s.scene_id = r.scene_id
 left join lode.evidence_area a on a.evidence_area_id = r.evidence_area_id
-where r.withdrawn_at is null and s.superseded_by is null;
+where r.score_kind = 'probability' and r.withdrawn_at is null and s.superseded_by is null;
 
 comment on view lode_api.prospect_map is
   'Where ore may lie: cells of the searches that stand, with their probability. EPSG:4326.';

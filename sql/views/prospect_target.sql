@@ -25,6 +25,7 @@ select
   ) as evidence,
   r.threshold,
   r.published_at,
+  r.score_kind,
   t.geom
 from lode.prospect_target t
 join lode.prospect_run r on r.prospect_run_id = t.prospect_run_id
@@ -57,4 +58,6 @@ comment on column lode_api.prospect_target.evidence is
 comment on column lode_api.prospect_target.threshold is
   'Probability from which a cell belongs to a target, 0..1';
 comment on column lode_api.prospect_target.published_at is 'When the search was published';
+comment on column lode_api.prospect_target.score_kind is
+  'What its probabilities are: probability of ore, or prospectivity, which is a rank';
 comment on column lode_api.prospect_target.geom is 'Outline, EPSG:4326';
