@@ -1,7 +1,8 @@
 """Evidence for ore on one grid: all SQL about ``lode.evidence_area`` and ``lode.evidence_layer``.
 
 A study area is a grid and the ground that is judged. Each of its layers has a table of tiles of its own in
-``lode_raster`` (``evidence_<id>``): one band of float32 on that grid, NaN where there is no value.
+``lode_raster`` (``evidence_<id>``): a band of float32 on that grid, NaN where there is no value; where samples
+were gridded a second band holds its error.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from db.raster.tables import set_locally
 KINDS = ("geochemistry", "geophysics", "geology", "spectral")
 """What a layer can be evidence of."""
 
+ERROR_KINDS = ("kriging_standard_error", "cross_validation_error")
+"""What the error of a layer can be."""
+
 NODATA = float("nan")
 """Value of cells without one, as PostGIS, GDAL and QGIS know it too."""
 
@@ -41,18 +45,18 @@ from lode.evidence_area
 _LAYER = """
 select
   evidence_layer_id, evidence_area_id, name, kind, element, unit, source_name, sha256, resampling,
-  source_resolution_m, shift_x_px, shift_y_px, valid_fraction, tile_table
+  source_resolution_m, shift_x_px, shift_y_px, valid_fraction, error_kind, gridding, tile_table
 from lode.evidence_layer
 """
 
 _INSERT_LAYER = """
 insert into lode.evidence_layer (
   evidence_layer_id, evidence_area_id, name, kind, element, unit, source_name, sha256, resampling,
-  source_resolution_m, shift_x_px, shift_y_px, valid_fraction, tile_table
+  source_resolution_m, shift_x_px, shift_y_px, valid_fraction, error_kind, gridding, tile_table
 ) values (
   %(evidence_layer_id)s, %(evidence_area_id)s, %(name)s, %(kind)s, %(element)s, %(unit)s, %(source_name)s,
   %(sha256)s, %(resampling)s, %(source_resolution_m)s, %(shift_x_px)s, %(shift_y_px)s, %(valid_fraction)s,
-  %(tile_table)s
+  %(error_kind)s, %(gridding)s, %(tile_table)s
 )
 """
 
@@ -92,6 +96,8 @@ class NewLayer:
         shift_x_px, shift_y_px: how far the file's cells lie east and south of the grid's, in cells of the
             area, -0.5 to 0.5; None where their edges have nothing in common.
         valid_fraction: share of the judged ground with a value, 0..1.
+        error_kind: one of ``ERROR_KINDS``: what its second band holds; None: it has no error.
+        gridding: how samples were gridded, and how well, see docs/prospecting.md; None: it came as a raster.
 
     """
 
@@ -107,6 +113,8 @@ class NewLayer:
     shift_x_px: float | None
     shift_y_px: float | None
     valid_fraction: float
+    error_kind: str | None = None
+    gridding: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +273,8 @@ def insert_layer(
     if row is None:
         raise RuntimeError("lode.evidence_layer has no sequence")
     stored = EvidenceLayer(**asdict(layer), evidence_layer_id=row[0], tile_table=f"evidence_{row[0]}")
-    conn.execute(_INSERT_LAYER, asdict(stored))
+    gridding = None if layer.gridding is None else Jsonb(layer.gridding)
+    conn.execute(_INSERT_LAYER, asdict(stored) | {"gridding": gridding})
     return stored
 
 
@@ -328,8 +337,18 @@ def sets_with_layer(conn: Connection[Any], layer: EvidenceLayer) -> list[str]:
 
 def read_layer(conn: Connection[Any], layer: EvidenceLayer) -> npt.NDArray[np.float32]:
     """Values of a layer: (height, width) on the grid of its area, NaN where there is none."""
+    return _read_band(conn, layer, 1)
+
+
+def read_error(conn: Connection[Any], layer: EvidenceLayer) -> npt.NDArray[np.float32] | None:
+    """Error of a layer's values: (height, width), NaN where there is no value; None where it has none."""
+    return None if layer.error_kind is None else _read_band(conn, layer, 2)
+
+
+def _read_band(conn: Connection[Any], layer: EvidenceLayer, band: int) -> npt.NDArray[np.float32]:
     reader = RasterReader(conn, layer.tile_table)
-    values: npt.NDArray[np.float32] = reader.read(0, 0, reader.grid.height_px, reader.grid.width_px)[0]
+    size = (reader.grid.height_px, reader.grid.width_px)
+    values: npt.NDArray[np.float32] = reader.read(0, 0, *size, bands=[band])[0]
     return values
 
 
@@ -339,6 +358,7 @@ def write_layer(
     layer: EvidenceLayer,
     values: npt.NDArray[np.float32],
     *,
+    error: npt.NDArray[np.float32] | None = None,
     replaces: EvidenceLayer | None = None,
 ) -> None:
     """Write the tiles of a layer that was just inserted; the caller then commits.
@@ -348,14 +368,20 @@ def write_layer(
         area: its study area.
         layer: the layer.
         values: (height, width) on the area's grid, NaN where there is none.
+        error: error of each value, of a layer with ``error_kind``.
         replaces: the layer whose place it takes, and whose tiles go.
 
     Raises:
         UsageError: the values do not fit the grid.
+        ValueError: an error without its kind, or a kind without its error.
         RetryError: tables of tiles were in use for minutes.
 
     """
+    if (error is None) != (layer.error_kind is None):
+        raise ValueError(f"layer {layer.name!r}: error_kind and error are given together, or neither")
+    bands = np.stack([values] if error is None else [values, error])
     unit = "" if layer.unit is None else f", {layer.unit}"
+    second = "" if layer.error_kind is None else f"; band 2: {layer.error_kind}"
     writer = RasterWriter(
         conn,
         parent="evidence_tile",
@@ -363,12 +389,12 @@ def write_layer(
         table=layer.tile_table,
         grid=area.grid,
         dtype=np.float32,
-        band_count=1,
+        band_count=len(bands),
         nodata=NODATA,
         tile_px=TILE_PX,
-        comment=f"Layer {layer.name} of study area {area.name} ({layer.kind}{unit})",
+        comment=f"Layer {layer.name} of study area {area.name} ({layer.kind}{unit}){second}",
     )
-    writer.write_rows(values[np.newaxis])
+    writer.write_rows(bands)
     if replaces is not None:
         drop_tiles(conn, replaces)
     writer.finish()

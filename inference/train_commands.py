@@ -13,6 +13,7 @@ from db.errors import UsageError
 from db.settings import Settings
 from inference.command_options import named_options
 from inference.model_commands import print_record
+from inference.pretraining.train_command import pretrain_command
 from inference.prospect.train_command import train_prospect_command
 
 if TYPE_CHECKING:  # importing it loads torch, which `lode model` does not need
@@ -24,6 +25,7 @@ def train_group() -> None:
     """Train a network on labels in the database."""
 
 
+train_group.add_command(pretrain_command)
 train_group.add_command(train_prospect_command)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ LEAST_SHARE = 0.5
 """Of the file's or of the network's values that must fit; less is another network."""
 MOST_BYTES = 4 << 30
 NAMES_SHOWN = 8
+HEADER = "lode"
+"""Key of what a file made here says of itself in its header, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class FirstWeights:
         }
 
 
-def start_from(network: nn.Module, path: Path) -> FirstWeights:
+def start_from(network: nn.Module, path: Path, band_names: Sequence[str] = ()) -> FirstWeights:
     """Load what fits of a safetensors file into a network; the rest keeps its random weights.
 
     A first layer for another number of bands and a last one for other classes are of another shape and are
@@ -75,13 +78,15 @@ def start_from(network: nn.Module, path: Path) -> FirstWeights:
     Args:
         network: with fresh weights.
         path: the file.
+        band_names: the network's; held against those that the file names, if it does; none: not checked.
 
     Raises:
-        UsageError: the file cannot be read, is no safetensors file, is of another network, or holds NaN or
-            Inf. The network is then as it was.
+        UsageError: the file cannot be read, is no safetensors file, is of another network or as many other
+            bands, or holds NaN or Inf. The network is then as it was.
 
     """
     state, sha256 = _read(path)
+    _check_bands(path, band_names)
     wanted = network.state_dict()
     named = max(
         (_renamed(state, wanted, prefix) for prefix in PREFIXES), key=lambda each: _fitting(each, wanted)
@@ -118,6 +123,27 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
             f"{path} is no safetensors file ({error}); files of torch.save are pickles and are not opened: "
             "convert them with safetensors.torch.save_file where you trust them"
         ) from error
+
+
+def _check_bands(path: Path, band_names: Sequence[str]) -> None:
+    """Refuse a first layer that would take one band for another; of another number it does not fit anyway."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            said = json.loads((file.metadata() or {}).get(HEADER, "null"))
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+    ):  # what it holds was read already; its header is a stranger's
+        return
+    bands = said.get("bands") if isinstance(said, dict) else None
+    if not isinstance(bands, list) or not band_names or len(bands) != len(band_names):
+        return
+    if bands != list(band_names):
+        raise UsageError(
+            f"{path} was learned from the bands {', '.join(map(str, bands))}, this training takes "
+            f"{', '.join(band_names)}: give --bands {','.join(map(str, bands))}, or leave --weights out"
+        )
 
 
 def _renamed(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -167,7 +167,7 @@ def _train(
         )
         begun_with = None
         if first_weights is not None:
-            begun_with = start_from(network, first_weights)
+            begun_with = start_from(network, first_weights, chosen.band_names)
             report.line(begun_with.text)
         model = SegmentationModel(
             model_id=0,

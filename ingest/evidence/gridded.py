@@ -67,6 +67,8 @@ class Gridded:
         source_resolution_m: cell width in the file, m; None: no raster.
         shift_x_px, shift_y_px: offset of the file's cells, see ``Alignment``.
         notes: what the user should know.
+        error: (height, width) error of each value, of gridded samples; None: none is known.
+        error_kind, gridding: see ``db.evidence.NewLayer``.
 
     """
 
@@ -76,6 +78,9 @@ class Gridded:
     shift_x_px: float | None
     shift_y_px: float | None
     notes: tuple[str, ...]
+    error: npt.NDArray[np.float32] | None = None
+    error_kind: str | None = None
+    gridding: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,8 @@ def store_layer(
         shift_x_px=gridded.shift_x_px,
         shift_y_px=gridded.shift_y_px,
         valid_fraction=float(np.count_nonzero(valid) / np.count_nonzero(judged)),
+        error_kind=gridded.error_kind,
+        gridding=gridded.gridding,
     )
     there = find_layer(conn, area, facts.name)
     notes: tuple[str, ...] = ()
@@ -97,19 +100,39 @@ def store_layer(
         differences = _differences(conn, there, new, gridded.values)
         if not differences:
             return LayerOutcome(there, False, False, ())
-        if not replace:
-            raise UsageError(
-                f"{facts.source_name}: study area {area.name!r} has a layer {facts.name!r} from "
-                f"{there.source_name} with another {' and '.join(differences)}: --replace puts this one in "
-                "its place, --name NAME keeps both"
-            )
+        refuse_other(there, facts, area, differences, replace=replace)
         notes = tuple(
             f"warning: set of patches {name!r} was cut from the layer as it was: make it anew"
             for name in sets_with_layer(conn, there)
         )
     layer = insert_layer(conn, new, replaces=there)
-    write_layer(conn, area, layer, gridded.values, replaces=there)
+    write_layer(conn, area, layer, gridded.values, error=gridded.error, replaces=there)
     return LayerOutcome(layer, True, there is not None, (*gridded.notes, *notes))
+
+
+def refuse_other(
+    there: EvidenceLayer, facts: LayerFacts, area: EvidenceArea, differences: Sequence[str], *, replace: bool
+) -> None:
+    """Refuse a layer under a name that is taken, unless it is to take the other's place.
+
+    Args:
+        there: the layer of that name.
+        facts: what is known of the new one.
+        area: the study area.
+        differences: in what they differ.
+        replace: the other gives way.
+
+    Raises:
+        UsageError: it does not.
+
+    """
+    if replace:
+        return
+    raise UsageError(
+        f"{facts.source_name}: study area {area.name!r} has a layer {facts.name!r} from {there.source_name} "
+        f"with another {' and '.join(differences)}: --replace puts this one in its place, --name NAME keeps "
+        "both"
+    )
 
 
 def _check_telling(values: npt.NDArray[np.float32], facts: LayerFacts, area: EvidenceArea) -> None:
@@ -129,6 +152,10 @@ def _differences(
     conn: Connection[Any], there: EvidenceLayer, new: NewLayer, values: npt.NDArray[np.float32]
 ) -> list[str]:
     found = [fact for fact in _FACTS if getattr(there, fact) != getattr(new, fact)]
-    if not np.array_equal(read_layer(conn, there), values, equal_nan=True):
-        found.insert(0, "content")
-    return found
+    if there.gridding is not None and new.gridding is not None:
+        is_same = there.gridding.get("digest") == new.gridding.get("digest")
+    elif there.gridding is None and new.gridding is None:
+        is_same = np.array_equal(read_layer(conn, there), values, equal_nan=True)
+    else:
+        is_same = False
+    return found if is_same else ["content", *found]

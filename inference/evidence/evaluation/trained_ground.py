@@ -1,0 +1,1 @@
+"""The evidence that the model of a search works on, read anew."""

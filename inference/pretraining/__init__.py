@@ -1,0 +1,1 @@
+"""Pretraining without labels: a backbone learns to fill in hidden patches of scenes."""
