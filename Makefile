@@ -39,7 +39,7 @@ lint: $(BIN)/.for-test
 	$(BIN)/mypy
 
 bench: $(BIN)/.for-bench
-	@for name in load read publish preprocess training networks predict accounting queue workers privacy geology gcn; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in load read publish preprocess training networks predict accounting queue workers privacy geology gcn evidence; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -45,6 +45,10 @@ SUBCOMMANDS = {
         "ingest.evidence_commands:evidence_group",
         "List study areas with their layers of evidence, and remove them.",
     ),
+    "system": Subcommand(
+        "inference.evidence.system_commands:system_group",
+        "Mineral systems: which elements and which geology tell of an ore.",
+    ),
     "scene": Subcommand("ingest.scene_group:scene_group", "List, show and draw the scenes in the database."),
     "samples": Subcommand("inference.sample_commands:samples_group", "Cut labelled ground into samples."),
     "train": Subcommand("inference.train_commands:train_group", "Train a network on labels in the database."),

@@ -1,7 +1,8 @@
-"""Faults, plutons and deposits: all SQL about ``lode.fault``, ``lode.pluton`` and ``lode.deposit``."""
+"""Mapped geology: all SQL about ``lode.fault``, ``lode.pluton``, ``lode.lithology`` and ``lode.deposit``."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 import pyproj
 import shapely
 from psycopg import Connection, errors
-from psycopg.sql import SQL, Composable, Identifier
+from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from db.errors import UsageError
 from db.labels import ewkb_hex
@@ -20,6 +21,7 @@ from db.raster import Grid
 TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "faults": ("fault", ("name", "fault_type")),
     "plutons": ("pluton", ("name", "lithology", "age")),
+    "lithology": ("lithology", ("name", "rock", "age")),
     "deposits": ("deposit", ("name", "commodity", "deposit_type")),
 }
 """Table and text columns of each kind of geological feature."""
@@ -36,7 +38,7 @@ def insert_features(
 
     Args:
         conn: connection inside a transaction.
-        kind: faults, plutons or deposits.
+        kind: faults, plutons, lithology or deposits.
         features: geometry (MultiLineString, MultiPolygon or Point, EPSG:4326) and texts in the order of
             ``TABLES``.
         source_id: the file they came from.
@@ -93,7 +95,61 @@ class NearFeatures:
     digests: tuple[str, ...]
 
 
-def features_near(conn: Connection[Any], kind: str, grid: Grid, *, within_m: float = 0.0) -> NearFeatures:
+_DESCRIBED = {"faults": "fault_type", "plutons": "lithology", "lithology": "rock"}
+"""The column of each kind that tells what a feature is."""
+
+
+def is_mapped_about(
+    conn: Connection[Any], kind: str, grid: Grid, *, within_m: float, words: Sequence[str] = ()
+) -> bool:
+    """Whether a feature lies about within a distance of a grid (that its bounding box does is enough).
+
+    Args:
+        conn: connection.
+        kind: faults, plutons or lithology.
+        grid: a grid whose CRS is projected, in metres.
+        within_m: the distance, m.
+        words: only features whose description holds one of them, in any case; (): all.
+
+    Raises:
+        UsageError: the grid is not in metres, or lies where its reference system is not used.
+
+    """
+    reach = shapely.box(*_bounds(grid)).buffer(within_m, join_style="mitre").bounds
+    windows = _windows(_metric_crs(grid.srid), reach, grid.srid)
+    query = SQL("select exists (select from {table} where ({where}) and {said})").format(
+        where=_inside(windows), said=_said(kind, words), **_names(kind)
+    )
+    row = conn.execute(query).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _said(kind: str, words: Sequence[str]) -> Composable:
+    """Condition that a feature's description holds one of some words, as SQL."""
+    if not words:
+        return SQL("true")
+    column = Identifier(_DESCRIBED[kind])
+    return SQL("({})").format(
+        SQL(" or ").join(
+            SQL("position(lower({}) in lower({})) > 0").format(Literal(word), column) for word in words
+        )
+    )
+
+
+def _inside(windows: Sequence[tuple[float, float, float, float]]) -> Composable:
+    return SQL(" or ").join(
+        SQL("geom && st_makeenvelope({}, {}, {}, {}, 4326)").format(*window) for window in windows
+    )
+
+
+def features_near(
+    conn: Connection[Any],
+    kind: str,
+    grid: Grid,
+    *,
+    within_m: float = 0.0,
+    words: Sequence[str] = (),
+) -> NearFeatures:
     """All features that are the nearest to a cell of a grid, wherever they lie, and all within a distance.
 
     Let d be the distance of the grid's middle to some feature, and h half the grid's diagonal. Then each cell
@@ -103,9 +159,11 @@ def features_near(conn: Connection[Any], kind: str, grid: Grid, *, within_m: flo
 
     Args:
         conn: connection.
-        kind: faults or plutons.
+        kind: faults, plutons or lithology.
         grid: a grid whose CRS is projected, in metres.
         within_m: features within this distance of the grid are returned as well, m.
+        words: only features whose description (a fault's type, a pluton's lithology, a rock) holds one of
+            them, in any case; (): all.
 
     Returns:
         The features, one at least, in no particular order.
@@ -117,15 +175,82 @@ def features_near(conn: Connection[Any], kind: str, grid: Grid, *, within_m: flo
     """
     crs = _metric_crs(grid.srid)
     box = shapely.box(*_bounds(grid))
-    first_m = _distance_of_one(conn, kind, grid)
+    first_m = _distance_of_one(conn, kind, grid, words)
     reach_m = max(first_m + _half_diagonal(box), within_m) + _BULGE_M
     windows = _windows(crs, box.buffer(reach_m, join_style="mitre").bounds, grid.srid)
-    keys, digests, shapes = _read(conn, kind, grid.srid, windows)
+    keys, digests, shapes = _read(conn, kind, grid.srid, windows, words)
     _check_shapes(kind, grid.srid, keys, shapes)
     used = _that_matter(box, shapes, within_m)
     return NearFeatures(
         tuple(shapes[used].tolist()), tuple(sorted({digests[place] for place in used.tolist()}))
     )
+
+
+@dataclass(frozen=True)
+class MappedRock:
+    """A unit of the geological map near a grid.
+
+    Attributes:
+        rock: its rock, as the map has it; None: the map does not say.
+        shape: its outline in the CRS of the grid, vertex by vertex.
+        digest: SHA-256 of its outline as it is stored, and of its rock.
+
+    """
+
+    rock: str | None
+    shape: shapely.Geometry
+    digest: str
+
+
+def rocks_near(conn: Connection[Any], grid: Grid, *, within_m: float = 0.0) -> list[MappedRock]:
+    """Units of the geological map on a grid, or within a distance of it.
+
+    Args:
+        conn: connection.
+        grid: a grid whose CRS is projected, in metres.
+        within_m: units so near to the grid are returned as well, m.
+
+    Returns:
+        The units, by rock and digest; empty where none is mapped.
+
+    Raises:
+        UsageError: the grid is not in metres, or a unit cannot be transformed to its CRS.
+
+    """
+    kind = "lithology"
+    crs = _metric_crs(grid.srid)
+    box = shapely.box(*_bounds(grid))
+    reach = box.buffer(within_m + _BULGE_M, join_style="mitre").bounds
+    keys, digests, shapes = _read(conn, kind, grid.srid, _windows(crs, reach, grid.srid))
+    _check_shapes(kind, grid.srid, keys, shapes)
+    rocks = dict(
+        conn.execute("select lithology_id, rock from lode.lithology where lithology_id = any(%s)", (keys,))
+    )
+    near = np.flatnonzero(shapely.dwithin(shapes, box, within_m + _SLACK_M)).tolist()
+    found = [
+        MappedRock(
+            rocks[keys[place]],
+            shapes[place],
+            hashlib.sha256(f"{digests[place]} {rocks[keys[place]] or ''}".encode()).hexdigest(),
+        )
+        for place in near
+    ]
+    return sorted(found, key=lambda each: (each.rock or "", each.digest))
+
+
+def lithology_near(
+    conn: Connection[Any], grid: Grid, *, within_m: float = 0.0
+) -> list[tuple[str, shapely.Geometry]]:
+    """Rock and outline of the mapped units near a grid whose rock is told; see ``rocks_near``."""
+    return [
+        (each.rock, each.shape) for each in rocks_near(conn, grid, within_m=within_m) if each.rock is not None
+    ]
+
+
+def lithology_digest(conn: Connection[Any], grid: Grid, *, within_m: float = 0.0) -> str:
+    """SHA-256 of all that ``lithology_near`` would return, whatever the order in which it came in."""
+    digests = {each.digest for each in rocks_near(conn, grid, within_m=within_m) if each.rock is not None}
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
 def _metric_crs(srid: int) -> pyproj.CRS:
@@ -174,19 +299,19 @@ def _transforming(conn: Connection[Any], what: str, srid: int, advice: str) -> I
         ) from error
 
 
-def _distance_of_one(conn: Connection[Any], kind: str, grid: Grid) -> float:
+def _distance_of_one(conn: Connection[Any], kind: str, grid: Grid, words: Sequence[str]) -> float:
     """Distance of the middle of a grid to one feature, which is near, though maybe not the nearest, m."""
     west, south, east, north = _bounds(grid)
     middle = {"x": (west + east) / 2, "y": (south + north) / 2, "srid": grid.srid}
     nearest = SQL(
         "with middle as materialized ("
-        " select st_transform(st_setsrid(st_makepoint(%(x)s, %(y)s), %(srid)s), 4326) as geom)"
+        " select st_transform(st_setsrid(st_makepoint({x}, {y}), {srid}), 4326) as geom)"
         " select f.key from middle m cross join lateral"
-        " (select t.{key} as key from {table} t order by t.geom <-> m.geom limit 1) f"
-    ).format(**_names(kind))
+        " (select t.{key} as key from {table} t where {said} order by t.geom <-> m.geom limit 1) f"
+    ).format(said=_said(kind, words), **middle, **_names(kind))
     advice = "look whether the grid lies where its reference system is used"
     with _transforming(conn, "the middle of the grid", grid.srid, advice):
-        row = conn.execute(nearest, middle).fetchone()
+        row = conn.execute(nearest).fetchone()
     if row is None:
         raise UsageError(
             f"the database has no {kind}: bring them in with `lode ingest {kind} FILE`, "
@@ -205,12 +330,14 @@ def _distance_of_one(conn: Connection[Any], kind: str, grid: Grid) -> float:
 
 
 def _read(
-    conn: Connection[Any], kind: str, srid: int, windows: Sequence[tuple[float, float, float, float]]
+    conn: Connection[Any],
+    kind: str,
+    srid: int,
+    windows: Sequence[tuple[float, float, float, float]],
+    words: Sequence[str] = (),
 ) -> tuple[list[int], list[str], Any]:
     """Keys, SHA-256 as stored, and transformed shapes of the features in windows of EPSG:4326."""
-    where = SQL(" or ").join(
-        SQL("geom && st_makeenvelope({}, {}, {}, {}, 4326)").format(*window) for window in windows
-    )
+    where = SQL("({}) and {}").format(_inside(windows), _said(kind, words))
     query = SQL(
         "select {key}, encode(sha256(st_asbinary(geom)), 'hex'), st_asbinary(st_transform(geom, {srid}))"
         " from {table} where {where} order by 2"

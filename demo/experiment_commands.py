@@ -200,3 +200,31 @@ def geology(
     if "LODE_DATABASE" in os.environ:
         database = os.environ["LODE_DATABASE"]
         click.echo(f"the models are in the database {database}: LODE_DATABASE={database} lode model list")
+
+@experiment_group.command("few-labels")
+@click.option(
+    "--preset",
+    default="small",
+    show_default=True,
+    help="tiny: a trial; small: 25 minutes on two cores.",
+)
+@click.option("--seeds", type=click.IntRange(min=1), help="Trainings of each case, instead of the preset's.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="build",
+    show_default=True,
+    help="Folder of the results.",
+)
+@click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]")
+def few_labels(preset: str, seeds: int | None, out: Path, device_name: str | None) -> None:
+    """Train on 1, 5 and 20 % of the labels, from nothing and from a backbone pretrained without labels.
+
+    On a simulated district; the pretraining sees no pixel of the test ground. Table and figure
+    (few_labels.md, .csv, .json, .png) go to the folder of --out. Interrupted, the same command goes on. Works
+    in a database of its own, which is kept, or in the one of LODE_DATABASE_URL.
+    """
+    from demo.few_labels_experiment import run_experiment
+
+    for sentence in run_experiment(out, preset_name=preset, seeds=seeds, device_name=device_name)["findings"]:
+        click.echo(sentence)

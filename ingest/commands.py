@@ -6,7 +6,7 @@ import click
 
 from ingest.calibration_command import calibration
 from ingest.evidence_commands import area, evidence
-from ingest.feature_commands import deposits, faults, labels, mines, plutons, regions
+from ingest.feature_commands import deposits, faults, labels, lithology, mines, plutons, regions
 from ingest.scene_command import scene
 
 
@@ -19,5 +19,9 @@ def ingest_group() -> None:
     """
 
 
-for _command in (scene, labels, mines, regions, faults, plutons, deposits, area, evidence, calibration):
+_COMMANDS = (
+    *(scene, labels, mines, regions, faults, plutons, lithology, deposits),
+    *(area, evidence, calibration),
+)
+for _command in _COMMANDS:
     ingest_group.add_command(_command)

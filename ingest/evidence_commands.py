@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+from psycopg import Connection
 
 from db import evidence as stored
 from db.errors import UsageError
@@ -13,9 +16,13 @@ from db.settings import Settings
 from ingest.evidence.areas import AreaRequest, ingest_area, lock_name
 from ingest.evidence.gridded import RESAMPLINGS
 from ingest.evidence.layers import LayerRequest, ingest_layer
-from ingest.evidence.naming import name_layers
+from ingest.evidence.naming import NamedFile, name_layers
+from ingest.evidence.placed import LEAST_KRIGED, METHODS, NEIGHBOURS, GriddingSettings
+from ingest.evidence.point_files import SampleReading, is_sample_file
+from ingest.evidence.points import PointRequest, ingest_points
 from ingest.evidence.storing import LayerOutcome
-from ingest.files import source_file
+from ingest.evidence.value_columns import ColumnChoice
+from ingest.files import SourceFile, source_file
 from ingest.session import transaction
 
 
@@ -95,67 +102,168 @@ def _grid_text(made: stored.EvidenceArea) -> str:
     return f"{grid.width_px} x {grid.height_px} cells of {grid.resolution_x:g}{height} m, EPSG:{grid.srid}"
 
 
+_POINT_OPTIONS = (
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="COLUMN",
+        help="Samples: column of values; repeat it, each becomes a layer. [default: that of --element, or "
+        "the only one of numbers]",
+    ),
+    click.option(
+        "--all-elements",
+        is_flag=True,
+        help="Samples: every column called by an element or oxide, like Li or Li_ppm, becomes a layer.",
+    ),
+    click.option(
+        "--gridding",
+        "method",
+        type=click.Choice(METHODS),
+        help=f"Samples: how cells get values. [default: kriging; idw of fewer than {LEAST_KRIGED}]",
+    ),
+    click.option(
+        "--neighbours",
+        type=click.IntRange(4, 100),
+        help=f"Samples: so many of the nearest count. [default: {NEIGHBOURS['kriging']}, or "
+        f"{NEIGHBOURS['idw']} by idw]",
+    ),
+    click.option(
+        "--reach-m",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Samples: cells farther than this from all of them have no value, m. [default: two spacings]",
+    ),
+    click.option("--x-column", metavar="COLUMN", help="Tables: column of the east coordinate or longitude."),
+    click.option("--y-column", metavar="COLUMN", help="Tables: column of the north coordinate or latitude."),
+    click.option(
+        "--srid", type=click.IntRange(min=1), help="Samples: EPSG code of their coordinates; tables need it."
+    ),
+    click.option("--layer", help="Samples: layer of a GeoPackage that has several."),
+    click.option("--encoding", help="Samples: encoding of their texts, e.g. GBK, where the file says none."),
+)
+_RASTERS_ONLY = ("name_pattern", "band", "resampling")
+_SAMPLES_ONLY = (
+    "columns", "all_elements", "method", "neighbours", "reach_m", "x_column", "y_column", "srid", "layer",
+    "encoding",
+)  # fmt: skip
+_WRITTEN = {"columns": "--column", "method": "--gridding"}
+
+
+def _point_options(command: Any) -> Any:
+    for option in reversed(_POINT_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--area", "area_name", required=True, metavar="NAME", help="Study area they belong to.")
 @click.option("--kind", required=True, type=click.Choice(stored.KINDS), help="What they are evidence of.")
 @click.option("--element", help="Element or oxide whose content it is, e.g. Li or Fe2O3.")
-@click.option("--name-pattern", metavar="PATTERN", help="Where file names say it: 'Idw_{element}.tif'.")
-@click.option("--name", help="Name of the layer. [default: its element, else the file without ending]")
+@click.option("--name", help="Name of the layer. [default: its element, else the file or column]")
 @click.option("--unit", help="Unit of the values, e.g. ppm.")
-@click.option("--band", type=click.IntRange(min=1), help="Which of several bands.")
 @click.option(
     "--nodata",
     type=float,
     multiple=True,
-    help="Value of cells without one, beside the file's own. nan: the file's own is a value.",
+    help="Value of cells or samples without one, beside the file's own. nan: the file's own, or what is "
+    "below 0, is a value.",
 )
+@click.option("--replace", is_flag=True, help="Put it in the place of another layer of that name.")
+@click.option(
+    "--name-pattern",
+    metavar="PATTERN",
+    help="Rasters: where file names tell the element: 'Idw_{element}.tif'",
+)
+@click.option("--band", type=click.IntRange(min=1), help="Rasters: which of several bands.")
 @click.option(
     "--resampling",
     type=click.Choice(list(RESAMPLINGS)),
-    help="How values are taken. [default: average of cells finer by half or more, else bilinear; nearest for "
-    "whole numbers of kind geology, which are codes]",
+    help="Rasters: how values are taken. [default: average of cells finer by half or more, else bilinear; "
+    "nearest for whole numbers of kind geology, which are codes]",
 )
-@click.option("--replace", is_flag=True, help="Put it in the place of another layer of that name.")
-def evidence(
-    files: tuple[str, ...],
-    area_name: str,
-    kind: str,
-    element: str | None,
-    name_pattern: str | None,
-    name: str | None,
-    **options: Any,
-) -> None:
-    """Bring layers of evidence for ore: rasters, brought onto the grid of their study area.
+@_point_options
+def evidence(files: tuple[str, ...], area_name: str, kind: str, **options: Any) -> None:
+    """Bring layers of evidence for ore: rasters, or samples at points, onto the grid of their study area.
 
-    Each file becomes one layer, in a transaction of its own; any CRS and resolution will do. The same file
-    again changes nothing.
+    Each raster becomes one layer, in a transaction of its own; any CRS and resolution will do. So does each
+    column of values of a file of samples (CSV with coordinates and --srid, GeoPackage, GeoJSON, shapefile),
+    which is kriged, contents of elements as logarithms; the error is kept as the second band of its tiles. A
+    file of samples goes in whole or not at all. The same file again changes nothing.
     """
     settings = Settings()
     roots = settings.roots()
     found = [source_file(file, roots) for file in files]
-    layers = name_layers(found, name=name, element=element, pattern=name_pattern)
-    for place, named in enumerate(layers, 1):
-        request = LayerRequest(named, area_name, kind, **options)
+    samples = [file for file in found if is_sample_file(file)]
+    rasters = [file for file in found if file not in samples]
+    if samples:
+        _refuse_options(options, _RASTERS_ONLY, samples[0].name, "rasters, and this is a file of samples")
+    if rasters:
+        _refuse_options(options, _SAMPLES_ONLY, rasters[0].name, "files of samples, and this is none")
+    tasks = [
+        *(_raster_task(each, area_name, kind, options) for each in _named(rasters, options)),
+        *(_sample_task(file, roots, area_name, kind, options) for file in samples),
+    ]
+    for place, task in enumerate(tasks, 1):
         try:
             with transaction(settings) as conn:
-                outcome = ingest_layer(conn, request, report=click.echo)
+                outcomes = task(conn)
         except UsageError:
             if place > 1:
-                click.echo(
-                    f"{place - 1} of {len(layers)} files are in the database; the same command goes on"
-                )
+                done = f"{place - 1} of {len(tasks)} files are in the database"
+                click.echo(f"{done}; the same command goes on")
             raise
-        count = f"[{place}/{len(layers)}] " if len(layers) > 1 else ""
-        for line in summary(outcome, area_name):
-            click.echo(f"{count}{line}")
+        count = f"[{place}/{len(tasks)}] " if len(tasks) > 1 else ""
+        for outcome in outcomes:
+            for line in summary(outcome, area_name):
+                click.echo(f"{count}{line}")
+
+
+Task = Callable[[Connection[Any]], list[LayerOutcome]]
+
+
+def _refuse_options(options: Mapping[str, Any], names: Sequence[str], file: str, what: str) -> None:
+    for name in names:
+        if options[name]:
+            written = _WRITTEN.get(name, "--" + name.replace("_", "-"))
+            raise UsageError(f"{file}: {written} is for {what}: bring them by commands of their own")
+
+
+def _named(rasters: Sequence[SourceFile], options: Mapping[str, Any]) -> list[NamedFile]:
+    return name_layers(
+        rasters, name=options["name"], element=options["element"], pattern=options["name_pattern"]
+    )
+
+
+def _raster_task(named: NamedFile, area_name: str, kind: str, options: Mapping[str, Any]) -> Task:
+    taken = {name: options[name] for name in ("unit", "band", "nodata", "resampling", "replace")}
+    request = LayerRequest(named, area_name, kind, **taken)
+    return lambda conn: [ingest_layer(conn, request, report=click.echo)]
+
+
+def _sample_task(
+    file: SourceFile, roots: tuple[Path, ...], area_name: str, kind: str, options: Mapping[str, Any]
+) -> Task:
+    reading = {name: options[name] for name in ("srid", "x_column", "y_column", "layer", "encoding")}
+    choice = {name: options[name] for name in ("columns", "all_elements", "name", "element", "unit")}
+    request = PointRequest(
+        SampleReading(file, roots, **reading),
+        area_name,
+        kind,
+        ColumnChoice(**choice),
+        GriddingSettings(**{name: options[name] for name in ("method", "neighbours", "reach_m")}),
+        options["nodata"],
+        options["replace"],
+    )
+    return lambda conn: ingest_points(conn, request, report=click.echo)
 
 
 def summary(outcome: LayerOutcome, area_name: str) -> list[str]:
     """What became of a layer, in lines."""
     layer = outcome.layer
     if not outcome.is_new:
-        return [f"layer {layer.name} is there already: same values; nothing was changed"]
+        same = "values" if layer.gridding is None else "samples"
+        return [f"layer {layer.name} is there already: same {same}; nothing was changed"]
     taken = "as they are" if layer.resampling == "none" else f"by {layer.resampling}"
     done = "replaced" if outcome.is_replacement else "stored"
     return [
@@ -183,9 +291,10 @@ def list_evidence(area_name: str | None) -> None:
         click.echo(f"{each.name}: {_grid_text(each)}, {len(layers)} layers")
         for layer in layers:
             unit = "" if layer.unit is None else f" {layer.unit}"
+            error = "" if layer.error_kind is None else f"  {layer.error_kind.replace('_', ' ')} in band 2"
             click.echo(
                 f"  {layer.name}  {layer.kind}{unit}  {layer.valid_fraction:.1%} valid  {layer.source_name}  "
-                f"lode_raster.{layer.tile_table}"
+                f"lode_raster.{layer.tile_table}{error}"
             )
 
 

@@ -1,4 +1,4 @@
-"""``lode ingest labels``, ``mines``, ``regions``, ``faults``, ``plutons`` and ``deposits``."""
+"""``lode ingest labels``, ``mines``, ``regions``, ``faults``, ``plutons``, ``lithology`` and ``deposits``."""
 
 from __future__ import annotations
 
@@ -226,6 +226,17 @@ def plutons(**options: Any) -> None:
     Fields: name, lithology, age.
     """
     _ingest_geology("plutons", **options)
+
+
+@click.command()
+@_file_options
+def lithology(**options: Any) -> None:
+    """Bring the rocks of a geological map (polygons).
+
+    Fields: rock, name, age. Rock is what units are told apart by, e.g. granite or serpentinite; name it with
+    --field rock=COLUMN where the column is called otherwise.
+    """
+    _ingest_geology("lithology", **options)
 
 
 @click.command()

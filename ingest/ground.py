@@ -1,8 +1,8 @@
-"""Mines, faults, plutons and deposits from vector files into the database."""
+"""Mines, mapped geology and deposits from vector files into the database."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import shapely
@@ -30,10 +30,13 @@ from ingest.vectors import FeatureTable, read_features
 ALIASES = {
     "fault_type": ("type", "kind"),
     "lithology": ("rock", "rock_type"),
+    "rock": ("lithology", "rock_type", "lith"),
     "commodity": ("mineral",),
     "deposit_type": ("type", "kind"),
 }
-SHAPES = {"faults": "lines", "plutons": "polygons", "deposits": "points"}
+REQUIRED = {"lithology": "rock"}
+"""What must have a column: rocks that nobody tells apart say nothing."""
+SHAPES = {"faults": "lines", "plutons": "polygons", "lithology": "polygons", "deposits": "points"}
 """Shapes of each kind; deposits may be polygons instead, which are their outlines."""
 MINE_FIELDS = (
     Field("code", is_required=True),
@@ -47,7 +50,7 @@ SHOWN_DUPLICATES = 5
 def ingest_geology(
     conn: Connection[Any], kind: str, request: FeatureRequest, *, report: Report = lambda _line: None
 ) -> FeatureOutcome:
-    """Bring faults, plutons or deposits into the database, inside the caller's transaction.
+    """Bring faults, plutons, lithology or deposits into the database, inside the caller's transaction.
 
     Raises:
         UsageError: the file or a feature of it cannot be right; nothing is stored.
@@ -63,7 +66,9 @@ def ingest_geology(
     table = take_rows(table, keep_only(table, request.only))
     refuse_empty(table)
     fields = TABLES[kind][1]
-    columns = match_columns(table, [Field(field, ALIASES.get(field, ())) for field in fields], request.fields)
+    ours = [Field(field, ALIASES.get(field, ()), field == REQUIRED.get(kind)) for field in fields]
+    columns = match_columns(table, ours, request.fields)
+    _refuse_unnamed(table, kind, columns)
     crs = crs_of(table, request.srid)
     shapes = storable_shapes(table, crs, _shapes_of(kind, table), repair=request.repair)
     replaced = 0
@@ -88,6 +93,21 @@ def ingest_geology(
     return FeatureOutcome(
         kind, name, True, stored, len(shapes.repaired), replaced=replaced, notes=crs_notes(crs)
     )
+
+
+def _refuse_unnamed(table: FeatureTable, kind: str, columns: Mapping[str, str | None]) -> None:
+    """Refuse features of which none has what its kind requires.
+
+    Raises:
+        UsageError: there is no column of it, or none of its rows is filled.
+
+    """
+    field = REQUIRED.get(kind)
+    if field is not None and not any(texts(table, columns[field])):
+        raise UsageError(
+            f"{table.name}: no feature has a {field} in column {columns[field]!r}; name another column with "
+            f"--field {field}=COLUMN; its columns are: {', '.join(table.columns)}"
+        )
 
 
 def _shapes_of(kind: str, table: FeatureTable) -> str:

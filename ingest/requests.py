@@ -69,7 +69,7 @@ class FeatureOutcome:
     """What became of a file of features.
 
     Attributes:
-        kind: labels, mines, regions, faults, plutons or deposits.
+        kind: labels, mines, regions, faults, plutons, lithology or deposits.
         source_name: name the file is known by.
         is_new: False when the same file was there already and nothing happened.
         stored: features stored.

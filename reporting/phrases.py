@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reporting.prospect_phrases import PROSPECT_PHRASES
+from reporting.prospectivity_phrases import PROSPECTIVITY_PHRASES
 
 PHRASES: dict[str, tuple[str, str]] = {
     # heads
@@ -360,6 +361,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "kind.any": ("All kinds", "合计"),
     "kind.none": ("Not damaged", "未损毁"),
     **PROSPECT_PHRASES,
+    **PROSPECTIVITY_PHRASES,
 }
 
 VALUES_ZH: dict[str, str] = {

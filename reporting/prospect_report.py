@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -12,6 +12,7 @@ from psycopg import Connection
 
 from db.reports import page_rows, prospects
 from db.reports.page_rows import DatabaseFacts
+from db.reports.prospectivity import PROSPECTIVITY
 from db.reports.prospects import CellFacts, SearchHead
 from db.reports.report import Report, Row
 from reporting.invocation import report_command
@@ -118,12 +119,12 @@ class ProspectReport:
     @property
     def data(self) -> str | None:
         """Where the model's data come from: simulated, implanted or real; None: nobody recorded it."""
-        return _data_of(self.head)
+        return data_of(self.head)
 
     @property
     def distance(self) -> float | None:
         """How far the features of the ground lie from those of training, 1 at home; None: not stored."""
-        return _number((self.head.figures.get("shift") or {}).get("distance"))
+        return number((self.head.figures.get("shift") or {}).get("distance"))
 
     @cached_property
     def test_blocks(self) -> dict[str, int | None]:
@@ -163,7 +164,8 @@ def gather_search(conn: Connection[Any], run_id: int | None, limit: int) -> Pros
 
     Its tables: ``targets``; ``search``, one row; ``figures`` of the test part, of the network and of the
     plain answers that are stored beside it; ``confusion``; ``patches`` by part; ``importance``, where it is
-    stored; ``channels`` with how far the ground lies from that of training; ``warnings``.
+    stored; ``channels`` with how far the ground lies from that of training; ``warnings``. Of a search that
+    was made without deposits they are others, see `reporting.prospectivity_report.gather_prospectivity`.
 
     Args:
         conn: connection.
@@ -175,16 +177,20 @@ def gather_search(conn: Connection[Any], run_id: int | None, limit: int) -> Pros
 
     """
     head = prospects.find_search(conn, run_id)
+    if head.score_kind == PROSPECTIVITY:
+        from reporting.prospectivity_report import gather_prospectivity
+
+        return gather_prospectivity(conn, head, limit)
     cells = prospects.cell_facts(conn, head.search)
     tables = {
         "targets": prospects.target_rows(conn, head, limit),
         "search": _search(head, cells),
-        "figures": _table(("answer", "figure", "value", "low", "high"), _figures(head.metrics)),
-        "confusion": _table(("truth", "answer", "patches"), _confusion(head.metrics)),
-        "patches": _table(("part", "ore", "barren", "blocks"), _patches(head.training)),
+        "figures": table_of(("answer", "figure", "value", "low", "high"), _figures(head.metrics)),
+        "confusion": table_of(("truth", "answer", "patches"), _confusion(head.metrics)),
+        "patches": table_of(("part", "ore", "barren", "blocks"), _patches(head.training)),
         "importance": _importance(head),
         "channels": _channels(head),
-        "warnings": _table(("about", "warning"), _warnings(head)),
+        "warnings": table_of(("about", "warning"), _warnings(head)),
     }
     evidence = prospects.target_evidence(conn, head, limit)
     facts = page_rows.database_facts(conn)
@@ -211,7 +217,7 @@ def _search(head: SearchHead, cells: CellFacts) -> Report:
         "model_sha256": head.model_sha256,
         "trained_on": head.training.get("ground"),
         "set_name": head.training.get("set"),
-        "data": _data_of(head),
+        "data": data_of(head),
         "threshold_probability": head.threshold,
         "cell_m": head.cell_m,
         "cells": cells.cells,
@@ -220,11 +226,11 @@ def _search(head: SearchHead, cells: CellFacts) -> Report:
         "mean_probability": cells.mean_probability,
         "highest_probability": cells.highest_probability,
         "geology_digest": head.parameters.get("geology_digest"),
-        "judged_share": _number(figures.get("judged_share")),
+        "judged_share": number(figures.get("judged_share")),
         "targets": figures.get("targets"),
         "targets_found": figures.get("targets_found"),
-        "target_area_m2": _number(figures.get("target_area_m2")),
-        "feature_distance": _number((figures.get("shift") or {}).get("distance")),
+        "target_area_m2": number(figures.get("target_area_m2")),
+        "feature_distance": number((figures.get("shift") or {}).get("distance")),
         "published_by": head.published_by,
         "published_at": head.published_at,
         "withdrawn_by": head.withdrawn_by,
@@ -234,7 +240,8 @@ def _search(head: SearchHead, cells: CellFacts) -> Report:
     return Report(tuple(row), [tuple(row.values())])
 
 
-def _data_of(head: SearchHead) -> str | None:
+def data_of(head: SearchHead) -> str | None:
+    """Where a model's data come from; None: nobody recorded it."""
     # If the model's or the set's are made up, then so is what was learned.
     said = [source.get("data") for source in (head.training, head.set_parameters or {})]
     return next((each for each in (*MADE_UP, "real") if each in said), None)
@@ -252,7 +259,7 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
                 yield (
                     answer,
                     figure,
-                    *(_number(v) for v in (figures[figure], ends.get("low"), ends.get("high"))),
+                    *(number(v) for v in (figures[figure], ends.get("low"), ends.get("high"))),
                 )
 
 
@@ -292,10 +299,10 @@ def _importance(head: SearchHead) -> Report:
     stored = head.metrics.get("importance") or head.training.get("importance") or []
     columns = ("balanced_accuracy_drop", "balanced_accuracy_spread", "roc_auc_drop", "roc_auc_spread")
     rows = [
-        (each.get("name"), len(each.get("channels") or [0]), *(_number(each.get(name)) for name in columns))
+        (each.get("name"), len(each.get("channels") or [0]), *(number(each.get(name)) for name in columns))
         for each in stored
     ]
-    return _table(("channel", "channels", *columns), sorted(rows, key=lambda row: -(row[4] or 0.0)))
+    return table_of(("channel", "channels", *columns), sorted(rows, key=lambda row: -(row[4] or 0.0)))
 
 
 def _channels(head: SearchHead) -> Report:
@@ -306,13 +313,13 @@ def _channels(head: SearchHead) -> Report:
         found = moved.get(channel.get("name"), {})
         rows.append(
             (
-                *(channel.get("name"), channel.get("kind"), _number(channel.get("center_nm"))),
+                *(channel.get("name"), channel.get("kind"), number(channel.get("center_nm"))),
                 ", ".join(channel.get("sources") or []) or None,
-                *(_number(found.get("mean_difference")), _number(found.get("outside_share"))),
+                *(number(found.get("mean_difference")), number(found.get("outside_share"))),
             )
         )
     columns = ("channel", "kind", "center_nm", "made_of", "mean_difference", "outside_share")
-    return _table(columns, rows)
+    return table_of(columns, rows)
 
 
 def _warnings(head: SearchHead) -> Iterator[tuple[str, str]]:
@@ -322,11 +329,13 @@ def _warnings(head: SearchHead) -> Iterator[tuple[str, str]]:
         yield "patches", warning
 
 
-def _table(columns: tuple[str, ...], rows: Any) -> Report:
+def table_of(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Report:
+    """A table of rows."""
     return Report(columns, [tuple(row) for row in rows])
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """A stored number."""
     return None if value is None else float(value)
 
 

@@ -26,6 +26,7 @@ from db.evidence import (
     write_layer,
 )
 from db.raster import Grid
+from inference.evidence.mineral_system import GeologyRule, MineralSystem
 from inference.evidence.types import KINDS, EvidenceChannel, EvidenceGround
 
 Floats = NDArray[np.float32]
@@ -218,6 +219,20 @@ def drawn_ground(seed: int = 1, *, with_geology: bool = True) -> EvidenceGround:
         is_known=is_known,
         is_judged=is_judged,
         layer_ids={name: place + 1 for place, name in enumerate([*names, GEOPHYSICS])},
+    )
+
+
+def drawn_system(**elements: float) -> MineralSystem:
+    """A system of chromium and some nickel, or of other elements, near faults."""
+    return MineralSystem(
+        name="drawn",
+        title="Drawn",
+        description="Ore that a test drew.",
+        commodities=("Cr",),
+        elements=elements or {"Cr": 1.0, "Ni": 0.5},
+        geology=(GeologyRule("fault", None, (), 500.0, 1.0, "high"),),
+        anomaly_share=0.5,
+        references=(),
     )
 
 

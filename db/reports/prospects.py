@@ -26,9 +26,10 @@ class SearchHead:
         status: published, superseded (a newer version of its scene counts) or withdrawn.
         ground, ground_kind: what was searched, and whether it is a scene or a study area.
         outline: of that ground, EPSG:4326.
-        threshold: probability from which a cell belongs to a target, 0..1.
+        score_kind: what its cells hold: probability, or prospectivity, which is a rank.
+        threshold: score from which a cell belongs to a target, 0..1.
         cell_m: edge of the cells, m.
-        tile_table: the scores in lode_raster.
+        tile_table, band_names: the scores in lode_raster.
         has_tiles: whether that table exists.
         parameters, figures, versions, device: see ``lode.prospect_run``.
         published_by, published_at, withdrawn_by, withdrawn_at, withdrawn_reason: who, when and why.
@@ -44,9 +45,11 @@ class SearchHead:
     ground: str
     ground_kind: str
     outline: shapely.Geometry
+    score_kind: str
     threshold: float
     cell_m: float
     tile_table: str
+    band_names: list[str]
     has_tiles: bool
     parameters: dict[str, Any]
     figures: dict[str, Any]
@@ -71,12 +74,12 @@ class SearchHead:
 
 @dataclass(frozen=True)
 class CellFacts:
-    """How probable the cells of a search are.
+    """How high the cells of a search score.
 
     Attributes:
         cells: that were scored.
         above: of them, those from the threshold on.
-        mean_probability, highest_probability: 0..1; None without cells.
+        mean_probability, highest_probability: of the score, 0..1; None without cells.
 
     """
 
@@ -120,7 +123,7 @@ _HEAD = """
 select r.prospect_run_id as search, h.status, h.ground,
   case when r.scene_id is null then 'area' else 'scene' end as ground_kind,
   st_asbinary(coalesce(s.footprint, a.geom)) as outline,
-  r.threshold, r.cell_m, r.tile_table,
+  r.score_kind, r.threshold, r.cell_m, r.tile_table, r.band_names,
   to_regclass(format('lode_raster.%%I', r.tile_table)) is not null as has_tiles,
   r.parameters, r.figures, r.versions, r.device, r.published_by, r.published_at, r.withdrawn_by,
   r.withdrawn_at, r.withdrawn_reason,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAD_TO_DEVIATION = 1.4826
 """Median absolute deviation times this is the standard deviation of a normal distribution."""
+LEAST_DEVIATION = 1e-3
+"""Residuals that vary less, in deviations of the channel itself, are rounding and count for nothing."""
 _OXIDE = re.compile(r"T?([A-Z][a-z]?)\d*O\d*")
 
 
@@ -66,11 +68,11 @@ def excess_of(residuals: NDArray[np.float32], is_judged: NDArray[np.bool_]) -> N
     """Residuals in robust standard deviations, channel by channel.
 
     The deviation is 1.4826 times the median absolute deviation of the channel's residual from its median over
-    judged cells, or the standard deviation where half of them are the same. The median itself stays: nothing
-    is in excess where what was expected was found.
+    judged cells, or the standard deviation where half of them are the same, and `LEAST_DEVIATION` at least.
+    The median itself stays: nothing is in excess where what was expected was found.
 
     Args:
-        residuals: (channels, height, width) observed minus expected, NaN where not known.
+        residuals: (channels, height, width) observed minus expected, scaled, NaN where not known.
         is_judged: (height, width) ground that counts.
 
     Returns:
@@ -82,7 +84,7 @@ def excess_of(residuals: NDArray[np.float32], is_judged: NDArray[np.bool_]) -> N
         is_told = is_judged & np.isfinite(residual)
         found = residual[is_told].astype(np.float64)
         if len(found):
-            excess[place, is_told] = found / robust_scale(found)
+            excess[place, is_told] = found / max(robust_scale(found), LEAST_DEVIATION)
     return excess
 
 

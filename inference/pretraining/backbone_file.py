@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ def require_free(path: Path) -> None:
     """Refuse a file that cannot be written, before hours of work.
 
     Raises:
-        UsageError: it is there already, or its folder is not.
+        UsageError: it is there already, or its folder is not or cannot be written to.
 
     """
     if path.exists():
         raise UsageError(f"{path} is there already: choose another --out, or remove it")
     if not path.parent.is_dir():
         raise UsageError(f"the folder {path.parent} is not there: make it, or choose another --out")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"the folder {path.parent} cannot be written to: choose another --out")
 
 
 def write_backbone(path: Path, backbone: nn.Module, said: Mapping[str, Any]) -> Path:

@@ -69,12 +69,14 @@ class Fitted:
         rounds: figures of each.
         best_round: the one that is kept.
         plain_loss: validation loss of the mean of a window's visible pixels.
+        steps: that were taken; fewer than planned where a time limit cut them short.
 
     """
 
     rounds: tuple[Round, ...]
     best_round: int
     plain_loss: float
+    steps: int
 
     @property
     def validation_loss(self) -> float:
@@ -137,7 +139,7 @@ def fit_backbone(
             on_round(figures)
     network.load_state_dict(run.best_state)
     _settle(network.backbone, ground, settings, device)
-    return Fitted(tuple(run.rounds), run.best_round, plain_loss)
+    return Fitted(tuple(run.rounds), run.best_round, plain_loss, run.steps)
 
 
 class _Run:
@@ -151,7 +153,7 @@ class _Run:
         self._settings = settings
         self._device = device
         self._optimiser = torch.optim.AdamW(parameter_groups(self._live, settings.weight_decay))
-        self._step = 0
+        self.steps = 0
         self._started = time.monotonic()
         self.rounds: list[Round] = []
         self.best_round = 0
@@ -164,7 +166,7 @@ class _Run:
     @property
     def progress(self) -> float:
         """How far the schedule is, by steps, or by time where that runs out first."""
-        by_steps = self._step / self._settings.steps
+        by_steps = self.steps / self._settings.steps
         if self._settings.time_limit_s is None:
             return by_steps
         return max(by_steps, self.seconds / self._settings.time_limit_s)
@@ -191,7 +193,7 @@ class _Run:
         tensors |= network_tensors("averaged", self._averaged.state_dict())
         tensors |= network_tensors("best", self.best_state) | optimiser_tensors(self._optimiser)
         figures = {
-            "step": self._step,
+            "step": self.steps,
             "seconds": self.seconds,
             "best_round": self.best_round,
             "rounds": [each.as_json() for each in self.rounds],
@@ -205,7 +207,7 @@ class _Run:
         self.best_state = named("best", saved)
         self.best_round = int(saved.figures["best_round"])
         self.rounds = [Round(**each) for each in saved.figures["rounds"]]
-        self._step = int(saved.figures["step"])
+        self.steps = int(saved.figures["step"])
         self._started = time.monotonic() - float(saved.figures["seconds"])
 
     def _stepped(self, batch: MaskedBatch, when: str) -> float:
@@ -235,8 +237,8 @@ class _Run:
                 "train with a smaller --lr, and check the scenes for extreme values"
             )
         self._optimiser.step()
-        self._step += 1
-        average_into(self._averaged, self._live, self._step)
+        self.steps += 1
+        average_into(self._averaged, self._live, self.steps)
         return value
 
 

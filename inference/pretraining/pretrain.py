@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -81,8 +80,8 @@ def pretrain(
     require_free(out)
     device = choose_device(device_name)
     with (
-        closing(connect(url, application_name="lode pretrain")) as conn,
-        closing(connect(url, autocommit=True, application_name="lode pretrain (reader)")) as reading,
+        connect(url, application_name="lode pretrain") as conn,
+        connect(url, autocommit=True, application_name="lode pretrain (reader)") as reading,
     ):
         chosen = _chosen(conn, products, band_names)
         hidden = [*left_out_ground, *(each for name in left_out for each in ground_of_test(conn, name))]
@@ -134,7 +133,7 @@ def pretrain(
             "ground": ground.as_json(),
             "left_out": sorted(left_out),
             "left_out_m2": sum(each.shape.area for each in hidden),
-            "steps": settings.steps,
+            "steps": fitted.steps,
             "rounds": [
                 {"loss": each.loss, "validation_loss": each.validation_loss} for each in fitted.rounds
             ],

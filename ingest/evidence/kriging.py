@@ -16,9 +16,6 @@ import numpy as np
 from db.errors import UsageError
 from ingest.evidence.blocks import Estimator, Floats
 
-LEAST_SAMPLES = 30
-"""Fewer give no variogram worth the name."""
-
 PAIRED_SAMPLES = 3000
 """Samples whose pairs are looked at; more, drawn at random, would not change what is seen."""
 
@@ -52,6 +49,10 @@ class Variogram:
     sill: float
     range_m: float
     fit_r2: float
+
+    def unlikeness(self, distance_m: float) -> float:
+        """Share of the sill at a distance: 1 where samples so far apart tell nothing of each other."""
+        return float(self.model.variogram(distance_m)) / self.sill if self.sill > 0 else 1.0
 
     def as_json(self) -> dict[str, Any]:
         """For the catalogue."""
@@ -92,14 +93,16 @@ def fit_variogram(xy_m: Floats, values: Floats) -> Variogram:
     found = []
     for name, kind in _MODELS.items():
         model = kind(dim=2, len_scale=float(edges[-1]) / 3, var=float(gamma.max()))
-        model.set_arg_bounds(len_scale=[float(edges[-1]) * 1e-3, float(edges[-1]) * 3])
+        # what changes within less than the least distance is nugget, and shown by nobody
+        model.set_arg_bounds(len_scale=[float(distance[0]) / 2, float(edges[-1]) * 3])
         try:
             _values, _covariance, r2 = model.fit_variogram(
                 distance, gamma, weights=np.sqrt(pairs) / distance, return_r2=True, max_eval=5000
             )
         except (RuntimeError, ValueError):
             continue
-        found.append((float(r2), name, model))
+        # a variogram as flat as a table has no variation that could be told
+        found.append((float(r2) if np.isfinite(r2) else 0.0, name, model))
     if not found:
         raise UsageError(_advice("no variogram fits them"))
     r2, name, model = max(found, key=lambda each: each[0])

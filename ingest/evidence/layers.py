@@ -81,13 +81,32 @@ def _check(request: LayerRequest) -> None:
     check_name(request.named.name, "layer name")
     if request.named.element is not None:
         check_element(request.named.element, request.named.file.name)
-    if request.kind not in KINDS:
-        raise UsageError(f"--kind {request.kind!r} is not known: choose one of {', '.join(KINDS)}")
+    check_kind(request.kind)
     if request.resampling is not None and request.resampling not in RESAMPLINGS:
         raise UsageError(
             f"--resampling {request.resampling!r} is not known: choose one of {', '.join(RESAMPLINGS)}"
         )
-    unit = request.unit
+    check_unit(request.unit)
+
+
+def check_kind(kind: str) -> None:
+    """Refuse what nothing can be evidence of.
+
+    Raises:
+        UsageError: it is none of ``db.evidence.KINDS``.
+
+    """
+    if kind not in KINDS:
+        raise UsageError(f"--kind {kind!r} is not known: choose one of {', '.join(KINDS)}")
+
+
+def check_unit(unit: str | None) -> None:
+    """Refuse a unit that cannot be shown.
+
+    Raises:
+        UsageError: it is too long, empty, or has spaces at its ends or control characters.
+
+    """
     if unit is not None and not (
         unit.isprintable() and unit == unit.strip() and 0 < len(unit) <= UNIT_CHARACTERS
     ):

@@ -24,7 +24,7 @@ from inference.evidence.evaluation.judging import (
     evaluate,
 )
 from inference.evidence.evaluation.placed import PlacedDeposits, place_deposits
-from inference.evidence.evaluation.plain import filled, mahalanobis
+from inference.evidence.evaluation.plain import filled
 from inference.evidence.evaluation.toroidal import null_figures, null_p, toroidal_shifts
 
 Floats = NDArray[np.float64]
@@ -176,9 +176,8 @@ def test_the_area_is_that_of_scikit_learn(seed: int, deposits: int, levels: int)
 def test_figures_are_shares_that_agree(seed: int, deposits: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.integers(levels, size=(9, 8)).astype(float)
-    answers = answers_of(
-        scores, at_cells(scores, list(zip(rng.uniform(0, 8, deposits), rng.uniform(0, 7, deposits))))
-    )
+    places = [(row, col) for row, col in rng.uniform(0, 7, (deposits, 2))]
+    answers = answers_of(scores, at_cells(scores, places))
     figures = figures_of(answers)
     captures = [figures[name] for name in ("capture_1", "capture_5", "capture_10", "capture_20")]
     assert captures == sorted(captures)
@@ -238,10 +237,7 @@ def test_deposits_beside_each_other_are_drawn_together() -> None:
     assert (grouped.places, alone.places) == (6, 14)
     wide, narrow = (each.methods["score"].figures["roc_auc"] for each in (grouped, alone))
     assert wide.value == narrow.value
-    assert (
-        wide.low is not None and wide.high is not None and narrow.low is not None and narrow.high is not None
-    )
-    assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
+    assert width_of(wide) > 1.3 * width_of(narrow)
 
 
 def test_few_places_have_no_interval() -> None:
@@ -367,26 +363,6 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     one, two, other = (judge(scores, deposits, resamples=50, shifts=19, seed=seed) for seed in (1, 1, 2))
     assert one.methods["score"].figures == two.methods["score"].figures
     assert one.methods["score"].figures != other.methods["score"].figures
-
-
-def test_mahalanobis_of_what_is_known() -> None:
-    """Against the definition; nodata counts as the mean, nothing found as half the least content."""
-    rng = np.random.default_rng(8)
-    contents = np.exp(rng.normal(size=(3, 8, 9)))
-    judged = np.ones((8, 9), bool)
-    judged[0] = False
-    logs = np.log(contents)[:, judged]
-    apart = logs - logs.mean(axis=1, keepdims=True)
-    expected = np.einsum("ij,ij->j", apart, np.linalg.inv(np.cov(apart)) @ apart)
-    assert mahalanobis(contents, judged)[judged] == pytest.approx(expected)
-    # constant layers and layers without a value take no part
-    more = np.concatenate([contents, np.full((1, 8, 9), 3.0), np.full((1, 8, 9), np.nan)])
-    assert mahalanobis(more, judged)[judged] == pytest.approx(expected)
-    contents[0, 3, 3], contents[1, 4, 4] = np.nan, -1.0
-    found = mahalanobis(contents, judged)
-    assert np.isfinite(found).all()
-    contents[1, 4, 4] = contents[1][judged & (contents[1] > 0)].min() / 2
-    assert mahalanobis(contents, judged) == pytest.approx(found)
 
 
 def test_gaps_of_a_layer_are_neither_high_nor_low() -> None:

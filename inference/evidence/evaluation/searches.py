@@ -117,13 +117,13 @@ def evaluate_search(
             "deposits with --deposits, or search the ground they lie on"
         )
     report("making the plain answers ...")
-    ground, elements = evidence_of(conn, search)
+    ground, system = evidence_of(conn, search, report)
     if ground.grid != grid:
         raise UsageError(
             f"study area {search.area} has another grid than search {search.prospect_run_id}: it was made "
             "anew since; search it again with `lode prospect apply`"
         )
-    plain = plain_answers(ground, elements, is_judged, deposits)
+    plain = plain_answers(ground, system, is_judged, deposits, report)
     scores |= {answer.key: answer.scores for answer in plain}
     cell_m = max(grid.resolution_x, grid.resolution_y)
     distance_m = GROUP_CELLS * cell_m if request.group_distance_m is None else request.group_distance_m
@@ -188,8 +188,8 @@ def _scores(conn: Connection[Any], search: EvaluatedSearch) -> tuple[Grid, dict[
     lacking = [name for name in SCORES if name not in search.band_names]
     if lacking:
         raise UsageError(
-            f"the raster of search {search.prospect_run_id} has no band {', '.join(lacking)}: publish it anew "
-            "with `lode prospect apply --again`"
+            f"the raster of search {search.prospect_run_id} has no band {', '.join(lacking)}: publish it "
+            "anew with `lode prospect apply --again`"
         )
     reader = RasterReader(conn, search.tile_table)
     bands = [search.band_names.index(name) + 1 for name in SCORES]

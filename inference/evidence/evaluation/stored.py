@@ -37,7 +37,10 @@ def new_evaluation(
     """
     main = SCORES[0]
     rivals = [name for name in evaluation.methods if name not in SCORES]
-    told = {answer.key: {"note": answer.note, "is_hindsight": answer.is_hindsight} for answer in plain}
+    told = {
+        each.key: {"note": each.note, "layer": each.layer, "is_hindsight": each.is_hindsight}
+        for each in plain
+    }
     parameters = {
         **evaluation.settings.as_json(),
         "shifted": evaluation.shifted,

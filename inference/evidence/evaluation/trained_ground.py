@@ -1,1 +1,34 @@
 """The evidence that the model of a search works on, read anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg import Connection
+
+from db.errors import UsageError
+from db.prospect_evaluations import EvaluatedSearch
+from inference.evidence.ground import evidence_ground
+from inference.evidence.mineral_system import MineralSystem
+from inference.evidence.types import EvidenceGround, Report, silent
+
+
+def evidence_of(
+    conn: Connection[Any], search: EvaluatedSearch, report: Report = silent
+) -> tuple[EvidenceGround, MineralSystem]:
+    """Evidence of the area that was searched, from the layers of the model, and the model's mineral system.
+
+    Raises:
+        UsageError: the search is of no study area, what is stored with the model cannot be read, or a layer
+            is no more there.
+
+    """
+    stored, layers = search.training.get("system"), search.training.get("layers")
+    if search.area is None or not isinstance(stored, Mapping) or not isinstance(layers, Mapping):
+        raise UsageError(
+            f"search {search.prospect_run_id} of model {search.model} does not say which evidence it was made "
+            "of: train the model again with `lode train evidence` and search with it"
+        )
+    system = MineralSystem.from_json(stored)
+    return evidence_ground(conn, search.area, system, layers=tuple(layers), report=report), system

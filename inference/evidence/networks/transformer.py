@@ -62,9 +62,14 @@ def square_positions(edge: int, width: int) -> Tensor:
     return torch.cat((rows, cols), 2).reshape(edge * edge, width).float()
 
 
-def begin_evenly(network: nn.Module) -> None:
-    """Fresh weights of all linear layers after Glorot and Bengio (2010), biases 0."""
+def begin_at_shortcuts(network: nn.Module) -> None:
+    """Make the blocks of a network pass on what they get, at first.
+
+    What they add begins at nothing, so that few steps teach even deep stacks (Zhang, Dauphin and Ma 2019,
+    "Fixup initialization").
+    """
     for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
+        if isinstance(module, Block):
+            for last in (module.joined, module.narrowed):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
