@@ -14,6 +14,9 @@ from db.landcover_rows import TRAILER as TRAILER
 COLUMNS = "prospect_run_id, row_px, col_px, probability, rank, geom"
 """Columns of ``lode.prospect`` in the order of the rows."""
 
+SCORES = ("anomaly", "favourability", "prospectivity_spread", "anomaly_spread", "favourability_spread")
+"""Columns that follow where cells have more scores than one."""
+
 _POLYGON_WITH_SRID = 0x20000003
 _SRID = 4326
 
@@ -46,6 +49,17 @@ _ROW = np.dtype(
         ("geom", _POLYGON),
     ]
 )
+_SCORED_ROW = np.dtype(
+    [
+        *((name, _ROW[name]) for name in _ROW.names or ()),
+        *(field for name in SCORES for field in ((f"{name}_bytes", ">i4"), (name, ">f8"))),
+    ]
+)
+
+
+def columns_of(*, are_scored: bool) -> str:
+    """Columns of ``lode.prospect`` in the order of the rows, of cells with one score or with all."""
+    return ", ".join((COLUMNS, *SCORES)) if are_scored else COLUMNS
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,7 @@ class CellRows:
         probability: ``(n,)`` 0..1.
         rank: ``(n,)`` from 1.
         rings: ``(n, 5, 2)`` longitude and latitude of the closed outlines, degrees, EPSG:4326.
+        scores: ``(n, 5)`` finite, see ``SCORES``; None: the cells have a probability alone.
 
     """
 
@@ -65,23 +80,28 @@ class CellRows:
     probability: npt.NDArray[np.floating]
     rank: npt.NDArray[np.integer]
     rings: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together."""
-        lengths = {len(each) for each in vars(self).values()}
+        lengths = {len(each) for each in vars(self).values() if each is not None}
         if len(lengths) > 1 or self.rings.shape[1:] != (5, 2):
             raise UsageError(
                 f"cells need as many places, probabilities, ranks and rings of 5 vertices, got {lengths} and "
                 f"rings of {self.rings.shape}"
             )
+        if self.scores is not None and (
+            self.scores.shape[1:] != (len(SCORES),) or not np.isfinite(self.scores).all()
+        ):
+            raise UsageError(f"cells need {len(SCORES)} finite scores each, got {self.scores.shape}")
 
     def __len__(self) -> int:
         return len(self.rank)
 
     def encode(self, run_id: int) -> memoryview:
-        """Encode the rows for a COPY of ``COLUMNS``, between ``HEADER`` and ``TRAILER``."""
-        rows = np.zeros(len(self), _ROW)
-        rows["fields"] = 6
+        """Encode the rows for a COPY of ``columns_of``, between ``HEADER`` and ``TRAILER``."""
+        rows = np.zeros(len(self), _ROW if self.scores is None else _SCORED_ROW)
+        rows["fields"] = 6 if self.scores is None else 6 + len(SCORES)
         for name in ("run_id", "row_px", "col_px", "rank"):
             rows[f"{name}_bytes"] = 4
         rows["probability_bytes"], rows["geom_bytes"] = 8, _POLYGON.itemsize
@@ -91,4 +111,7 @@ class CellRows:
         outline["order"], outline["type"], outline["srid"] = 1, _POLYGON_WITH_SRID, _SRID
         outline["rings"], outline["points"] = 1, 5
         outline["vertices"] = self.rings
+        if self.scores is not None:
+            for place, name in enumerate(SCORES):
+                rows[f"{name}_bytes"], rows[name] = 8, self.scores[:, place]
         return rows.view(np.uint8).data

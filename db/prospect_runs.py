@@ -14,12 +14,25 @@ from psycopg.types.json import Jsonb
 
 from db.errors import UsageError
 from db.labels import ewkb_hex
-from db.prospect_cell_rows import COLUMNS, HEADER, TRAILER, CellRows
+from db.prospect_cell_rows import HEADER, TRAILER, CellRows, columns_of
 from db.registry import REASON_BYTES
 from db.reports.report import Report, read_report
 
 BAND_NAMES = ("probability",)
-"""What the raster of a search holds, in order."""
+"""What the raster of a search that gives probabilities holds."""
+
+SCORED_BAND_NAMES = (
+    "prospectivity",
+    "anomaly",
+    "favourability",
+    "prospectivity_spread",
+    "anomaly_spread",
+    "favourability_spread",
+)
+"""What the raster of a search without labels holds, in order."""
+
+PROSPECTIVITY = "prospectivity"
+"""What the cells of such a search hold; those of others hold a probability."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,24 @@ class NewProspectRun:
     figures: Mapping[str, Any]
     device: str
     versions: Mapping[str, str]
+    band_names: tuple[str, ...] = BAND_NAMES
+    score_kind: str = "probability"
+
+
+@dataclass(frozen=True)
+class NewReason:
+    """Why a cell scores; attributes as in ``lode.prospect_reason``."""
+
+    row_px: int
+    col_px: int
+    place: int
+    kind: str
+    name: str
+    value: float | None
+    unit: str | None
+    expected: float | None
+    deviations: float | None
+    share: float | None
 
 
 @dataclass(frozen=True)
@@ -86,11 +117,12 @@ _OF_GROUND = """model_id = %s and (evidence_area_id = %s or scene_id in (
 _INSERT = """
 insert into lode.prospect_run (
   prospect_run_id, model_id, scene_id, evidence_area_id, parameters, content_digest, threshold, cell_m,
-  tile_table, band_names, figures, device, versions
+  tile_table, band_names, figures, device, versions, score_kind
 )
 values (
   %(run_id)s, %(model_id)s, %(scene_id)s, %(evidence_area_id)s, %(parameters)s, %(content_digest)s,
-  %(threshold)s, %(cell_m)s, %(tile_table)s, %(band_names)s, %(figures)s, %(device)s, %(versions)s
+  %(threshold)s, %(cell_m)s, %(tile_table)s, %(band_names)s, %(figures)s, %(device)s, %(versions)s,
+  %(score_kind)s
 )
 on conflict (content_digest) where withdrawn_at is null do nothing
 returning prospect_run_id
@@ -147,7 +179,7 @@ def insert_search(conn: Connection[Any], new: NewProspectRun) -> tuple[int, str]
         | {
             "run_id": run_id,
             "tile_table": tile_table,
-            "band_names": list(BAND_NAMES),
+            "band_names": list(new.band_names),
             "parameters": Jsonb(dict(new.parameters)),
             "figures": Jsonb(dict(new.figures)),
             "versions": Jsonb(dict(new.versions)),
@@ -156,19 +188,37 @@ def insert_search(conn: Connection[Any], new: NewProspectRun) -> tuple[int, str]
     return None if stored is None else (run_id, tile_table)
 
 
-def insert_cells(conn: Connection[Any], run_id: int, parts: Iterable[CellRows]) -> int:
+def insert_cells(
+    conn: Connection[Any], run_id: int, parts: Iterable[CellRows], *, are_scored: bool = False
+) -> int:
     """Store the cells of a search in the caller's transaction; returns how many.
 
     The server stores a part while the next one is made: give an iterator over parts of some 10,000 cells.
+    All have ``scores`` where ``are_scored``, and none otherwise.
     """
     stored = 0
-    statement = SQL("copy lode.prospect ({}) from stdin with (format binary)").format(SQL(COLUMNS))
+    columns = SQL(columns_of(are_scored=are_scored))
+    statement = SQL("copy lode.prospect ({}) from stdin with (format binary)").format(columns)
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(HEADER)
         for part in parts:
             copy.write(part.encode(run_id))
             stored += len(part)
         copy.write(TRAILER)
+    return stored
+
+
+def insert_reasons(conn: Connection[Any], run_id: int, reasons: Iterable[NewReason]) -> int:
+    """Store why cells of a search score, in the caller's transaction; returns how many rows."""
+    stored = 0
+    statement = (
+        "copy lode.prospect_reason (prospect_run_id, row_px, col_px, place, kind, name, value, unit,"
+        " expected, deviations, share) from stdin"
+    )
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        for reason in reasons:
+            copy.write_row((run_id, *vars(reason).values()))
+            stored += 1
     return stored
 
 
@@ -227,7 +277,7 @@ def searches_report(conn: Connection[Any], *, with_all: bool = False) -> Report:
     """The searches from ``lode_api.prospect_history``, by key; only those that stand by default."""
     return read_report(
         conn,
-        "select ogc_fid as search, model, ground, status, threshold as threshold_probability, cell_m, cells,"
+        "select ogc_fid as search, model, ground, status, score_kind as score, threshold, cell_m, cells,"
         " targets, published_at::timestamp(0) as published_at, published_by, withdrawn_reason"
         " from lode_api.prospect_history where %s or status = 'published' order by ogc_fid",
         (with_all,),
@@ -249,7 +299,7 @@ def targets_report(conn: Connection[Any], run_id: int | None, limit: int) -> tup
 
     """
     row = conn.execute(
-        "select ogc_fid, status, withdrawn_reason, ground from lode_api.prospect_history"
+        "select ogc_fid, status, withdrawn_reason, ground, score_kind from lode_api.prospect_history"
         " where ogc_fid = %(run)s or %(run)s::integer is null and status = 'published'"
         " order by published_at desc, ogc_fid desc limit 1",
         {"run": run_id},
@@ -258,7 +308,7 @@ def targets_report(conn: Connection[Any], run_id: int | None, limit: int) -> tup
         raise UsageError("no search stands: make one with `lode prospect apply`")
     if row is None:
         raise UsageError(f"there is no search {run_id}; `lode prospect list --all` shows those there are")
-    found, status, reason, ground = row
+    found, status, reason, ground, score_kind = row
     if status == "superseded":
         raise UsageError(
             f"search {found} is of an earlier version of scene {ground}: its targets are not shown any more; "
@@ -266,7 +316,7 @@ def targets_report(conn: Connection[Any], run_id: int | None, limit: int) -> tup
         )
     if status != "published":
         raise UsageError(f"search {found} was withdrawn ({reason}): its targets are not shown any more")
-    return int(found), read_report(
+    report = read_report(
         conn,
         "select rank, mean_probability, highest_probability, area_m2, cells, fault_distance_m as fault_m,"
         " pluton_distance_m as pluton_m, deposit_distance_m as deposit_m, nearest_deposit,"
@@ -276,3 +326,8 @@ def targets_report(conn: Connection[Any], run_id: int | None, limit: int) -> tup
         " from lode_api.prospect_target where prospect_run_id = %s order by rank limit %s",
         (found, limit),
     )
+    # Prospectivity is no probability, and is not called so.
+    columns = report.columns
+    if score_kind == PROSPECTIVITY:
+        columns = tuple(name.replace("probability", "score") for name in columns)
+    return int(found), Report(columns, report.rows)

@@ -16,6 +16,9 @@ from psycopg.types.json import Jsonb
 
 from db.errors import UsageError
 
+EVIDENCE = "evidence"
+"""Task of models that look for ore without labels, see `lode train evidence`."""
+
 NAME_BYTES = 200
 REASON_BYTES = 1000
 

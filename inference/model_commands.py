@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from db.connection import connect
+from db.errors import UsageError
 from db.registry import (
     ModelRecord,
     count_published_runs,
@@ -18,6 +19,7 @@ from db.registry import (
 )
 from db.settings import Settings
 from inference.ensemble_command import ensemble
+from inference.evidence.types import EVIDENCE
 from inference.prospect.settings import PROSPECT
 
 _FORMATS = click.Choice(["text", "json", "csv"])
@@ -92,6 +94,12 @@ def compare(names: tuple[str, ...], output_format: str) -> None:
     with connect(Settings()) as conn:
         records = [model_by_name(conn, name) for name in names]
     check_comparable(records)
+    if records[0].task == EVIDENCE:
+        raise UsageError(
+            f"{records[0].name} and the others were trained without a deposit: no figure of theirs tells which "
+            "finds ore; search ground with each (`lode prospect apply`) and judge the searches with "
+            "`lode prospect evaluate`"
+        )
     if records[0].task == PROSPECT:
         from inference.prospect import model_comparison as ore
 

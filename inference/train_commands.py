@@ -12,6 +12,7 @@ from db.connection import database_url
 from db.errors import UsageError
 from db.settings import Settings
 from inference.command_options import named_options
+from inference.evidence.train_command import train_evidence_command
 from inference.model_commands import print_record
 from inference.pretraining.train_command import pretrain_command
 from inference.prospect.train_command import train_prospect_command
@@ -22,11 +23,12 @@ if TYPE_CHECKING:  # importing it loads torch, which `lode model` does not need
 
 @click.group("train")
 def train_group() -> None:
-    """Train a network on labels in the database."""
+    """Train a network on labels or evidence in the database."""
 
 
 train_group.add_command(pretrain_command)
 train_group.add_command(train_prospect_command)
+train_group.add_command(train_evidence_command)
 
 
 @train_group.command()

@@ -1,4 +1,4 @@
-"""Charts of a model that tells where ore lies: figures with their intervals, and what it goes by."""
+"""Charts of what tells where ore lies: figures with their intervals, what it goes by, and curves."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ LABEL_PX = 200
 LINE_PX = 33
 MOST_LETTERS = 30
 ACCENT, PLAIN, HARM = "#1f5c57", "#c4502e", "#9aa09d"
+CURVE_WIDTH, CURVE_HEIGHT = 340, 300
+CURVE_LEFT, CURVE_RIGHT, CURVE_TOP, CURVE_BOTTOM = 48, 14, 10, 44
+RIGHT_AXIS_PX = 34
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,25 @@ class Bar:
     names: Sequence[str]
     drop: float
     spread: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of shares 0..1 over x.
+
+    Attributes:
+        colour: of the line.
+        x, y: its corners.
+        width: px.
+        is_dashed: for what chance gives.
+
+    """
+
+    colour: str
+    x: Sequence[float]
+    y: Sequence[float]
+    width: float = 1.6
+    is_dashed: bool = False
 
 
 def interval_chart(figures: Sequence[Judged], label: str) -> Markup:
@@ -119,6 +141,84 @@ def importance_chart(bars: Sequence[Bar], label: str) -> Markup:
         )  # fmt: skip
     parts.append(svg.element("line", x1=x(0.0), x2=x(0.0), y1=8, y2=bottom, stroke=INK))
     return svg.drawing(WIDTH, bottom + 24, label, *parts, class_="chart")
+
+
+def curve_chart(
+    curves: Sequence[Curve],
+    label: str,
+    *,
+    x_label: str,
+    y_label: str,
+    x_most: float = 1.0,
+    falling_label: str | None = None,
+    mark: tuple[float, float] | None = None,
+) -> Markup:
+    """Curves of shares, the first on top of the others.
+
+    Args:
+        curves: x from 0; beyond the end of the axis they are cut off.
+        label: what the chart is.
+        x_label: below.
+        y_label: left.
+        x_most: end of the axis below.
+        falling_label: of an axis on the right on which shares go downwards; None: there is none.
+        mark: x and y of a ring.
+
+    """
+    left, top = CURVE_LEFT, CURVE_TOP
+    right = CURVE_WIDTH - CURVE_RIGHT - (0 if falling_label is None else RIGHT_AXIS_PX)
+    bottom = CURVE_HEIGHT - CURVE_BOTTOM
+
+    def px(x: float, y: float) -> tuple[float, float]:
+        return left + min(x, x_most) / x_most * (right - left), bottom - y * (bottom - top)
+
+    parts = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        (x, y), said = px(share * x_most, share), f"{share:g}"
+        parts += [
+            svg.element("line", x1=x, x2=x, y1=top, y2=bottom, stroke=RULE),
+            svg.element("line", x1=left, x2=right, y1=y, y2=y, stroke=RULE),
+            svg.text(x, bottom + 15, f"{share * x_most:.3g}", text_anchor="middle", font_size=11, fill=GREY),
+            svg.text(left - 5, y + 4, said, text_anchor="end", font_size=11, fill=GREY),
+        ]
+        if falling_label is not None:
+            parts.append(svg.text(right + 5, y + 4, f"{1 - share:g}", font_size=11, fill=PLAIN))
+    for curve in reversed(curves):
+        corners = [px(x, y) for x, y in _cut(curve, x_most)]
+        parts.append(
+            svg.element(
+                "path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners), fill="none",
+                stroke=curve.colour, stroke_width=curve.width, stroke_linejoin="round",
+                stroke_dasharray="4 4" if curve.is_dashed else None,
+            )
+        )  # fmt: skip
+    if mark is not None:
+        x, y = px(*mark)
+        parts.append(svg.element("circle", cx=x, cy=y, r=5, fill="#ffffff", stroke=INK, stroke_width=1.4))
+    middle = (left + right) / 2, (top + bottom) / 2
+    parts.append(svg.text(middle[0], CURVE_HEIGHT - 8, x_label, text_anchor="middle", font_size=12, fill=INK))
+    parts.append(_upright(12, middle[1], y_label, INK))
+    if falling_label is not None:
+        parts.append(_upright(CURVE_WIDTH - 4, middle[1], falling_label, PLAIN))
+    return svg.drawing(CURVE_WIDTH, CURVE_HEIGHT, label, *parts, class_="chart")
+
+
+def _cut(curve: Curve, x_most: float) -> list[tuple[float, float]]:
+    """Corners of a curve up to the end of the axis, where the last line is cut."""
+    corners: list[tuple[float, float]] = []
+    for x, y in zip(curve.x, curve.y, strict=True):
+        if x > x_most and corners:
+            before_x, before_y = corners[-1]
+            share = (x_most - before_x) / (x - before_x)
+            return [*corners, (x_most, before_y + share * (y - before_y))]
+        corners.append((x, y))
+    return corners
+
+
+def _upright(x: float, y: float, said: str, colour: str) -> Markup:
+    return svg.text(
+        x, y, said, text_anchor="middle", font_size=12, fill=colour, transform=f"rotate(-90 {x:g} {y:g})"
+    )
 
 
 def shortened(name: str, most: int) -> str:

@@ -16,18 +16,20 @@ from reporting.command_delivery import Delivery, delivered, write_layers, write_
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="So many targets, the most probable first.",
+    help="So many targets, the best first.",
 )
 @delivered
 def prospect(delivery: Delivery, run_id: int | None, limit: int) -> None:
     """Where ore may lie: a search's map, targets and model.
 
-    As html, the map of probability beside faults, plutons and known deposits, the targets, and what the model
-    is worth on ground it was not shown. As table or json, every table of it; as csv, the one that --table
-    names: targets, search, figures, confusion, patches, importance, channels or warnings. As gpkg, targets
+    As html, the map of scores beside faults, plutons and known deposits, the targets, and what the model is
+    worth: on ground it was not shown, or, of a search that learned from no deposit, held against known ones
+    (`lode prospect evaluate`). As table or json, every table of it; as csv, the one that --table names:
+    targets, search, figures, confusion, patches, importance, channels or warnings; or, without deposits,
+    targets, search, figures, differences, reasons, system, training, channels or warnings. As gpkg, targets
     and all cells. A withdrawn or superseded search is shown when --run names it, and is marked.
     """
-    from db.reports.prospects import cell_layer, target_layer
+    from db.reports import prospectivity, prospects
     from reporting.prospect_page import prospect_page
     from reporting.prospect_report import as_facts, gather_search
 
@@ -40,9 +42,10 @@ def prospect(delivery: Delivery, run_id: int | None, limit: int) -> None:
         if delivery.style == "html":
             write_page(delivery, prospect_page(conn, found, delivery.language))
         elif delivery.style == "gpkg":
+            source = prospectivity if head.score_kind == prospectivity.PROSPECTIVITY else prospects
             layers = {
-                "targets": target_layer(conn, head, limit),
-                "cells": cell_layer(conn, head.search),
+                "targets": source.target_layer(conn, head, limit),
+                "cells": source.cell_layer(conn, head.search),
             }
             write_layers(delivery, layers, found.tables, about=title)
         else:

@@ -1,4 +1,4 @@
-"""The map of a search for ore: probability as a picture, under faults, plutons, deposits and targets."""
+"""The map of a search for ore: its scores as a picture, under faults, plutons, deposits and targets."""
 
 from __future__ import annotations
 
@@ -63,14 +63,16 @@ def search_map(
 
     Args:
         conn: connection.
-        head: the search.
-        targets: rows with rank and mean_probability, and their outlines, EPSG:4326.
+        head: the search; what its scores are called by goes by its kind.
+        targets: rows with rank and the mean of the score, and their outlines, EPSG:4326.
         words: the language.
 
     """
+    score = head.score_kind
     view = LocalView.around(head.outline, longest_px=MAP_PX)
     geology = geology_within(conn, _bounds(view))
-    picture = probability_picture(conn, head.tile_table, view) if head.has_tiles else None
+    band = head.band_names.index(score) + 1 if score in head.band_names else 1
+    picture = score_picture(conn, head.tile_table, view, band) if head.has_tiles else None
     unscored = Layer(head.outline, words.html("legend_unscored"), "url(#unseen)", "#8d938f", 1.0)
     plutons = Layer(geology.plutons, words.html("legend_pluton"), _PLUTON, _PLUTON, 1.2, opacity=0.13)
     faults = Layer(geology.faults, words.html("legend_fault"), stroke=_FAULT, stroke_width=1.3)
@@ -83,26 +85,27 @@ def search_map(
     drawing = draw_map(
         view,
         [plutons, faults, outlines],
-        words.plain("prospect_map"),
-        marks=[*_deposit_marks(view, geology), *_rank_marks(view, targets)],
+        words.plain("prospect_map" if score == "probability" else "prospectivity_map"),
+        marks=[*_deposit_marks(view, geology), *_rank_marks(view, targets, f"mean_{score}")],
         below=[unscored],
         picture=picture,
     )
     return DrawnMap(
         drawing,
         _legend(geology, unscored, plutons, faults, outlines, words),
-        probability_scale(head.threshold, words),
+        score_scale(head.threshold, words.plain(f"legend_{score}"), words),
         picture is not None,
     )
 
 
-def probability_picture(conn: Connection[Any], table: str, view: LocalView) -> str | None:
+def score_picture(conn: Connection[Any], table: str, view: LocalView, band: int = 1) -> str | None:
     """The scores of a search as a PNG over the whole view, transparent where nothing was scored.
 
     Args:
         conn: connection.
-        table: raster of probabilities 0..1 in lode_raster.
+        table: raster of scores 0..1 in lode_raster.
         view: what to show.
+        band: of the raster, from 1.
 
     Returns:
         Data URI; None where the view shows no pixel of the raster.
@@ -114,12 +117,12 @@ def probability_picture(conn: Connection[Any], table: str, view: LocalView) -> s
         width_px=view.width_px * PICTURE_SCALE,
         height_px=view.height_px * PICTURE_SCALE,
     )
-    found = sample(RasterReader(conn, table), fine, (1,))
+    found = sample(RasterReader(conn, table), fine, (band,))
     if found is None:
         return None
-    (probability,), missing = found
+    (score,), missing = found
     # Colour 0 is the transparent one.
-    colour = 1 + np.round(np.clip(np.where(missing, 0, probability), 0, 1) * 254).astype(np.uint8)
+    colour = 1 + np.round(np.clip(np.where(missing, 0, score), 0, 1) * 254).astype(np.uint8)
     colour[missing] = 0
     image = Image.fromarray(colour, "P")
     image.putpalette(np.vstack([np.zeros((1, 3), np.uint8), _ramp(255)]).tobytes())
@@ -128,8 +131,8 @@ def probability_picture(conn: Connection[Any], table: str, view: LocalView) -> s
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def probability_scale(threshold: float, words: Words) -> Markup:
-    """The colours of probabilities from 0 to 1, with a mark at the threshold."""
+def score_scale(threshold: float, label: str, words: Words) -> Markup:
+    """The colours of scores from 0 to 1, with a mark at the threshold; the label says what they are."""
     left, width, top, height = 10.0, 340.0, 22.0, 14.0
     steps = 68
     colours = [ramp_colour((at + 0.5) / steps) for at in range(steps)]
@@ -153,11 +156,11 @@ def probability_scale(threshold: float, words: Words) -> Markup:
     side = "end" if threshold > 0.5 else "start"
     parts.append(svg.text(x + (-8 if side == "end" else 8), top - 6, shown, text_anchor=side, font_size=12,
                           fill=TARGET_COLOUR))  # fmt: skip
-    return svg.drawing(left * 2 + width, top + 34, words.plain("legend_probability"), *parts, class_="scale")
+    return svg.drawing(left * 2 + width, top + 34, label, *parts, class_="scale")
 
 
 def _ramp(steps: int) -> npt.NDArray[np.uint8]:
-    """Red, green and blue ``(steps, 3)`` of 0..255 along the colours of probabilities."""
+    """Red, green and blue ``(steps, 3)`` of 0..255 along the colours of scores."""
     colours = [ramp_colour(share) for share in np.linspace(0, 1, steps).tolist()]
     return np.array([[int(each[at : at + 2], 16) for at in (1, 3, 5)] for each in colours], np.uint8)
 
@@ -205,7 +208,7 @@ def _name_box(point: shapely.Point, name: str) -> shapely.Geometry:
     return shapely.box(point.x - half, top, point.x + half, top + 1.2 * NAME_PX)
 
 
-def _rank_marks(view: LocalView, targets: Sequence[tuple[Row, shapely.Geometry]]) -> list[Mark]:
+def _rank_marks(view: LocalView, targets: Sequence[tuple[Row, shapely.Geometry]], column: str) -> list[Mark]:
     """Ranks at the corner of their targets that lies farthest to the upper right, within the map."""
     marks = []
     for row, outline in targets:
@@ -222,7 +225,7 @@ def _rank_marks(view: LocalView, targets: Sequence[tuple[Row, shapely.Geometry]]
                 TARGET_COLOUR,
                 str(row["rank"]),
                 radius_px=RANK_PX,
-                title=f"{row['rank']}: {row['mean_probability']:.2f}",
+                title=f"{row['rank']}: {row[column]:.2f}",
                 shift_px=(float(x - at.x), float(y - at.y)),
             )
         )

@@ -23,6 +23,8 @@ from reporting.prospect_report import (
     MAJORITY,
     ProspectReport,
 )
+from reporting.prospectivity_page import prospectivity_page
+from reporting.prospectivity_report import ProspectivityReport
 from reporting.words import Language, Words
 
 MOST_CHANNELS = 12
@@ -44,6 +46,8 @@ def prospect_page(conn: Connection[Any], report: ProspectReport, language: Langu
         language: English, Chinese or both.
 
     """
+    if isinstance(report, ProspectivityReport):
+        return prospectivity_page(conn, report, language)
     words = Words(language)
     head, training = report.head, report.head.training
     targets = _targets(conn, report, words)

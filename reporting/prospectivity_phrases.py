@@ -14,8 +14,7 @@ PROSPECTIVITY_PHRASES: dict[str, tuple[str, str]] = {
         "NOT EVALUATED. Nobody has held this search against known deposits, so that nobody knows whether it "
         "ranks ground better than chance, or than a plain distance in geochemistry. With deposits of this "
         "ground in the database: {command}",
-        "未评价。尚未用已知矿床检验本预测，其排序是否优于随机、是否优于简单的地球化学距离均不得而知。"
-        "将本区矿床入库后运行：{command}",
+        "未评价。尚未用已知矿床检验本预测，其排序是否优于随机、是否优于简单的地球化学距离均不得而知。将本区矿床入库后运行：{command}",
     ),
     "verdict.NOT above": (
         "A PLAIN ANSWER IS NOT BEATEN. {name} ranks the known deposits as high or higher: the area under the "
@@ -25,7 +24,8 @@ PROSPECTIVITY_PHRASES: dict[str, tuple[str, str]] = {
         "就这些矿床而言，模型没有显示出简单方法所没有的信息。",
     ),
     "verdict.not shown to be above": (
-        "NOT SHOWN TO BEAT A PLAIN ANSWER. Against {name} the difference of the areas under the ROC curves is "
+        "NOT SHOWN TO BEAT A PLAIN ANSWER. Against {name} the "
+        "difference of the areas under the ROC curves is "
         "{value}{interval}: other deposits of this ground might have said the opposite.",
         "未证明胜过简单方法。与{name}相比，ROC曲线下面积之差为{value}{interval}：换一批矿床，结论可能相反。",
     ),
@@ -56,12 +56,15 @@ PROSPECTIVITY_PHRASES: dict[str, tuple[str, str]] = {
         "{capture} of the deposits in {area} of the ground; chance: 1",
         "{area}的面积含{capture}的矿床；随机为1",
     ),
-    "key_spread": ("Spread over seeds, target 1", "1号靶区种子间离散"),
     "key_of_scored_top": ("of the ground that was scored", "占已评分区域"),
     "key_not_evaluated": ("not evaluated", "未评价"),
     # map
     "prospectivity_map": ("Prospectivity", "找矿远景度"),
     "legend_prospectivity": ("Prospectivity, a rank", "远景度（排序值）"),
+    "prospectivity_no_raster": (
+        "The raster of scores is not in this database: the map shows targets only.",
+        "数据库中没有得分栅格，图上仅显示靶区。",
+    ),
     # targets
     "mean_prospectivity": ("Mean prospectivity", "平均远景度"),
     "highest_prospectivity": ("Highest", "最高"),
@@ -108,8 +111,10 @@ PROSPECTIVITY_PHRASES: dict[str, tuple[str, str]] = {
     # evaluation
     "evaluation": ("Known deposits against the scores", "已知矿床检验"),
     "evaluation_facts": (
-        "{count} deposits ({rule}) in {places} places, on {cells} cells; {outside} more lie on this grid where "
-        "nothing is scored, {off_grid} elsewhere. No deposit was read in training or in the search. Evaluated "
+        "{count} deposits ({rule}) in {places} places, on {cells} "
+        "cells; {outside} more lie on this grid where "
+        "nothing is scored, {off_grid} elsewhere. No deposit was "
+        "read in training or in the search. Evaluated "
         "{when} by {who}.",
         "{count}个矿床（{rule}），分布于{places}处，共{cells}个单元；另有{outside}个位于格网内未评分处，"
         "{off_grid}个在格网以外。训练和预测均未使用矿床。{who}于{when}评价。",
@@ -150,11 +155,10 @@ PROSPECTIVITY_PHRASES: dict[str, tuple[str, str]] = {
     "roc_x": ("ground without a deposit", "无矿床面积比例"),
     "capture_chart": ("Deposits in the best of the ground", "成功率曲线"),
     "capture_x": ("area, best first", "面积比例（由高到低）"),
-    "deposits_y": ("share of the deposits", "矿床比例"),
+    "deposits_y": ("share of deposits", "矿床比例"),
     "pa_chart": ("Prediction-area plot of prospectivity", "远景度预测-面积图"),
     "pa_x": ("prospectivity from which on", "远景度下限"),
-    "pa_deposits": ("share of the deposits (left)", "矿床比例（左轴）"),
-    "pa_area": ("share of the area (right, downwards)", "面积比例（右轴，向下）"),
+    "pa_area": ("area, downwards", "面积，向下"),
     "chance": ("chance", "随机"),
     # system and training
     "system_part": ("What the mineral system weighs", "成矿系统权重"),

@@ -44,15 +44,11 @@ class ProspectivityReport(ProspectReport):
         """Figures by score and name."""
         return {(row["score"], row["figure"]): row for row in self.rows("figures")}
 
-    @property
-    def rivals(self) -> list[str]:
-        """Methods that the search was compared with, in the order of the evaluation."""
-        return list(self.verdicts)
-
-    @property
+    @cached_property
     def verdicts(self) -> dict[str, str]:
-        """Whether prospectivity ranks deposits higher than each rival."""
-        return {} if self.evaluation is None else dict(self.evaluation.parameters.get("verdicts") or {})
+        """Whether prospectivity ranks deposits higher than each rival, in the order of the evaluation."""
+        rows = self.rows("differences")
+        return {row["method"]: row["verdict"] for row in rows if row["verdict"] is not None}
 
     @property
     def unbeaten(self) -> list[str]:
@@ -169,7 +165,9 @@ def _system_of(training: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _system(training: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     system = _system_of(training)
-    for element, weight in (system.get("elements") or {}).items():
+    elements = system.get("elements") or {}
+    # the database does not keep the order of keys
+    for element, weight in sorted(elements.items(), key=lambda each: (-each[1], each[0])):
         yield "element", element, number(weight), None, None
     for rule in system.get("geology") or []:
         about = ", ".join([*filter(None, [rule.get("name")]), *(rule.get("match") or [])]) or None

@@ -27,7 +27,7 @@ from db.evidence import (
 )
 from db.raster import Grid
 from inference.evidence.mineral_system import GeologyRule, MineralSystem
-from inference.evidence.types import KINDS, EvidenceChannel, EvidenceGround
+from inference.evidence.types import EvidenceChannel, EvidenceGround
 
 Floats = NDArray[np.float32]
 
@@ -203,9 +203,7 @@ def drawn_ground(seed: int = 1, *, with_geology: bool = True) -> EvidenceGround:
             )
             values.append(is_there.astype(np.float64))
             raws.append(is_there.astype(np.float32))
-    order = sorted(
-        range(len(channels)), key=lambda each: (KINDS.index(channels[each].kind), channels[each].name)
-    )
+    order = sorted(range(len(channels)), key=lambda each: (channels[each].kind, channels[each].name))
     raw = np.stack([raws[each] for each in order])
     is_known = np.isfinite(raw) & is_judged
     scaled = np.where(is_known, np.stack([values[each] for each in order]), 0)

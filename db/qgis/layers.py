@@ -153,10 +153,20 @@ def land_classes(conn: Connection[Any]) -> list[LandClass]:
     return [LandClass(code, key, (name, name_zh), colour) for code, key, name, name_zh, colour in rows]
 
 
-def layer_look(layer: Layer, classes: Sequence[LandClass], *, chinese_only: bool) -> Look:
-    """What a layer looks like, in English and Chinese or in Chinese only."""
+def layer_look(
+    layer: Layer, classes: Sequence[LandClass], *, chinese_only: bool, score: str | None = None
+) -> Look:
+    """What a layer looks like, in English and Chinese or in Chinese only.
+
+    Args:
+        layer: the layer.
+        classes: of land.
+        chinese_only: Chinese only.
+        score: which of several scores it shows, see `prospect_look`.
+
+    """
     names = [name for name, _comment in layer.columns]
-    look = _theme(layer, names, classes, chinese_only=chinese_only)
+    look = _theme(layer, names, classes, chinese_only=chinese_only, score=score)
     edited = EDITED.get(layer.table, ())
     return replace(
         look,
@@ -175,10 +185,17 @@ def layer_look(layer: Layer, classes: Sequence[LandClass], *, chinese_only: bool
     )
 
 
-def _theme(layer: Layer, names: list[str], classes: Sequence[LandClass], *, chinese_only: bool) -> Look:
+def _theme(
+    layer: Layer,
+    names: list[str],
+    classes: Sequence[LandClass],
+    *,
+    chinese_only: bool,
+    score: str | None,
+) -> Look:
     if not layer.column:
         return Look("table")
-    searched = prospect_look(layer.table, chinese_only=chinese_only)
+    searched = prospect_look(layer.table, chinese_only=chinese_only, score=score)
     if searched is not None:
         return searched
     plain = _PLAIN.get(f"{layer.table}.{layer.column}") or _PLAIN.get(layer.table)

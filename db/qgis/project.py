@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,10 +14,11 @@ from psycopg.types.json import Jsonb
 from pyproj import CRS
 
 from db.errors import UsageError
-from db.qgis.layers import Layer, land_classes, layer_look, published_layers
+from db.qgis.layers import LandClass, Layer, land_classes, layer_look, published_layers
 from db.qgis.names import Name, in_language, relation_name
 from db.qgis.project_files import MARK
-from db.qgis.qml import VERSION, style_element, to_text
+from db.qgis.prospects import SCORE_NAMES, prospect_scores
+from db.qgis.qml import VERSION, Look, style_element, to_text
 
 GROUPS: dict[str, Name] = {
     "alerts": ("Alerts", "预警"),
@@ -60,8 +61,10 @@ _GROUP_OF = {
     "scene_catalogue": "scenes",
     "run_history": "scenes",
 }
-_UPPERMOST = ("prospect_target", "prospect_sample", "prospect_map")
+_UPPERMOST = ("prospect_target", "prospect_sample", "prospect_map", "prospectivity_map")
 """Layers that come first in their group, in this order; the others follow as the database lists them."""
+_AS_TABLES = ("prospect_reason",)
+"""Views with a geometry that is of another layer, several rows to a feature: they are listed, not drawn."""
 _SHOWN = {"mine", "mine_damage", "damage_alert", "landcover_map", "scene_catalogue"}
 _GEOMETRIES = {
     "MULTIPOLYGON": ("MultiPolygon", "Polygon"),
@@ -109,6 +112,16 @@ class _Entry:
     is_shown: bool
     srid: int
     style: Sequence[ElementTree.Element] = ()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One layer of a relation that may be several: the end of its identity, its title, look and filter."""
+
+    suffix: str
+    title: str
+    look: Look
+    rows: str = ""
 
 
 def project_file(conn: Connection[Any], *, title: str, scene_count: int) -> bytes:
@@ -173,24 +186,44 @@ def _quoted(value: str) -> str:
 
 def _vector_entries(conn: Connection[Any]) -> Iterator[_Entry]:
     classes = land_classes(conn)
-    for layer in sorted(published_layers(conn), key=_place):
+    for layer in _listed(published_layers(conn)):
         look = layer_look(layer, classes, chinese_only=False)
         name = in_language(relation_name(layer.table), chinese_only=False)
         if layer.table == "mine" and layer.column == "licence_boundary":
             name = in_language(("Licences", "采矿许可范围"), chinese_only=False)
-        filters = _years(conn, name) if layer.table == "landcover_map" else [("", name, "")]
-        for place, (suffix, title, rows) in enumerate(filters):
+        parts = [_Part("", name, look)]
+        if layer.table == "landcover_map":
+            parts = [_Part(suffix, title, look, rows) for suffix, title, rows in _years(conn, name)]
+        if scores := prospect_scores(layer.table):
+            parts = [_score_part(layer, classes, score) for score in scores]
+        for place, part in enumerate(parts):
             yield _Entry(
-                f"{layer.schema}_{layer.table}_{layer.column}{suffix}".rstrip("_"),
+                f"{layer.schema}_{layer.table}_{layer.column}{part.suffix}".rstrip("_"),
                 _GROUP_OF.get(layer.table, "reports"),
-                title,
+                part.title,
                 "postgres",
-                _source(conn, layer, rows),
+                _source(conn, layer, part.rows),
                 _GEOMETRIES[layer.geometry_type][1],
                 layer.table in _SHOWN and layer.column != "licence_boundary" and place == 0,
                 4326,
-                list(style_element(look)),
+                list(style_element(part.look)),
             )
+
+
+def _score_part(layer: Layer, classes: Sequence[LandClass], score: str) -> _Part:
+    title = in_language(SCORE_NAMES[score], chinese_only=False)
+    return _Part(f"_{score}", title, layer_look(layer, classes, chinese_only=False, score=score))
+
+
+def _listed(layers: Sequence[Layer]) -> list[Layer]:
+    """Layers in the order of the project, without the geometry where they are listed only."""
+    return sorted(
+        (
+            replace(layer, column="", geometry_type="") if layer.table in _AS_TABLES else layer
+            for layer in layers
+        ),
+        key=_place,
+    )
 
 
 def _place(layer: Layer) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import Connection
 
 from db.qgis.layers import land_classes, layer_look, published_layers
+from db.qgis.prospects import prospect_scores
 from db.qgis.qml import write_qml
 
 STYLE_NAMES = {False: "Lode", True: "Lode 中文"}
@@ -98,18 +99,22 @@ class Style:
 
 
 def wanted_styles(conn: Connection[Any]) -> list[Style]:
-    """The styles of all published layers: in both languages (the default) and in Chinese only."""
+    """The styles of all published layers: in both languages (the default) and in Chinese only.
+
+    A layer of several scores has a style for each, of which the first is the default.
+    """
     classes = land_classes(conn)
     return [
         Style(
             layer.schema,
             layer.table,
             layer.column or None,
-            name,
-            write_qml(layer_look(layer, classes, chinese_only=chinese_only)),
-            not chinese_only,
+            f"{name} {score}" if place else name,
+            write_qml(layer_look(layer, classes, chinese_only=chinese_only, score=score)),
+            not (chinese_only or place),
         )
         for layer in published_layers(conn)
+        for place, score in enumerate(prospect_scores(layer.table) or (None,))
         for chinese_only, name in STYLE_NAMES.items()
     ]
 

@@ -41,8 +41,8 @@ _SHARES = (
     "_fraction", "share", "_share", "share_of_damage", "share_of_mine_damage", "share_of_region", "_rate",
     "confidence", "_accuracy", "probability",
 )  # fmt: skip
-_FIGURES = {"value", "low", "high"}
-_FIGURE_ENDINGS = ("mean_difference", "_drop", "_spread")
+_FIGURES = {"value", "low", "high", "threshold"}
+_FIGURE_ENDINGS = ("mean_difference", "_drop", "_spread", "_score")
 """Numbers about 1 that are no shares."""
 _NUMBERS = {"year", "from_year", "to_year", "share", "confidence", "restoration_rate"}
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.errors import UsageError
+from inference.evidence.scaling import MAD_TO_DEVIATION
+from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import EvidenceChannel
 
-if TYPE_CHECKING:
-    from inference.evidence.mineral_system import MineralSystem
-
-MAD_TO_DEVIATION = 1.4826
-"""Median absolute deviation times this is the standard deviation of a normal distribution."""
 LEAST_DEVIATION = 1e-3
 """Residuals that vary less, in deviations of the channel itself, are rounding and count for nothing."""
 _OXIDE = re.compile(r"T?([A-Z][a-z]?)\d*O\d*")

@@ -33,6 +33,9 @@ MOST_CODES = 40
 _LEAST_CODES = 3
 """Two numbers tell of one thing, which is there or not: one channel holds that."""
 
+OVERLAPS_NONE = "is left out: it overlaps no other layer of geochemistry, to which its ratio could be taken"
+"""Said of a layer that is known where no other is."""
+
 _UNSCALED = Scale(0.0, 1.0)
 
 
@@ -168,8 +171,8 @@ def _content(
     if raised:
         unit = "" if layer.unit is None else f" {layer.unit}"
         notes.append(
-            f"layer {layer.name}: {raised} of {int(np.isfinite(positive).sum())} contents are 0 or less; they "
-            f"count as {least:g}{unit}, half the smallest above 0"
+            f"layer {layer.name}: {raised} of {int(np.isfinite(positive).sum())} contents are 0 or less; "
+            f"they count as {least:g}{unit}, half the smallest above 0"
         )
     return [_Candidate(layer.name, GEOCHEMISTRY, raw, np.log(positive), "log", layer.element, layer.unit)]
 
@@ -186,15 +189,19 @@ def _log_ratios(contents: list[_Candidate], notes: list[str]) -> list[_Candidate
     ratios = centred_log_ratios(np.stack([each.values for each in contents]))
     alone = np.zeros(ratios.shape[1:], bool)
     for each, ratio in zip(contents, ratios, strict=True):
-        alone |= np.isfinite(each.values) & ~np.isfinite(ratio)
+        is_known = np.isfinite(ratio)
+        if not is_known.any():
+            notes.append(f"layer {each.name} {OVERLAPS_NONE}")
+            continue
+        alone |= np.isfinite(each.values) & ~is_known
         each.values, each.transform = ratio, "clr"
-        each.raw[~np.isfinite(ratio)] = np.nan
+        each.raw[~is_known] = np.nan
     if alone.any():
         notes.append(
             f"{int(alone.sum())} cells hold the content of one element only, which has no ratio to others: "
             "their geochemistry counts as not known"
         )
-    return contents
+    return [each for each in contents if each.transform == "clr"]
 
 
 def _is_coded(layer: EvidenceLayer, held: NDArray[np.float32]) -> bool:
@@ -248,9 +255,11 @@ def _without_doubles(
 ) -> list[_Candidate]:
     """Channels of mapped geology that are wanted and whose name no stored layer has."""
     taken = {each.name for each in stored}
-    for each in made:
-        if each.name in taken:
-            notes.append(f"the stored layer {each.name} is taken, and not the mapped geology of that name")
+    notes += [
+        f"the stored layer {each.name} is taken, and not the mapped geology of that name"
+        for each in made
+        if each.name in taken
+    ]
     return [each for each in made if each.name not in taken | leave_out]
 
 

@@ -55,6 +55,7 @@ class EvidenceRequest:
         seeds: members, each of a seed of its own; one where the method knows no chance.
         first_seed: the seeds count up from here.
         layers: names of the layers to take; None: all of the area.
+        leave_out: names of channels or layers that are not taken.
         data: one of ``DATA``; None: not said.
         device_name: cpu, cuda or cuda:<number>; None: CUDA where there is one.
 
@@ -66,6 +67,7 @@ class EvidenceRequest:
     seeds: int = 5
     first_seed: int = 1
     layers: tuple[str, ...] | None = None
+    leave_out: tuple[str, ...] = ()
     data: str | None = None
     device_name: str | None = None
 
@@ -93,9 +95,7 @@ class EvidenceRequest:
         return list(range(self.first_seed, self.first_seed + count))
 
 
-def train_evidence(
-    url: str, name: str, request: EvidenceRequest, report: Report = silent
-) -> ModelRecord:
+def train_evidence(url: str, name: str, request: EvidenceRequest, report: Report = silent) -> ModelRecord:
     """Train a method on a study area, once for each seed, and store all members as one model.
 
     Everything is read before the first step, and the database is left alone until the end.
@@ -118,10 +118,13 @@ def train_evidence(
     with connect(url, application_name="lode train evidence") as conn:
         require_free_name(conn, name)
         system = find_system(conn, request.system)
-        ground = evidence_ground(conn, request.area, system, layers=request.layers, report=report)
+        ground = evidence_ground(
+            conn, request.area, system, layers=request.layers, leave_out=request.leave_out, report=report
+        )
         # rasters of geology that had to be computed anew
         conn.commit()
-    check_ground(ground, settings)
+    needs_elements = settings.is_network or settings.method in ("pca", "single_layer")
+    check_ground(ground, settings, system if needs_elements else None, report)
     _tell(ground, system, request, device, report)
     members = fit_members(ground, system, request, device, report)
     seconds = round(time.monotonic() - begun, 1)
@@ -270,8 +273,6 @@ def _tell(
         f"{ground.area}: {int(ground.is_judged.sum()):,} judged cells of {ground.grid.resolution_x:g} m, "
         f"{len(ground.channels)} channels ({counted}); system {system.name}"
     )
-    for note in ground.notes:
-        report(f"note: {note}")
     where = f" on {describe_device(device)}" if settings.is_network else ""
     seeds = request.all_seeds
     report(f"{settings.method}{where}, {_seed_text(seeds)}")
@@ -281,5 +282,3 @@ def _tell(
 
 def _seed_text(seeds: Sequence[int]) -> str:
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
-
-

@@ -1,4 +1,4 @@
-"""Bringing evidence to a common scale: centred log ratios, and robust z that never divides by about nothing."""
+"""Evidence on a common scale: centred log ratios, and robust z that never divides by about nothing."""
 
 from __future__ import annotations
 

@@ -32,7 +32,11 @@ _KEYS = (
 _RULE_KEYS = ("feature", "name", "match", "range_m", "weight", "direction")
 _FORMULA = re.compile(r"T?([A-Z][a-z]?)\d*(?:O\d*)?")
 _SYMBOLS = frozenset(
-    ["H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U"]
+    re.findall(
+        "[A-Z][a-z]?",
+        "HHeLiBeBCNOFNeNaMgAlSiPSClArKCaScTiVCrMnFeCoNiCuZnGaGeAsSeBrKrRbSrYZrNbMoTcRuRhPdAgCdInSnSbTeIXeCsBa"
+        "LaCePrNdPmSmEuGdTbDyHoErTmYbLuHfTaWReOsIrPtAuHgTlPbBiPoAtRnFrRaAcThPaU",
+    )
 )
 _LONGEST = 1_000_000
 """Characters of a file that is read."""
@@ -106,7 +110,7 @@ def parse_system(text: str, where: str) -> MineralSystem:
     name = read.text(table, "name")
     if name and not NAME.fullmatch(name):
         read.problems.append(
-            f"name is {name!r}: write lower-case letters, digits, _ and -, beginning with a letter, at most 63"
+            f"name is {name!r}: write lower-case letters, digits, _ and -, a letter first, at most 63"
         )
     system = MineralSystem(
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -9,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from db.errors import UsageError
 from db.evidence import KINDS as KINDS
 from db.raster import Grid
-
-EVIDENCE = "evidence"
-"""Task of these models in the registry."""
+from db.registry import EVIDENCE as EVIDENCE
 
 HIDDEN_KINDS = ("geochemistry", "geophysics")
 """What networks have to guess; geology (and spectra) stay in sight, which is the geological constraint."""
@@ -44,7 +44,8 @@ class EvidenceChannel:
         kind: one of ``KINDS``.
         element: element or oxide, of geochemistry.
         unit: of the values as they are stored.
-        transform: ``clr`` (centred log ratio), ``log`` (natural logarithm), ``none`` or ``one_hot``.
+        transform: ``clr`` (centred log ratio), ``log`` (natural logarithm), ``log1p_km`` (of distances d, m:
+            log(1 + d / 1000)), ``none`` or ``one_hot``.
         center, scale: scaled value = (transformed - center) / scale; 0 and 1 for ``one_hot``.
         is_stored: it is a layer of the study area; otherwise it was computed from mapped geology.
 
@@ -117,6 +118,26 @@ class EvidenceGround:
         return scored
 
 
+_LEAST_COUNTS = {
+    "window_px": 1,
+    "patch_px": 1,
+    "width": 1,
+    "depth": 1,
+    "heads": 1,
+    "stem": 1,
+    "decoder_width": 1,
+    "decoder_depth": 0,
+    "windows": 1,
+    "batch_size": 1,
+    "groups": 2,
+    "evaluations": 1,
+}
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 @dataclass(frozen=True)
 class EvidenceSettings:
     """Settings of a training; stored with the model.
@@ -162,6 +183,33 @@ class EvidenceSettings:
     validation_share: float = 0.2
     evaluations: int = 10
     time_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no method can take; every one is named."""
+        problems = [
+            f"{name} is {getattr(self, name)}: give a whole number from {least} on"
+            for name, least in _LEAST_COUNTS.items()
+            if not _is_count(getattr(self, name), least)
+        ]
+        if self.method not in METHODS:
+            problems.insert(0, f"there is no method {self.method!r}: there are {', '.join(METHODS)}")
+        if self.block_px is not None and not _is_count(self.block_px, 1):
+            problems.append(f"block_px is {self.block_px}: give a whole number from 1 on")
+        if not 0 < self.learning_rate < math.inf:
+            problems.append(f"learning_rate is {self.learning_rate}: give a number above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            problems.append(f"weight_decay is {self.weight_decay}: give 0 or more")
+        if not 0 < self.mask_least <= self.mask_most < 1:
+            problems.append(
+                f"masks of {self.mask_least} to {self.mask_most}: give shares between 0 and 1, the lesser "
+                "first"
+            )
+        if not 0 < self.validation_share < 1:
+            problems.append(f"validation_share is {self.validation_share}: give a share between 0 and 1")
+        if self.time_limit_s is not None and not self.time_limit_s > 0:
+            problems.append(f"time_limit_s is {self.time_limit_s}: give seconds above 0")
+        if problems:
+            raise UsageError("; ".join(problems))
 
     @property
     def is_network(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.registry import ModelRecord
+from inference.evidence.types import EVIDENCE
 from inference.models.figures import backbone_of, number, split_text, table
 from inference.prospect.settings import PROSPECT
 
@@ -122,6 +123,9 @@ def listing_text(records: Sequence[ModelRecord], runs: Mapping[int, int], hidden
 
 def _figure(record: ModelRecord) -> str:
     """The figure that models of a task are first compared by, with its name."""
+    if record.task == EVIDENCE:
+        losses = record.metrics.get("validation_loss") or {}
+        return f"validation loss {number(losses.get('mean'))}" if losses else "-"
     if record.task == PROSPECT:
         return f"balanced accuracy {number(record.metrics.get('balanced_accuracy'))}"
     return f"mean IoU {number(record.metrics.get('mean_iou'))}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.registry import ModelRecord
+from inference.evidence.types import EVIDENCE
 from inference.models.figures import (
     BASELINES,
     FEW_BLOCKS,
@@ -42,6 +43,10 @@ def report_lines(record: ModelRecord, published_runs: int | None = None) -> list
         published_runs: runs published with it; None: not said.
 
     """
+    if record.task == EVIDENCE:
+        from inference.evidence.model_report import evidence_lines
+
+        return evidence_lines(record, published_runs)
     if record.task == PROSPECT:
         from inference.prospect.model_report import prospect_lines
 

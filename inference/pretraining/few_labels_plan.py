@@ -46,7 +46,7 @@ PRESETS = {
         3,
         PretrainingSettings("small", 128, 16, windows=6000, rounds=10, batch_size=8, learning_rate=2e-3),
         TrainingSettings(
-            "deeplabv3plus", "small", tile_px=64, overlap_px=0, epochs=6, windows_per_epoch=320, batch_size=8,
+            "deeplabv3plus", "small", tile_px=64, overlap_px=0, epochs=8, windows_per_epoch=320, batch_size=8,
             split_seed=SPLIT_SEED,
         ),
     ),

@@ -94,7 +94,7 @@ def search_ground(url: str, request: SearchRequest, report: Report = lambda _lin
             conn.commit()  # rasters of geology that were not there yet are kept: they are complete
             standing = standing_search(conn, task.content_digest)
         if standing is not None and not request.is_again:
-            return as_it_stands(task, standing)
+            return as_it_stands(task.ground.name, standing)
         found = _compute(task, time.perf_counter() - began, report)
     return publish_search(url, task, found, is_again=request.is_again, report=report)
 

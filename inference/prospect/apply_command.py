@@ -9,7 +9,9 @@ import click
 from psycopg import Connection
 
 from db.connection import connect, database_url
+from db.errors import UsageError
 from db.prospect_runs import searches_report, targets_report, withdraw_search
+from db.registry import EVIDENCE, model_by_name
 from db.settings import Settings
 
 if TYPE_CHECKING:  # they load numpy and torch, which the help does not need
@@ -18,21 +20,30 @@ if TYPE_CHECKING:  # they load numpy and torch, which the help does not need
 
 
 @click.command("apply")
-@click.option("--model", "model_name", required=True, metavar="NAME", help="Model of `lode train prospect`.")
+@click.option(
+    "--model",
+    "model_name",
+    required=True,
+    metavar="NAME",
+    help="Model of `lode train prospect` or `lode train evidence`.",
+)
 @click.option("--scene", "product", metavar="PRODUCT", help="Scene to search.")
 @click.option("--area", help="Study area to search.")
 @click.option(
     "--stride",
     "stride_px",
     type=int,
-    default=5,
-    show_default=True,
-    help="Pixels from one patch to the next, and edge of the cells.",
+    help="Pixels from one patch to the next, and edge of the cells. [default: 5]",
 )
 @click.option(
     "--threshold",
     type=float,
     help="Probability from which a cell belongs to a target, 0 to 1. [default: the model's]",
+)
+@click.option(
+    "--top",
+    type=float,
+    help="Of a model without labels: share of the scored ground that belongs to targets. [default: 0.05]",
 )
 @click.option(
     "--least-cells", type=int, default=1, show_default=True, help="Smaller targets are left out, cells."
@@ -44,8 +55,9 @@ def apply_(
     model_name: str,
     product: str | None,
     area: str | None,
-    stride_px: int,
+    stride_px: int | None,
     threshold: float | None,
+    top: float | None,
     least_cells: int,
     most_targets: int,
     is_again: bool,
@@ -55,29 +67,64 @@ def apply_(
 
     Published are the probability of every cell, as polygons and as a raster, and the targets: connected
     cells from the threshold on, ranked, with what lies near them and what speaks for them. A cell's
-    probability is the mean over the patches that hold it.
+    probability is the mean over the patches that hold it. A model of `lode train evidence` gives every cell
+    of a study area anomaly, favourability and prospectivity instead, with their spread over its seeds, and
+    the best cells with reasons.
 
     Other ground than that of training is taken when it has the same wavelengths or layers, level and cell
     size; how far it lies from what the model knows is told and stored. The same search is published once:
     asked again, nothing changes. Where faults or plutons that matter to this ground were edited, or a newer
     version of the scene was brought in, it is another search.
     """
-    from inference.prospect.apply import SearchRequest, search_ground
-
-    request = SearchRequest(
-        model_name=model_name,
-        product=product,
-        area=area,
-        stride_px=stride_px,
-        threshold=threshold,
-        least_cells=least_cells,
-        most_targets=most_targets,
-        is_again=is_again,
-        device_name=device_name,
-    )
-    outcome = search_ground(database_url(Settings()), request, report=lambda line: click.echo(line, err=True))
+    url = database_url(Settings())
+    common: dict[str, Any] = {
+        "model_name": model_name,
+        "least_cells": least_cells,
+        "most_targets": most_targets,
+        "is_again": is_again,
+        "device_name": device_name,
+    }
+    with connect(url) as conn:
+        is_evidence = model_by_name(conn, model_name).task == EVIDENCE
+    if is_evidence:
+        _refuse_others(model_name, {"--scene": product, "--stride": stride_px, "--threshold": threshold})
+        if area is None:
+            raise UsageError(f"model {model_name} works on evidence: name a study area to search (--area)")
+        outcome = _search_evidence(url, {**common, "area": area, "top": 0.05 if top is None else top})
+    else:
+        _refuse_others(model_name, {"--top": top})
+        ground = {"product": product, "area": area, "threshold": threshold}
+        outcome = _search_patches(url, {**common, **ground, "stride_px": stride_px or 5})
     for line in outcome_lines(outcome):
         click.echo(line)
+
+
+def _search_patches(url: str, request: dict[str, Any]) -> SearchOutcome:
+    from inference.prospect.apply import SearchRequest, search_ground
+
+    return search_ground(url, SearchRequest(**request), report=_tell)
+
+
+def _search_evidence(url: str, request: dict[str, Any]) -> SearchOutcome:
+    from inference.evidence.search import EvidenceSearch, search_evidence
+
+    return search_evidence(url, EvidenceSearch(**request), report=_tell)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _refuse_others(model_name: str, said: dict[str, Any]) -> None:
+    """Refuse options that mean nothing to a model.
+
+    Raises:
+        UsageError: one was given.
+
+    """
+    surplus = [option for option, value in said.items() if value is not None]
+    if surplus:
+        raise UsageError(f"{', '.join(surplus)} means nothing to model {model_name}: leave it out")
 
 
 def outcome_lines(outcome: SearchOutcome) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -19,17 +19,20 @@ from db.locks import end_when_silent
 from db.points import reached
 from db.prospect_cell_rows import CellRows
 from db.prospect_runs import (
+    PROSPECTIVITY,
     NewProspectRun,
+    NewReason,
     NewTarget,
     ProspectRun,
     insert_cells,
+    insert_reasons,
     insert_search,
     insert_targets,
     standing_search,
     standing_searches,
     withdraw_searches,
 )
-from db.raster import RasterWriter
+from db.raster import Grid, RasterWriter
 from db.watch import require_unchanged
 from inference.prospect.cells import Cells, corners_of, ranks_of, rings_of
 from inference.prospect.matched_ground import MatchedGround
@@ -114,6 +117,36 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """What becomes visible of a search, whatever it was made with.
+
+    Attributes:
+        run: its row.
+        ground: scene or study area that was searched.
+        earlier: searches that are withdrawn for it where it is made again.
+        grid: of the cells.
+        bands: ``(bands, rows, columns)`` float32 for the raster, NaN where nothing was scored.
+        cells: gives the cells in parts; called anew where the transaction begins anew.
+        count: of the cells.
+        targets: ranked.
+        reasons: gives why cells score; called anew likewise.
+        comment: of the raster, before the number of the search.
+
+    """
+
+    run: NewProspectRun
+    ground: str
+    earlier: tuple[int, ...]
+    grid: Grid
+    bands: NDArray[np.float32]
+    cells: Callable[[], Iterable[CellRows]]
+    count: int
+    targets: list[NewTarget]
+    comment: str
+    reasons: Callable[[], Iterable[NewReason]] = tuple
+
+
+@dataclass(frozen=True)
 class SearchOutcome:
     """What a search did.
 
@@ -141,6 +174,11 @@ class SearchOutcome:
 def publish_search(
     url: str, task: SearchTask, found: Findings, *, is_again: bool, report: Report
 ) -> SearchOutcome:
+    """Publish a search by a network of `lode train prospect`, see `publish`."""
+    return publish(url, _publication(task, found), is_again=is_again, report=report)
+
+
+def publish(url: str, publication: Publication, *, is_again: bool, report: Report) -> SearchOutcome:
     """Publish a search, or say that an equal one was published meanwhile.
 
     The transaction is begun anew where the database goes away in the middle of it. Where it went away after
@@ -148,9 +186,8 @@ def publish_search(
 
     Args:
         url: libpq URL of the database.
-        task: what was searched, and with what.
-        found: what was found.
-        is_again: withdraw the earlier searches of the task in the same transaction.
+        publication: what was found.
+        is_again: withdraw the earlier searches in the same transaction.
         report: takes lines about the progress.
 
     Raises:
@@ -159,49 +196,43 @@ def publish_search(
 
     """
     attempts: dict[int, list[int]] = {}  # what each attempt withdrew, by the key of the search it stored
+    run = publication.run
 
     def once() -> SearchOutcome:
         with connect(url, application_name=APPLICATION) as conn:
-            stored = _store(conn, task, found, attempts, is_again=is_again, report=report)
+            stored = _store(conn, publication, attempts, is_again=is_again, report=report)
             if stored is None:
-                standing = standing_search(conn, task.content_digest)
+                standing = standing_search(conn, run.content_digest)
                 if standing is None:
                     raise UsageError(
                         "an equal search was published and withdrawn while this one was computed: try again"
                     )
                 if standing.prospect_run_id not in attempts:
-                    return as_it_stands(task, standing)
+                    return as_it_stands(publication.ground, standing)
                 stored = standing.prospect_run_id
             run_id, withdrew = stored, attempts[stored]
+            others = standing_searches(conn, run.model_id, run.scene_id, run.evidence_area_id)
             return SearchOutcome(
                 run_id,
-                task.ground.name,
+                publication.ground,
                 False,
                 tuple(withdrew),
-                tuple(key for key in _standing(conn, task) if key != run_id),
-                found.figures,
-                task.device,
+                tuple(each.prospect_run_id for each in others if each.prospect_run_id != run_id),
+                dict(run.figures),
+                run.device,
             )
 
     return retrying(once, report=report)
 
 
-def as_it_stands(task: SearchTask, standing: ProspectRun) -> SearchOutcome:
-    """The outcome where an equal search stands."""
-    run_id = standing.prospect_run_id
-    return SearchOutcome(run_id, task.ground.name, True, (), (), standing.figures, standing.device)
-
-
-def _standing(conn: Connection[Any], task: SearchTask) -> list[int]:
-    ground = task.ground
-    others = standing_searches(conn, task.model.model_id, ground.scene_id, ground.evidence_area_id)
-    return [other.prospect_run_id for other in others]
+def as_it_stands(ground: str, standing: ProspectRun) -> SearchOutcome:
+    """The outcome where an equal search of a scene or a study area stands."""
+    return SearchOutcome(standing.prospect_run_id, ground, True, (), (), standing.figures, standing.device)
 
 
 def _store(
     conn: Connection[Any],
-    task: SearchTask,
-    found: Findings,
+    publication: Publication,
     attempts: dict[int, list[int]],
     *,
     is_again: bool,
@@ -212,30 +243,34 @@ def _store(
     ``attempts`` is told the key and what was withdrawn for it, before anything is committed.
     """
     done: list[int] = []
+    run = publication.run
     with conn.transaction():
         end_when_silent(conn)
         require_unchanged(conn)
         reached("prospect.publishing")
         # Those that stood before this one was computed: never one that this very call has published before
         # its connection broke.
-        withdrew = withdraw_searches(conn, task.earlier, AGAIN) if is_again else []
-        stored = insert_search(conn, _new_run(task, found))
+        withdrew = withdraw_searches(conn, publication.earlier, AGAIN) if is_again else []
+        stored = insert_search(conn, run)
         if stored is None:
             raise Rollback
         run_id, tile_table = stored
         attempts[run_id] = withdrew
-        report(f"search {run_id}: storing {found.cells.count:,} cells and {len(found.targets):,} targets")
-        insert_cells(conn, run_id, _cell_rows(found.cells))
+        report(
+            f"search {run_id}: storing {publication.count:,} cells and {len(publication.targets):,} targets"
+        )
+        insert_cells(conn, run_id, publication.cells(), are_scored=run.score_kind == PROSPECTIVITY)
         reached("prospect.writing")
-        insert_targets(conn, run_id, found.targets)
-        _write_raster(conn, run_id, tile_table, found.cells)
+        insert_targets(conn, run_id, publication.targets)
+        insert_reasons(conn, run_id, publication.reasons())
+        _write_raster(conn, run_id, tile_table, publication)
         reached("prospect.before_commit")
         done.append(run_id)
     return done[0] if done else None
 
 
-def _new_run(task: SearchTask, found: Findings) -> NewProspectRun:
-    return NewProspectRun(
+def _publication(task: SearchTask, found: Findings) -> Publication:
+    run = NewProspectRun(
         model_id=task.model.model_id,
         scene_id=task.ground.scene_id,
         evidence_area_id=task.ground.evidence_area_id,
@@ -251,9 +286,28 @@ def _new_run(task: SearchTask, found: Findings) -> NewProspectRun:
         device=task.device,
         versions={name: version(name) for name in VERSIONS},
     )
+    cells = found.cells
+    return Publication(
+        run=run,
+        ground=task.ground.name,
+        earlier=task.earlier,
+        grid=cells.grid,
+        bands=cells.probability[np.newaxis],
+        cells=lambda: cell_rows(cells),
+        count=cells.count,
+        targets=found.targets,
+        comment="Probability of ore, 0..1, of search",
+    )
 
 
-def _cell_rows(cells: Cells) -> Iterator[CellRows]:
+def cell_rows(cells: Cells, scores: NDArray[np.floating] | None = None) -> Iterator[CellRows]:
+    """The cells that were scored as rows, in parts.
+
+    Args:
+        cells: the cells.
+        scores: ``(scores, rows, columns)`` what else is told of each, see `CellRows`; None: nothing.
+
+    """
     corners = corners_of(cells.grid)
     rows, cols = np.nonzero(cells.is_scored)
     probability = cells.probability[rows, cols]
@@ -261,24 +315,25 @@ def _cell_rows(cells: Cells) -> Iterator[CellRows]:
     for first in range(0, len(rows), CELLS_AT_A_TIME):
         part = slice(first, first + CELLS_AT_A_TIME)
         rings = rings_of(corners, rows[part], cols[part])
-        yield CellRows(rows[part], cols[part], probability[part], ranks[part], rings)
+        more = None if scores is None else scores[:, rows[part], cols[part]].T
+        yield CellRows(rows[part], cols[part], probability[part], ranks[part], rings, more)
 
 
-def _write_raster(conn: Connection[Any], run_id: int, table: str, cells: Cells) -> None:
-    """Store the probabilities as tiles; attaching them comes last, since it keeps other searches waiting."""
-    values: NDArray[np.float32] = cells.probability[np.newaxis]
+def _write_raster(conn: Connection[Any], run_id: int, table: str, publication: Publication) -> None:
+    """Store the scores as tiles; attaching them comes last, since it keeps other searches waiting."""
+    grid = publication.grid
     writer = RasterWriter(
         conn,
         parent="prospect_score",
         owner_id=run_id,
         table=table,
-        grid=cells.grid,
+        grid=grid,
         dtype=np.dtype(np.float32),
-        band_count=1,
+        band_count=len(publication.bands),
         nodata=float("nan"),
         storage="lz4",
-        comment=f"Probability of ore, 0..1, of search {run_id}",
+        comment=f"{publication.comment} {run_id}",
     )
-    for top in range(0, cells.grid.height_px, STRIP_PX):
-        writer.write_rows(np.ascontiguousarray(values[:, top : top + STRIP_PX]))
+    for top in range(0, grid.height_px, STRIP_PX):
+        writer.write_rows(np.ascontiguousarray(publication.bands[:, top : top + STRIP_PX]))
     writer.finish()

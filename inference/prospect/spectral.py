@@ -133,7 +133,7 @@ def absorption_evidence(depths: dict[str, NDArray[np.float32]], owner: NDArray[n
         if len(known) < 2 or not known.std() > 0:
             continue
         center, spread = float(known.mean()), float(known.std())
-        _add(found, name, None, _means_by_owner(depth, owner, len(found)), center, spread)
+        _add(found, name, None, means_by_owner(depth, owner, len(found)), center, spread)
     return [_by_deviations(items) for items in found]
 
 
@@ -171,14 +171,14 @@ def layer_evidence(
         center = float(np.median(known))
         spread = MAD_TO_STD * float(np.median(np.abs(known - center)))
         if spread > 0:
-            means = _means_by_owner(judged, owner, len(found))
-            told = _means_by_owner(from_log10(judged), owner, len(found)) if is_log else means
+            means = means_by_owner(judged, owner, len(found))
+            told = means_by_owner(from_log10(judged), owner, len(found)) if is_log else means
             _add(found, name, unit, means, center, spread, told)
     return [_by_deviations(items)[:MOST_LAYERS] for items in found]
 
 
-def _means_by_owner(values: Floats, owner: NDArray[np.int32], count: int) -> NDArray[np.float64]:
-    """Mean over the known pixels of each target, ``(count,)``; NaN without any."""
+def means_by_owner(values: Floats, owner: NDArray[np.int32], count: int) -> NDArray[np.float64]:
+    """Mean of values (height, width) over the known pixels of each target, ``(count,)``; NaN without any."""
     known = (owner > 0) & np.isfinite(values)
     pixels = np.bincount(owner[known], minlength=count + 1)[1:]
     total = np.bincount(owner[known], values[known].astype(np.float64), minlength=count + 1)[1:]

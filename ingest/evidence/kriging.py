@@ -7,6 +7,7 @@ After Matheron 1963 (Principles of geostatistics, Economic Geology 58) and Chile
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,13 @@ from ingest.evidence.blocks import Estimator, Floats
 PAIRED_SAMPLES = 3000
 """Samples whose pairs are looked at; more, drawn at random, would not change what is seen."""
 
-_MODELS = {"exponential": gs.Exponential, "spherical": gs.Spherical}
+_MODELS: dict[str, Callable[..., Any]] = {
+    "exponential": lambda **start: gs.Exponential(dim=2, **start),
+    "spherical": lambda **start: gs.Spherical(dim=2, **start),
+    "matern": lambda **start: gs.Matern(dim=2, nu=1.5, **start),
+}
+"""The last is smooth near 0, as magnetic fields are; the others are rough, as contents of rock."""
+
 _FARTHEST = 1 / 3
 """Pairs as far apart as this share of the ground's diagonal are looked at; beyond, few samples make them."""
 
@@ -35,11 +42,11 @@ class Variogram:
 
     Attributes:
         model: GSTools' model of it.
-        name: exponential or spherical.
+        name: exponential, spherical, or matern (of smoothness 1.5).
         nugget: its value at distances next to 0: errors of measurement, and what differs within metres.
         sill: its value far away, nugget included.
         range_m: distance at which it has 95 % of what it rises by, m.
-        fit_r2: share of its variation over distance that the model tells, at most 1.
+        fit_r2: share of its variation over distance that the model tells, weighed as fitted; at most 1.
 
     """
 
@@ -65,8 +72,8 @@ class Variogram:
         }
 
 
-def fit_variogram(xy_m: Floats, values: Floats) -> Variogram:
-    """Fit a variogram to samples, the same in all directions: the better of two models.
+def fit_variogram(xy_m: Floats, values: Floats, name: str) -> Variogram:
+    """Fit a variogram to samples, the same in all directions: the best of three models.
 
     Classes of distance are narrower near 0; each weighs with its number of pairs over its squared distance
     (Cressie 1985), so that the near ones, which matter most, count most.
@@ -74,6 +81,7 @@ def fit_variogram(xy_m: Floats, values: Floats) -> Variogram:
     Args:
         xy_m: (samples, 2) their places, m.
         values: (samples,) their values, as they are kriged.
+        name: what they are, for messages.
 
     Raises:
         UsageError: no model fits.
@@ -88,31 +96,37 @@ def fit_variogram(xy_m: Floats, values: Floats) -> Variogram:
     distance, gamma, pairs = gs.vario_estimate(place, values, edges, return_counts=True, **sampling)
     enough = pairs >= _LEAST_PAIRS
     if np.count_nonzero(enough) < _LEAST_CLASSES:
-        raise UsageError(_advice("too few of them lie at different distances from each other"))
+        raise UsageError(_advice(name, "too few of them lie at different distances from each other"))
     distance, gamma, pairs = distance[enough], gamma[enough], pairs[enough]
+    weights = np.sqrt(pairs) / distance
+    start = {"len_scale": float(edges[-1]) / 3, "var": float(gamma.max())}
     found = []
-    for name, kind in _MODELS.items():
-        model = kind(dim=2, len_scale=float(edges[-1]) / 3, var=float(gamma.max()))
+    for model_name, make in _MODELS.items():
+        model = make(**start)
         # what changes within less than the least distance is nugget, and shown by nobody
         model.set_arg_bounds(len_scale=[float(distance[0]) / 2, float(edges[-1]) * 3])
+        fixed = dict.fromkeys(model.opt_arg, False)
         try:
-            _values, _covariance, r2 = model.fit_variogram(
-                distance, gamma, weights=np.sqrt(pairs) / distance, return_r2=True, max_eval=5000
-            )
+            model.fit_variogram(distance, gamma, weights=weights, max_eval=5000, **fixed)
         except (RuntimeError, ValueError):
             continue
-        # a variogram as flat as a table has no variation that could be told
-        found.append((float(r2) if np.isfinite(r2) else 0.0, name, model))
+        found.append((_told(gamma, model.variogram(distance), weights**2), model_name, model))
     if not found:
-        raise UsageError(_advice("no variogram fits them"))
-    r2, name, model = max(found, key=lambda each: each[0])
+        raise UsageError(_advice(name, "no variogram fits them"))
+    r2, model_name, model = max(found, key=lambda each: each[0])
     return Variogram(
-        model, name, float(model.nugget), float(model.sill), float(model.percentile_scale(0.95)), r2
+        model, model_name, float(model.nugget), float(model.sill), float(model.percentile_scale(0.95)), r2
     )
 
 
-def _advice(why: str) -> str:
-    return f"the samples cannot be kriged: {why}; --gridding idw weighs them by distance instead"
+def _told(gamma: Floats, modelled: Floats, weights: Floats) -> float:
+    """Share of the weighed variation of a variogram that a model tells; 0 of one that does not vary."""
+    about = float((weights * (gamma - np.average(gamma, weights=weights)) ** 2).sum())
+    return 1 - float((weights * (gamma - modelled) ** 2).sum()) / about if about > 0 else 0.0
+
+
+def _advice(name: str, why: str) -> str:
+    return f"{name}: the samples cannot be kriged: {why}; --gridding idw weighs them by distance instead"
 
 
 def kriging(variogram: Variogram, xy_m: Floats, values: Floats) -> Estimator:

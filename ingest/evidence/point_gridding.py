@@ -55,7 +55,7 @@ def grid_samples(
         # GSTools takes a second to load, which no other ingest should wait for.
         from ingest.evidence.kriging import fit_variogram, kriging
 
-        fitted = fit_variogram(placed.xy_m, placed.values)
+        fitted = fit_variogram(placed.xy_m, placed.values, placed.name)
         variogram = fitted.as_json()
         notes += _kriged(variogram, fitted.unlikeness(placed.spacing_m), placed)
         estimate = kriging(fitted, placed.xy_m, placed.values)

@@ -47,7 +47,7 @@ def test_rocks_are_stored_once(conn: Connection[Any], tmp_path: Path) -> None:
     ]
     assert not geology(conn, "lithology", path).is_new
     write_geojson(path, [square(87, 43.9)], [{"LITHOLOGY": "gabbro"}])
-    with pytest.raises(UsageError, match="2 lithology from 'map.geojson' are in the database already"):
+    with pytest.raises(UsageError, match=r"2 lithology from 'map\.geojson' are in the database already"):
         geology(conn, "lithology", path)
     assert geology(conn, "lithology", path, replace=True).replaced == 2
     assert [row[0] for row in rocks(conn)] == ["gabbro"]
@@ -105,6 +105,7 @@ def test_by_command(run_lode: RunLode, tmp_path: Path) -> None:
     path = write_geojson(tmp_path / "map.geojson", [square(87, 43.9)], [{"DSN": "slate"}])
     done = run_lode("ingest", "lithology", path, "--field", "rock=DSN")
     assert done.stdout == "stored 1 lithology, 0 repaired (map.geojson)\n", done.stderr
-    refused = run_lode("ingest", "lithology", path)
+    nameless = write_geojson(tmp_path / "other.geojson", [square(87, 43.9)], [{"DSN": "slate"}])
+    refused = run_lode("ingest", "lithology", nameless)
     assert refused.returncode == 1
     assert "State it with --field rock=COLUMN; its columns are: DSN" in refused.stderr

@@ -365,7 +365,7 @@ def test_the_command_line_searches_lists_and_withdraws(dark: None, searched_copy
     assert "home: search 1 is there" in done.stdout
     listed = lode_here(searched_copy, "prospect", "list").stdout
     assert "net" in listed
-    assert "70.0%" in listed
+    assert "0.700" in listed
     shown = lode_here(searched_copy, "prospect", "targets", "--limit", "5").stdout
     assert "Targets of search 1" in shown
     assert "Beryl Hill" in shown

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -14,6 +15,11 @@ from safetensors.torch import load_file
 import lode
 from db.connection import connect
 from db.registry import load_model
+from db.samples import sample_set_by_name, samples_of_set
+from db.scenes import scene_by_product
+from inference.pretraining.blocks import without_ground
+from inference.pretraining.left_out import ground_of_test
+from inference.scene_checks import source_of
 from tests.db.trials import Trial
 
 QUICK = (
@@ -107,6 +113,29 @@ def test_the_test_ground_of_a_model_is_left_out(trial: Trial) -> None:
     assert blocks > 0
     assert pretrain(trial, whole, "--bands", "red,nir")[0] == 0
     assert header(whole)["normalisation"] != told["normalisation"]
+
+
+def test_the_test_ground_of_a_sample_set_is_left_out(trial: Trial) -> None:
+    # the drawn labels cover all ground, and windows of two parts keep their distance
+    build = ("samples", "build", "--name", "s", "--split", "block", "--tile-px", "32", "--gap-m", "0")
+    assert lode.run([*build, "--fewest-px", "1"]) == 0, trial.capsys.readouterr().err
+    with connect(trial.url) as conn:
+        [outline] = ground_of_test(conn, "s")
+        scene = scene_by_product(conn, "a")
+        found = sample_set_by_name(conn, "s")
+        samples = [each for each in samples_of_set(conn, found.sample_set_id) if each.split == "test"]
+        source = without_ground(source_of(conn, scene, ("red", "nir")), [outline])
+        _, valid = source.read(0, 0, scene.grid.height_px, scene.grid.width_px)
+    expected = np.ones_like(valid)
+    for each in samples:
+        rows = slice(each.row_px, each.row_px + each.height_px)
+        expected[rows, each.col_px : each.col_px + each.width_px] = False
+    assert 0 < expected.mean() < 1
+    assert (valid == expected).all()
+    path = trial.folder / "blind.safetensors"
+    code, _said, error = pretrain(trial, path, "--leave-out-test", "s", "--block-m", "60")
+    assert code == 0, error
+    assert header(path)["left_out_m2"] == pytest.approx((~expected).sum() * scene.grid.resolution_x**2)
 
 
 def test_what_is_refused(untouched: Trial) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,7 +38,7 @@ def grid_of(scores: Floats) -> Grid:
     return Grid(32645, 0, 100.0 * height, 100, 100, width, height)
 
 
-def at_cells(scores: Floats, cells: list[tuple[float, float]]) -> PlacedDeposits:
+def at_cells(scores: Floats, cells: Sequence[tuple[float, float]]) -> PlacedDeposits:
     """Deposits by row and column, at the centres of cells where these are whole numbers."""
     rows, cols = np.array(cells, float).T
     grid = grid_of(scores)

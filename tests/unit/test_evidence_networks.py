@@ -8,7 +8,7 @@ from db.errors import UsageError
 from inference.evidence.masks import as_cells
 from inference.evidence.networks import layout_of, network_of
 from inference.evidence.networks.fusion import FusionLayer
-from inference.evidence.networks.transformer import square_positions
+from inference.evidence.networks.transformer import Block, begin_blocks, blocks, square_positions
 from tests.unit.evidence_toys import channel, settings_of
 
 CHANNELS = (
@@ -27,6 +27,9 @@ WINDOW = 16
 def network_and_input(method, channels=CHANNELS, **changes):
     torch.manual_seed(11)
     network = network_of(settings_of(method, **changes), channels).eval()
+    with torch.no_grad():  # blocks begin at nothing: fresh tokens do not hear of each other
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
     layout = network.layout
     values = torch.randn(3, len(layout.order), WINDOW, WINDOW)
     known = torch.rand(3, len(layout.kinds), WINDOW, WINDOW)
@@ -140,6 +143,33 @@ def test_a_token_sees_its_own_patch_and_its_cells_go_back_where_they_came_from()
     patches = _patches(window, 4)
     assert torch.equal(patches[1, 2].view(3, 4, 4), window[1, :, 4:, :4])
     assert torch.equal(_cells(patches, 2, 4), window)
+
+
+def test_fresh_blocks_pass_on_what_they_get():
+    tokens = torch.randn(2, 5, 16)
+    assert torch.equal(Block(16, 2)(tokens), tokens) is False
+    stack = blocks(16, 2, 3)
+    begin_blocks(stack)
+    assert torch.equal(stack[:3](tokens), tokens)
+
+
+@pytest.mark.parametrize("method", VITS)
+def test_evidence_is_as_loud_as_positions_in_fresh_tokens(method):
+    torch.manual_seed(1)
+    network = network_of(settings_of(method, width=64), CHANNELS)
+    embedded = []
+    network.embedding.register_forward_hook(lambda _module, _args, out: embedded.append(out))
+    layout = network.layout
+    known = torch.ones(8, len(layout.kinds), 16, 16)
+    network(torch.randn(8, len(layout.order), 16, 16), known, torch.zeros(8, 4, 4, dtype=torch.bool))
+    assert 0.5 < embedded[0].std() < 2.5
+
+
+@pytest.mark.parametrize("method", AUTOENCODERS)
+def test_constant_windows_come_back_without_seams(method):
+    network, *_ = network_and_input(method)
+    answered = answer(network, torch.full((1, 6, 16, 16), 0.7), torch.ones(1, 4, 16, 16), None)
+    torch.testing.assert_close(answered, answered[:, :, :1, :1].expand_as(answered))
 
 
 def test_positions_are_sines_of_row_and_column():

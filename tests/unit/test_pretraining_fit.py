@@ -64,6 +64,12 @@ def test_one_that_was_cut_off_ends_as_if_nothing_had_happened(tmp_path: Path) ->
         fitted(ground, replace(SETTINGS, learning_rate=2e-3), checkpoint=checkpoint)
 
 
+def test_a_time_limit_cuts_the_steps_short() -> None:
+    network, figures = fitted(drawn_ground(), replace(SETTINGS, rounds=6, time_limit_s=1e-6))
+    assert (len(figures.rounds), figures.steps, figures.best_round) == (1, 1, 1)
+    assert all(bool(torch.isfinite(each).all()) for each in network.state_dict().values())
+
+
 def test_a_lost_loss_stops_it() -> None:
     with pytest.raises(UsageError, match=r"the loss became .* smaller --lr"):
         fitted(drawn_ground(), replace(SETTINGS, learning_rate=1e30))

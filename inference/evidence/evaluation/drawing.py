@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from db.raster import Grid
 from inference.evidence.evaluation.judging import Evaluation, MethodEvaluation
@@ -81,7 +81,8 @@ def comparison_figure(
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
-    upper, middle, lower = figure.subfigures(3, 1, height_ratios=heights, hspace=0.02)
+    parts = figure.subfigures(3, 1, squeeze=False, height_ratios=heights, hspace=0.02)
+    upper, middle, lower = parts[:, 0]
     colours = dict(zip(names, (MAIN_COLOUR, *OTHER_COLOURS * 9), strict=False))
     roc, capture, area = upper.subplots(1, 3)
     draw_roc(roc, evaluation, names, colours)
@@ -170,8 +171,8 @@ def draw_prediction_area(axis: Axes, method: MethodEvaluation, name: str) -> Non
     right.tick_params(labelsize=SMALL_PT)
 
 
-def _rest(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 - share
+def _rest(share: ArrayLike) -> NDArray[np.float64]:
+    return 1 - np.asarray(share, np.float64)
 
 
 def _draw_table(
@@ -211,7 +212,7 @@ def _draw_table(
     )  # fmt: skip
 
 
-def _line(place: int) -> dict[str, float]:
+def _line(place: int) -> dict[str, Any]:
     return {"linewidth": 2.6 if place == 0 else 1.5, "zorder": 4 if place == 0 else 3}
 
 

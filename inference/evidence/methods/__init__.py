@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from inference.evidence.methods.network import NetworkMethod
 from inference.evidence.methods.one_class_svm import fit_one_class_svm, restore_one_class_svm
 from inference.evidence.methods.pca import fit_pca, restore_pca
 from inference.evidence.methods.single_layer import fit_single_layer, restore_single_layer
+from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import (
     METHODS,
     EvidenceChannel,
@@ -27,9 +28,6 @@ from inference.evidence.types import (
     silent,
 )
 from inference.networks.checks import require_choice
-
-if TYPE_CHECKING:
-    from inference.evidence.mineral_system import MineralSystem
 
 __all__ = ["FittedMethod", "MethodAnswer", "State", "fit_method", "restore_method"]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.errors import UsageError
 from inference.evidence.anomaly import anomaly_of, excess_of, ore_weights
+from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import HIDDEN_KINDS, EvidenceChannel, EvidenceGround, Progress
-
-if TYPE_CHECKING:
-    from inference.evidence.mineral_system import MineralSystem
 
 State = dict[str, NDArray[Any]]
 """Tensors by name, for a safetensors file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,8 @@ from inference.evidence.methods.features import (
     require_options,
     stored_array,
 )
+from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import EvidenceChannel, EvidenceGround, EvidenceSettings, Progress
-
-if TYPE_CHECKING:
-    from inference.evidence.mineral_system import MineralSystem
 
 TREES = 200
 SAMPLE = 256

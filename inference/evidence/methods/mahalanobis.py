@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from db.errors import UsageError
 from inference.evidence.methods.answers import MethodAnswer, State, require_channels
 from inference.evidence.methods.features import as_map, require_options, stored_array
+from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import EvidenceChannel, EvidenceGround, EvidenceSettings, Progress
-
-if TYPE_CHECKING:
-    from inference.evidence.mineral_system import MineralSystem
 
 LEAST_VARIANCE_SHARE = 1e-6
 """Of the largest variance in any direction; smaller ones are rounding, and are lifted to this."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inference.evidence.fitting import FittedNetwork
 from inference.evidence.methods.answers import MethodAnswer, State, answer_of_expected
 from inference.evidence.predicting import predict
+from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import EvidenceGround, Progress
-
-if TYPE_CHECKING:
-    from inference.evidence.mineral_system import MineralSystem
 
 
 @dataclass(frozen=True)

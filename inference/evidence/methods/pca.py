@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,8 @@ from inference.evidence.methods.features import (
     require_options,
     stored_array,
 )
+from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import EvidenceChannel, EvidenceGround, EvidenceSettings, Progress
-
-if TYPE_CHECKING:
-    from inference.evidence.mineral_system import MineralSystem
 
 EXPLAINED_SHARE = 0.8
 """So much of the variance the components explain at least, unless a number of them is given."""

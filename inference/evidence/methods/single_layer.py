@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,8 @@ from inference.evidence.anomaly import base_element, ore_weights, robust_scale
 from inference.evidence.methods.answers import MethodAnswer, State, require_channels
 from inference.evidence.methods.features import require_options, stored_array
 from inference.evidence.methods.mahalanobis import log_contents
+from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import EvidenceChannel, EvidenceGround, EvidenceSettings, Progress
-
-if TYPE_CHECKING:
-    from inference.evidence.mineral_system import MineralSystem
 
 
 @dataclass(frozen=True)

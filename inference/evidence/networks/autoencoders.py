@@ -71,12 +71,12 @@ class ConvAutoencoder(nn.Module):
         middle = _CONVOLVED_SHARE * channels if bottleneck is None else bottleneck
         require_count("stem", stem)
         require_count("bottleneck", middle)
-        self.first = nn.Conv2d(sum(layout.sizes) + len(layout.sizes), stem, 3, padding=1)
-        self.halved = nn.Conv2d(stem, 2 * stem, 3, stride=2, padding=1)
-        self.quartered = nn.Conv2d(2 * stem, middle, 3, stride=2, padding=1)
-        self.doubled = nn.Conv2d(middle, 2 * stem, 3, padding=1)
-        self.whole = nn.Conv2d(2 * stem, stem, 3, padding=1)
-        self.last = nn.Conv2d(stem, channels, 3, padding=1)
+        self.first = _convolution(sum(layout.sizes) + len(layout.sizes), stem)
+        self.halved = _convolution(stem, 2 * stem, stride=2)
+        self.quartered = _convolution(2 * stem, middle, stride=2)
+        self.doubled = _convolution(middle, 2 * stem)
+        self.whole = _convolution(2 * stem, stem)
+        self.last = _convolution(stem, channels)
 
     def forward(self, values: Tensor, known: Tensor, _is_hidden: Tensor | None = None) -> Tensor:
         """The hidden channels as the middle can carry them."""
@@ -86,6 +86,14 @@ class ConvAutoencoder(nn.Module):
         inner = F.gelu(self.doubled(_enlarged(middle, inner)))
         result: Tensor = self.last(F.gelu(self.whole(_enlarged(inner, outer))))
         return result
+
+
+def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution that goes on beyond a window's edge as it ends there.
+
+    With zeros there, windows would end in a seam: a constant ground would not come back constant.
+    """
+    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, padding_mode="replicate")
 
 
 def _enlarged(small: Tensor, like: Tensor) -> Tensor:

@@ -30,6 +30,12 @@ class FusionLayer(nn.Module):
         self.stems = nn.ModuleList(nn.Conv2d(size + 1, stem, 3, padding=1) for size in sizes)
         self.mixing = nn.Conv2d(stem * len(sizes), self.out_channels, 1)
         self.local = nn.Conv2d(self.out_channels, self.out_channels, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # GELU lets through about as much as a ReLU
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """(n, 2 * stem, h, w)."""

@@ -62,7 +62,7 @@ def square_positions(edge: int, width: int) -> Tensor:
     return torch.cat((rows, cols), 2).reshape(edge * edge, width).float()
 
 
-def begin_at_shortcuts(network: nn.Module) -> None:
+def begin_blocks(network: nn.Module) -> None:
     """Make the blocks of a network pass on what they get, at first.
 
     What they add begins at nothing, so that few steps teach even deep stacks (Zhang, Dauphin and Ma 2019,
@@ -73,3 +73,12 @@ def begin_at_shortcuts(network: nn.Module) -> None:
             for last in (module.joined, module.narrowed):
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)
+
+
+def begin_as_loud(layer: nn.Linear) -> None:
+    """Fresh weights that keep the variance of what comes in (LeCun et al. 1998).
+
+    PyTorch's own give a third of it: in the tokens the evidence would hardly be heard beside the positions.
+    """
+    nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+    nn.init.zeros_(layer.bias)

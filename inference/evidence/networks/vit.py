@@ -11,7 +11,12 @@ from db.errors import UsageError
 from inference.evidence.masks import as_cells
 from inference.evidence.networks.fusion import FusionLayer
 from inference.evidence.networks.layout import SourceLayout
-from inference.evidence.networks.transformer import begin_at_shortcuts, blocks, square_positions
+from inference.evidence.networks.transformer import (
+    begin_as_loud,
+    begin_blocks,
+    blocks,
+    square_positions,
+)
 from inference.networks.checks import require_count
 
 
@@ -85,7 +90,9 @@ class MaskedViT(nn.Module):
         )
         for name, width in (("positions", options.width), ("decoder_positions", options.decoder_width)):
             self.register_buffer(name, square_positions(self.edge, width), persistent=False)
-        begin_at_shortcuts(self)
+        begin_blocks(self)
+        begin_as_loud(self.embedding)
+        begin_as_loud(self.narrowed)
 
     def forward(self, values: Tensor, known: Tensor, is_hidden: Tensor) -> Tensor:
         """What is expected of the hidden channels, everywhere."""

@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 
 from db.errors import UsageError
 from db.registry import load_model
+from inference.evidence.types import EVIDENCE
 from inference.models.exchange.archive import is_plain, sha256_of, with_record, without_record
 from inference.models.exchange.card import model_card
 from inference.models.exchange.content import content_of, model_from
@@ -55,13 +56,19 @@ def export_model(conn: Connection[TupleRow], name: str, folder: Path, licence: s
         licence: terms to state instead of the stored ones; None: these.
 
     Raises:
-        UsageError: no such model, damaged weights, the folder exists or cannot be written.
+        UsageError: no such model, one of `lode train evidence`, damaged weights, the folder exists or cannot
+            be written.
 
     """
     _require_free(folder)
     if licence is not None and (not licence.strip() or not is_plain(licence)):
         raise UsageError(f"licence {licence!r}: name the terms in printable characters, or leave it out")
     stored = load_model(conn, name)
+    if stored.record.task == EVIDENCE:
+        raise UsageError(
+            f"model {name} is of lode train evidence: it knows the ground it was trained on and is not "
+            "exported; hand on the layers and the system (`lode system export`), and train it there"
+        )
     record = stored.record if licence is None else replace(stored.record, licence=licence.strip())
     scenes = scene_facts(conn, record)
     has_skops = is_plain_model(record.task, record.architecture)
