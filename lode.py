@@ -47,11 +47,11 @@ SUBCOMMANDS = {
     ),
     "system": Subcommand(
         "inference.evidence.system_commands:system_group",
-        "Mineral systems: which elements and which geology tell of an ore.",
+        "Mineral systems: elements and geology that tell of ore.",
     ),
     "scene": Subcommand("ingest.scene_group:scene_group", "List, show and draw the scenes in the database."),
     "samples": Subcommand("inference.sample_commands:samples_group", "Cut labelled ground into samples."),
-    "train": Subcommand("inference.train_commands:train_group", "Train a network on labels in the database."),
+    "train": Subcommand("inference.train_commands:train_group", "Train a network on labels or evidence."),
     "model": Subcommand(
         "inference.model_commands:model_group", "List, compare, exchange and retire trained networks."
     ),
@@ -72,7 +72,7 @@ SUBCOMMANDS = {
     ),
     "prospect": Subcommand(
         "inference.prospect_commands:prospect_group",
-        "Find where ore may lie: sets of patches, searches and targets.",
+        "Find where ore may lie: patches, searches, targets, their worth.",
     ),
     "simulate": Subcommand(
         "ingest.simulate_command:simulate", "Make up data with a known truth and write it below FOLDER."

@@ -1,8 +1,8 @@
 """Evidence for ore on one grid: all SQL about ``lode.evidence_area`` and ``lode.evidence_layer``.
 
 A study area is a grid and the ground that is judged. Each of its layers has a table of tiles of its own in
-``lode_raster`` (``evidence_<id>``): a band of float32 on that grid, NaN where there is no value; where samples
-were gridded a second band holds its error.
+``lode_raster`` (``evidence_<id>``): a band of float32 on that grid, NaN where there is no value; where
+samples were gridded a second band holds its error.
 """
 
 from __future__ import annotations

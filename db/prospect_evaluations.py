@@ -12,9 +12,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from db.errors import UsageError
-
-KIND = "prospectivity"
-"""``score_kind`` of the searches that are evaluated; those of other kinds have figures with their models."""
+from db.prospect_runs import PROSPECTIVITY
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def find_evaluated(conn: Connection[Any], run_id: int | None) -> EvaluatedSearch
 
     """
     with conn.cursor(row_factory=class_row(EvaluatedSearch)) as cursor:
-        found = cursor.execute(_SEARCH, {"run": run_id, "kind": KIND}).fetchone()
+        found = cursor.execute(_SEARCH, {"run": run_id, "kind": PROSPECTIVITY}).fetchone()
     if found is None and run_id is None:
         raise UsageError(
             "no search without deposits stands: make one with `lode prospect apply` and a model of "
@@ -127,7 +125,7 @@ def find_evaluated(conn: Connection[Any], run_id: int | None) -> EvaluatedSearch
         )
     if found is None:
         raise UsageError(f"there is no search {run_id}; `lode prospect list --all` shows those there are")
-    if found.score_kind != KIND:
+    if found.score_kind != PROSPECTIVITY:
         raise UsageError(
             f"search {found.prospect_run_id} is of model {found.model}, which learned from deposits: what it "
             "is worth on others is stored with the model (`lode report prospect`). Name a search of a model "

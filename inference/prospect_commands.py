@@ -11,7 +11,7 @@ from inference.prospect.dataset_command import dataset, remove
 
 @click.group("prospect")
 def prospect_group() -> None:
-    """Find where ore may lie: sets of patches, searches, targets and what they are worth."""
+    """Find where ore may lie: patches, searches, targets, their worth."""
 
 
 prospect_group.add_command(dataset)

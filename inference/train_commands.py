@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # importing it loads torch, which `lode model` does not need
 
 @click.group("train")
 def train_group() -> None:
-    """Train a network on labels or evidence in the database."""
+    """Train a network on labels or evidence."""
 
 
 train_group.add_command(pretrain_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import click
 
 from db.errors import UsageError
 from ingest.simulate.district import simulate_district
+from ingest.simulate.evidence import simulate_evidence
 from ingest.simulate.gaofen2 import simulate_gaofen2
 from ingest.simulate.implanted import simulate_implanted
 from ingest.simulate.package_ahsi import simulate_ahsi
 from ingest.simulate.prospect import simulate_prospect
 
 _IMPLANTED = "implanted"
-_SIZES = {"district": 1600, "gf2": 1200, "ahsi": 300, "prospect": 400}
+_SIZES = {"district": 1600, "gf2": 1200, "ahsi": 300, "prospect": 400, "evidence": 320}
 
 HELP = """Make up data with a known truth and write it below FOLDER.
 
@@ -24,6 +26,7 @@ district  orthorectified scenes, labels and maps of a mining district, three yea
 gf2       packages of Gaofen-2 (digital numbers, XML, RPB) of such a district, three years
 ahsi      a package of the Ziyuan-1 02D hyperspectral camera
 prospect  such a package of a district with pegmatites, its faults, plutons and deposits, and decoys
+evidence  layers of geochemistry and geophysics of a province, samples, geology, deposits, and decoys
 implanted a real EnMAP scene with laboratory spectra of ore minerals mixed in, and such geology and decoys
 
 What is true about it lies in FOLDER/truth. The terrain to orthorectify the packages with is
@@ -38,7 +41,7 @@ FOLDER/terrain.tif; for gf2, FOLDER/calibration_2023.csv goes in with lode inges
     "--size-px",
     type=int,
     help="Side in pixels, of 2 m for district (1600) and gf2 (1200: its image has half as many), of 30 m for "
-    "ahsi (300) and prospect (400).",
+    "ahsi (300) and prospect (400), of 500 m for evidence (320).",
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Same seed and size, same pixels.")
 @click.option(
@@ -106,5 +109,11 @@ def _simulate(folder: Path, kind: str, size: int, seed: int, district: int) -> N
     elif kind == "prospect":
         made = simulate_prospect(folder, seed=seed, size_px=size, district=district, progress=tell)
         click.echo(f"district {district}: {made.package}")
+    elif kind == "evidence":
+        province = simulate_evidence(folder, seed=seed, size_px=size, progress=tell)
+        click.echo(f"province: {folder}; bring it in with")
+        for command in province.commands():
+            click.echo("  " + shlex.join(["lode", *command]))
+        click.echo(f"and, to judge what was found without them, lode ingest deposits {province.deposits}")
     else:
         click.echo(f"2022: {simulate_ahsi(folder, seed=seed, size_px=size).package}")

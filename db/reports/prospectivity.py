@@ -6,11 +6,9 @@ from typing import Any
 
 from psycopg import Connection
 
+from db.prospect_runs import PROSPECTIVITY as PROSPECTIVITY
 from db.reports.prospects import SearchHead
 from db.reports.report import Report, read_report
-
-PROSPECTIVITY = "prospectivity"
-"""``score_kind`` of these searches."""
 
 # What stands in probability there is prospectivity, a rank.
 _TARGETS = """

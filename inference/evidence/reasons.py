@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from db.prospect_runs import NewReason
 from inference.evidence.anomaly import ore_weights
 from inference.evidence.favourability import Favourability
+from inference.evidence.scaling import positive_contents
 from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import HIDDEN_KINDS, EvidenceChannel, EvidenceGround
 from inference.prospect.spectral import means_by_owner
@@ -19,6 +20,8 @@ from inference.prospect.spectral import means_by_owner
 MOST_ELEMENTS = 3
 MOST_GEOLOGY = 2
 _PER_TARGET = 5
+_MOST_LOG = 80.0
+"""A network may expect anything: logarithms beyond this are no contents."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Explained:
         favoured: favourability with its parts.
         excess: (hidden channels, height, width) mean excess in robust deviations; None: the method tells none
             of single channels, and how high the elements themselves lie is told instead.
+        above: the same shape, mean of what of the excess is positive in each member; None likewise.
         expected: the same shape, scaled; None likewise.
 
     """
@@ -39,6 +43,7 @@ class Explained:
     system: MineralSystem
     favoured: Favourability
     excess: NDArray[np.float32] | None
+    above: NDArray[np.float32] | None
     expected: NDArray[np.float32] | None
     weights: dict[int, float] = field(init=False)
     """Of the ore elements, by place among the hidden channels."""
@@ -58,10 +63,15 @@ class Explained:
         Above the middle of the area where the method expects nothing.
         """
         if self.excess is not None:
-            above: NDArray[np.float32] = self.excess[place]
-            return above
+            excess: NDArray[np.float32] = self.excess[place]
+            return excess
         at = self.place_in_ground(place)
         return np.where(self.ground.is_known[at], self.ground.values[at], np.float32(np.nan))
+
+    def positive(self, place: int) -> NDArray[np.float32]:
+        """(height, width) what of those deviations is positive, as the anomaly counts it; 0 if not known."""
+        found = self.deviations(place) if self.above is None else self.above[place]
+        return np.nan_to_num(np.maximum(found, 0))
 
     def expected_content(
         self, place: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
@@ -74,12 +84,12 @@ class Explained:
         told: NDArray[np.float64] = scaled * channel.scale + channel.center
         if channel.transform == "clr":
             told = told + self._mean_logs(rows, cols) + self._median_log(self.place_in_ground(place))
-        return told if channel.transform == "none" else np.exp(told)
+        return told if channel.transform == "none" else np.exp(np.clip(told, -_MOST_LOG, _MOST_LOG))
 
     def _median_log(self, at: int) -> float:
         """Median of a channel's logarithms, which its log ratios leave out, see `scaling`."""
-        held = self.ground.raw[at][self.ground.is_known[at]].astype(np.float64)
-        return float(np.median(np.log(np.maximum(held, np.finfo(np.float64).tiny))))
+        positive, _raised, _least = positive_contents(self.ground.raw[at], self.ground.is_known[at])
+        return float(np.nanmedian(np.log(positive)))
 
     def _mean_logs(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float64]:
         """What the log ratios of some cells (n,) are centred by.
@@ -138,9 +148,8 @@ class _Elements:
         for place, weight in explained.weights.items():
             at = explained.place_in_ground(place)
             self._channels.append(explained.ground.channels[at])
-            above = explained.deviations(place)[rows, cols].astype(np.float64)
-            deviations.append(above)
-            parts.append(weight * np.nan_to_num(np.maximum(above, 0)))
+            deviations.append(explained.deviations(place)[rows, cols].astype(np.float64))
+            parts.append(weight * explained.positive(place)[rows, cols].astype(np.float64))
             contents.append(explained.ground.raw[at, rows, cols].astype(np.float64))
             told = explained.expected_content(place, rows, cols)
             expected.append(np.full(len(rows), np.nan) if told is None else told)

@@ -69,7 +69,7 @@ def robust_scale(values: NDArray[np.floating]) -> Scale | None:
     deviation = MAD_TO_DEVIATION * float(np.median(np.abs(found - center)))
     low, high = np.percentile(found, _BULK)
     bulk = float(high - low) / _BULK_DEVIATIONS
-    least = _ROUNDING * max(abs(float(found.min())), abs(float(found.max())), float(np.ptp(found)) / CLIP)
+    least = _ROUNDING * max(abs(float(low)), abs(float(high)), abs(center))
     if deviation > max(_TINY_SHARE * bulk, least):
         return Scale(center, deviation)
     spread = float(found.std())

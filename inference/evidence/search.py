@@ -1,14 +1,14 @@
 """`lode prospect apply` with a model of `lode train evidence`: scores of all cells, targets and reasons.
 
 Everything of a search is published in one transaction, and equal searches are one, as with a network that
-learned from deposits. Deposits only tell how far the targets lie from what is known.
+learned from deposits. Deposits only tell how far the targets lie from what is known: they are not even read
+before all is scored.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ from db.prospect_runs import (
 from db.registry import weights_sha256
 from db.watch import require_current
 from inference.device import choose_device, describe_device, device_faults
-from inference.evidence.combine import prospectivity
 from inference.evidence.favourability import Favourability, favourability
 from inference.evidence.reasons import Explained, cell_reasons, target_evidence
+from inference.evidence.scores import Scores, score_area, threshold_of
 from inference.evidence.trained import EvidenceModel, load_evidence_model, model_ground
 from inference.evidence.types import EvidenceGround, Report
 from inference.prospect.cells import Cells
-from inference.prospect.nearby import Nearby, distances_to, read_nearby
+from inference.prospect.nearby import Nearby, add_deposits, distances_to, read_nearby
 from inference.prospect.publishing import (
     APPLICATION,
     Publication,
@@ -55,7 +55,6 @@ RULES = 1
 VERSIONS = ("lode", "torch", "numpy", "scipy", "scikit-learn", "shapely", "pyproj")
 REASONED_SHARE = 0.1
 """Share of the scored ground, the best of it, whose cells are given reasons."""
-TELL_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -93,99 +92,6 @@ class EvidenceSearch:
                 f"targets of {self.least_cells} cells at least and {self.most_targets} targets at most: "
                 "both begin at 1"
             )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The scores of a study area; all (height, width) float32, NaN where nothing was scored.
-
-    Attributes:
-        prospectivity, anomaly, favourability: means over the members of a model.
-        prospectivity_spread, anomaly_spread, favourability_spread: their standard deviations over the
-            members, 0 for a single one; favourability is the same for all.
-        excess: (hidden channels, height, width) mean excess in robust deviations; None: the method has none.
-        expected: the same shape, mean of what was expected, scaled as the evidence is; None likewise.
-        note: what the method says of its answer.
-
-    """
-
-    prospectivity: NDArray[np.float32]
-    anomaly: NDArray[np.float32]
-    favourability: NDArray[np.float32]
-    prospectivity_spread: NDArray[np.float32]
-    anomaly_spread: NDArray[np.float32]
-    favourability_spread: NDArray[np.float32]
-    excess: NDArray[np.float32] | None
-    expected: NDArray[np.float32] | None
-    note: str
-
-    @property
-    def bands(self) -> NDArray[np.float32]:
-        """(6, height, width) in the order of ``SCORED_BAND_NAMES``."""
-        return np.stack([getattr(self, name) for name in SCORED_BAND_NAMES])
-
-
-def score_area(
-    model: EvidenceModel, ground: EvidenceGround, favoured: Favourability, report: Report
-) -> Scores:
-    """Score a ground with all members of a model.
-
-    Raises:
-        UsageError: as the method's ``anomaly``, or nothing can be scored.
-
-    """
-    anomalies = _Mean()
-    combined = _Mean()
-    excess, expected = _Mean(), _Mean()
-    share = model.system.anomaly_share
-    note = ""
-    for number, (seed, member) in enumerate(model.members, 1):
-        told = _Progress(report, f"seed {seed} ({number} of {len(model.members)})")
-        answer = member.anomaly(ground, model.system, told)
-        note = answer.note
-        score = prospectivity(answer.anomaly, favoured.value, share, ground.is_judged)
-        if not np.isfinite(score).any():
-            raise UsageError(
-                f"nothing of area {ground.area} can be scored: no judged cell has an anomaly and a "
-                "favourability; bring in layers that cover it"
-            )
-        anomalies.add(np.where(np.isfinite(score), answer.anomaly, np.nan))
-        combined.add(score)
-        if answer.excess is not None and answer.expected is not None:
-            excess.add(answer.excess)
-            expected.add(answer.expected)
-    is_scored = np.isfinite(combined.mean)
-    return Scores(
-        prospectivity=np.clip(combined.mean, 0, 1).astype(np.float32),
-        anomaly=anomalies.mean.astype(np.float32),
-        favourability=np.where(is_scored, favoured.value, np.nan).astype(np.float32),
-        prospectivity_spread=combined.spread.astype(np.float32),
-        anomaly_spread=anomalies.spread.astype(np.float32),
-        favourability_spread=np.where(is_scored, 0, np.nan).astype(np.float32),
-        excess=excess.mean.astype(np.float32) if excess.count else None,
-        expected=expected.mean.astype(np.float32) if expected.count else None,
-        note=note,
-    )
-
-
-class _Mean:
-    """Mean and standard deviation (divisor n - 1) of arrays as they come, after Welford (1962)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean: NDArray[np.float64] = np.zeros(())
-        self._squares: NDArray[np.float64] = np.zeros(())
-
-    def add(self, values: NDArray[np.floating]) -> None:
-        self.count += 1
-        apart = values - self.mean
-        self.mean = self.mean + apart / self.count
-        self._squares = self._squares + apart * (values - self.mean)
-
-    @property
-    def spread(self) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.sqrt(np.maximum(self._squares, 0) / max(1, self.count - 1))
-        return found
 
 
 @dataclass(frozen=True)
@@ -241,7 +147,7 @@ def search_evidence(url: str, request: EvidenceSearch, report: Report) -> Search
             standing = standing_search(conn, task.content_digest)
         if standing is not None and not request.is_again:
             return as_it_stands(task.ground.area, standing)
-        publication = _computed(task, time.perf_counter() - began, report)
+        publication = _computed(url, task, time.perf_counter() - began, report)
     return publish(url, publication, is_again=request.is_again, report=report)
 
 
@@ -261,7 +167,7 @@ def _read(conn: Connection[Any], request: EvidenceSearch, report: Report) -> _Ta
     favoured = favourability(conn, ground, model.system)
     for note in favoured.notes:
         report(note)
-    nearby = read_nearby(conn, ground.grid, report)
+    nearby = read_nearby(conn, ground.grid, report, with_deposits=False)
     earlier = [
         other.prospect_run_id
         for other in standing_searches(conn, model.model_id, None, ground.evidence_area_id)
@@ -273,7 +179,7 @@ def _read(conn: Connection[Any], request: EvidenceSearch, report: Report) -> _Ta
     )
 
 
-def _computed(task: _Task, read_s: float, report: Report) -> Publication:
+def _computed(url: str, task: _Task, read_s: float, report: Report) -> Publication:
     """Score the ground and make of it what is stored."""
     began = time.perf_counter()
     ground = task.ground
@@ -292,7 +198,9 @@ def _computed(task: _Task, read_s: float, report: Report) -> Publication:
             f"{targets.found:,} targets were found, the first {len(targets.listed):,} are kept: lower --top, "
             "or raise --least-cells or --most-targets for others"
         )
-    explained = Explained(ground, task.model.system, task.favoured, scores.excess, scores.expected)
+    explained = Explained(
+        *(ground, task.model.system, task.favoured, scores.excess, scores.above, scores.expected)
+    )
     is_reasoned = (targets.rank_of_cell > 0) | (
         cells.is_scored & (scores.prospectivity >= threshold_of(scores.prospectivity, REASONED_SHARE))
     )
@@ -304,13 +212,15 @@ def _computed(task: _Task, read_s: float, report: Report) -> Publication:
         "target_area_m2": sum(target.area_m2 for target in targets.listed),
         "judged_share": round(float(is_known.mean()), 6),
         "members": len(task.model.members),
-        "highest_probability": float(np.nanmax(scores.prospectivity)),
-        "mean_probability": float(np.nanmean(scores.prospectivity, dtype=np.float64)),
+        "highest_prospectivity": float(np.nanmax(scores.prospectivity)),
+        "mean_prospectivity": float(np.nanmean(scores.prospectivity, dtype=np.float64)),
         "note": scores.note,
         "notes": [*ground.notes, *task.favoured.notes],
         "seconds": {"read": round(read_s, 3), "score": round(scored - began, 3)},
     }
-    new_targets = _new_targets(task, explained, targets)
+    with connect(url, application_name=APPLICATION) as conn:
+        nearby = add_deposits(conn, task.nearby, ground.grid)
+    new_targets = _new_targets(nearby, explained, targets)
     figures["seconds"] |= {"targets": round(time.perf_counter() - scored, 3)}
 
     def reasons() -> Iterator[NewReason]:
@@ -340,19 +250,6 @@ def _more_scores(scores: Scores) -> NDArray[np.float32]:
     )
 
 
-def threshold_of(scores: NDArray[np.float32], top: float) -> float:
-    """The score from which on the best share of the scored cells lies; ties may make it more.
-
-    Args:
-        scores: (height, width), NaN where not scored.
-        top: the share, above 0.
-
-    """
-    known = np.sort(scores[np.isfinite(scores)])[::-1]
-    # A score of 0 tells nothing: no target has it.
-    return max(float(known[max(1, math.ceil(top * len(known))) - 1]), float(np.finfo(np.float32).tiny))
-
-
 def _new_run(task: _Task, threshold: float, figures: dict[str, Any]) -> NewProspectRun:
     return NewProspectRun(
         model_id=task.model.model_id,
@@ -376,7 +273,7 @@ def _new_run(task: _Task, threshold: float, figures: dict[str, Any]) -> NewProsp
     )
 
 
-def _new_targets(task: _Task, explained: Explained, targets: Targets) -> list[NewTarget]:
+def _new_targets(nearby: Nearby, explained: Explained, targets: Targets) -> list[NewTarget]:
     """The targets with what is near them and what speaks for them."""
     evidence = target_evidence(explained, targets.rank_of_cell, len(targets.listed))
     return [
@@ -394,19 +291,6 @@ def _new_targets(task: _Task, explained: Explained, targets: Targets) -> list[Ne
             evidence=items,
         )
         for target, far, items in zip(
-            targets.listed, distances_to(targets.listed, task.nearby), evidence, strict=True
+            targets.listed, distances_to(targets.listed, nearby), evidence, strict=True
         )
     ]
-
-
-class _Progress:
-    """Tells about once in `TELL_EVERY_S` how far the scoring with a member is."""
-
-    def __init__(self, report: Report, head: str) -> None:
-        self._report, self._head = report, head
-        self._next_at = time.monotonic() + TELL_EVERY_S
-
-    def __call__(self, share: float) -> None:
-        if time.monotonic() >= self._next_at and share < 1:
-            self._report(f"scoring, {self._head}: {share:.0%}")
-            self._next_at = time.monotonic() + TELL_EVERY_S

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group(name="system")
 def system_group() -> None:
-    """Mineral systems: which elements and which geology tell of an ore."""
+    """Mineral systems: elements and geology that tell of ore."""
 
 
 @system_group.command("list")

@@ -94,7 +94,9 @@ def apply_(
     else:
         _refuse_others(model_name, {"--top": top})
         ground = {"product": product, "area": area, "threshold": threshold}
-        outcome = _search_patches(url, {**common, **ground, "stride_px": stride_px or 5})
+        outcome = _search_patches(
+            url, {**common, **ground, "stride_px": 5 if stride_px is None else stride_px}
+        )
     for line in outcome_lines(outcome):
         click.echo(line)
 

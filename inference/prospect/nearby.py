@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import shapely
@@ -49,26 +49,38 @@ class Distances:
     deposit_id: int | None
 
 
-def read_nearby(conn: Connection[Any], grid: Grid, report: Callable[[str], None]) -> Nearby:
+def read_nearby(
+    conn: Connection[Any], grid: Grid, report: Callable[[str], None], *, with_deposits: bool = True
+) -> Nearby:
     """What lies near a grid in metres.
 
     Where no faults or no plutons are mapped, or cannot be brought into its CRS, the report says so and there
-    are none. Deposits that the projection of the grid does not reach, on another continent, are left out.
+    are none. Without deposits they are added later, see `add_deposits`.
     """
     near = {kind: _features_near(conn, kind, grid, report) for kind in ("faults", "plutons")}
     digests = {kind: features.digests for kind, features in near.items()}
+    geology = Nearby(
+        near["faults"].shapes,
+        near["plutons"].shapes,
+        (),
+        (),
+        hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
+    )
+    return add_deposits(conn, geology, grid) if with_deposits else geology
+
+
+def add_deposits(conn: Connection[Any], nearby: Nearby, grid: Grid) -> Nearby:
+    """The same with the known deposits, but for those that the projection of the grid does not reach."""
     deposits = read_deposits(conn)
     placed = [
         (geometry, deposit.deposit_id)
         for geometry, deposit in zip(projected(deposits, grid.srid), deposits, strict=True)
         if geometry is not None
     ]
-    return Nearby(
-        near["faults"].shapes,
-        near["plutons"].shapes,
-        tuple(geometry for geometry, _ in placed),
-        tuple(key for _, key in placed),
-        hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
+    return replace(
+        nearby,
+        deposits=tuple(geometry for geometry, _ in placed),
+        deposit_ids=tuple(key for _, key in placed),
     )
 
 

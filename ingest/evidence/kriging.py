@@ -76,7 +76,7 @@ def fit_variogram(xy_m: Floats, values: Floats, name: str) -> Variogram:
     """Fit a variogram to samples, the same in all directions: the best of three models.
 
     Classes of distance are narrower near 0; each weighs with its number of pairs over its squared distance
-    (Cressie 1985), so that the near ones, which matter most, count most.
+    (as in gstat, Pebesma 2004, doi 10.1016/j.cageo.2004.03.012): near ones, which matter most, count most.
 
     Args:
         xy_m: (samples, 2) their places, m.

@@ -16,7 +16,7 @@ from ingest.simulate.write import SRID, Column
 def write_geology(folder: Path, geology: ProspectGeology, srid: int = SRID) -> tuple[Path, Path]:
     """Write faults and plutons, in metres of a CRS; returns their files."""
     faults, plutons = folder / "faults.geojson", folder / "plutons.geojson"
-    _write(
+    write_geojson(
         faults,
         "LineString",
         [fault.line for fault in geology.faults],
@@ -26,7 +26,7 @@ def write_geology(folder: Path, geology: ProspectGeology, srid: int = SRID) -> t
         },
         srid,
     )
-    _write(
+    write_geojson(
         plutons,
         "Polygon",
         [pluton.outline for pluton in geology.plutons],
@@ -66,14 +66,14 @@ def write_dykes(
         "commodity": [commodities[dyke.mineral] for dyke in true],
         "deposit_type": [deposit_type] * len(true),
     }
-    _write(deposits, "Point", [dyke.outline.representative_point() for dyke in true], known, srid)
-    _write(ore, "Polygon", [dyke.outline for dyke in true], {**known, **_facts(true)}, srid)
+    write_geojson(deposits, "Point", [dyke.outline.representative_point() for dyke in true], known, srid)
+    write_geojson(ore, "Polygon", [dyke.outline for dyke in true], {**known, **_facts(true)}, srid)
     false = [dyke for dyke in dykes if dyke.kind != "ore"]
     named: dict[str, Column] = {
         "name": [dyke.name for dyke in false],
         "kind": [dyke.kind for dyke in false],
     }
-    _write(decoys, "Polygon", [dyke.outline for dyke in false], {**named, **_facts(false)}, srid)
+    write_geojson(decoys, "Polygon", [dyke.outline for dyke in false], {**named, **_facts(false)}, srid)
     return deposits, ore, decoys
 
 
@@ -85,13 +85,14 @@ def _facts(dykes: Sequence[Dyke]) -> dict[str, Column]:
     }
 
 
-def _write(
+def write_geojson(
     path: Path,
     geometry_type: str,
     geometries: Sequence[BaseGeometry],
     columns: Mapping[str, Column],
     srid: int,
 ) -> None:
+    """Write features in metres of a CRS, replacing the file."""
     path.unlink(missing_ok=True)
     data = [
         values if isinstance(values, np.ndarray) else np.asarray(values, dtype=object)

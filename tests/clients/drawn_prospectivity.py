@@ -1,4 +1,4 @@
-"""A search that was made without deposits, published as `lode prospect apply` does, with scores that are drawn.
+"""A search without deposits whose scores are drawn, published as `lode prospect apply` does.
 
 Ground and cells are those of `tests.db.prospect_rows`: cells of 150 m in UTM zone 45 N, 6 down and 12 across.
 """
@@ -69,7 +69,7 @@ def add_drawn_prospectivity(url: str, conn: Connection[Any]) -> int:
         band_names=SCORED_BAND_NAMES,
         score_kind=PROSPECTIVITY,
     )
-    evidence = [{"name": "Cr", "value": 2100.0, "unit": "ppm", "deviations": 4.2}]
+    evidence: list[dict[str, Any]] = [{"name": "Cr", "value": 2100.0, "unit": "ppm", "deviations": 4.2}]
     publication = Publication(
         run=run,
         ground=rows.AREA,
@@ -80,8 +80,17 @@ def add_drawn_prospectivity(url: str, conn: Connection[Any]) -> int:
         count=cells.count,
         targets=[
             NewTarget(
-                *(target.rank, target.geometry, target.area_m2, target.cells, target.mean_probability),
-                *(target.highest_probability, 120.5, None, 0.0, deposit_id, evidence),
+                target.rank,
+                target.geometry,
+                target.area_m2,
+                target.cells,
+                target.mean_probability,
+                target.highest_probability,
+                120.5,
+                None,
+                0.0,
+                deposit_id,
+                evidence,
             )
             for target in targets.listed
         ],

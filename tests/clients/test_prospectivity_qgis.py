@@ -1,8 +1,9 @@
-"""QGIS draws a search that was made without deposits: three scores by shade, reasons as a table, the raster."""
+"""QGIS draws a search that was made without deposits: three scores by shade, reasons, the raster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,10 @@ def test_each_score_is_a_layer_with_a_legend_of_its_own(opened: dict[str, Any]) 
     assert layers["prospectivity"]["legend"] == [f"{low / 10:.1f}–{low / 10 + 0.1:.1f}" for low in range(10)]
     anomaly = layers["anomaly"]
     assert anomaly["legend"][-1] == "≥ 6"
-    assert {float(value) for value in anomaly["drawn"]} == {round(each, 6) for each in ANOMALY.values()} or (
-        len(anomaly["drawn"]) == len(ANOMALY)
-    )
-    highest = max(anomaly["drawn"], key=float)
-    assert anomaly["drawn"][highest] == SCORE_RAMPS["anomaly"][-1]
+    drawn = {round(float(value), 2): colour for value, colour in anomaly["drawn"].items()}
+    assert set(drawn) == set(ANOMALY.values())
+    assert drawn[7.5] == SCORE_RAMPS["anomaly"][-1]
+    assert drawn[0.0] == SCORE_RAMPS["anomaly"][0]
 
 
 def test_reasons_are_a_table(opened: dict[str, Any]) -> None:
@@ -133,7 +133,7 @@ def test_a_rank_is_not_called_a_probability_and_looks_like_none() -> None:
 def test_classes_leave_no_gap_and_the_anomaly_has_no_end() -> None:
     for score in SCORE_NAMES:
         ranges = score_ranges(score)
-        assert all(each.upper == after.lower for each, after in zip(ranges, ranges[1:], strict=False))
+        assert all(each.upper == after.lower for each, after in pairwise(ranges))
         assert ranges[0].lower == 0
     assert score_ranges("anomaly")[-1].upper > 1e6
     assert score_ranges("favourability")[-1].upper == 1

@@ -1,4 +1,4 @@
-"""`lode train evidence`: no deposit is read, models are stored whole, and are used on other ground by name."""
+"""`lode train evidence`: no deposit is read, models are stored whole, and are used on other ground."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from psycopg import Connection
 
 from db.connection import connect
 from db.embedded import Cluster
@@ -58,6 +57,8 @@ def url(cluster: Cluster, area_database: str) -> Iterator[str]:
 
 def request_of(method: str = "vit", seeds: int = 2, **fields: Any) -> EvidenceRequest:
     fast: dict[str, Any] = FAST if method in NETWORKS else {}
+    if method == "isolation_forest":
+        fast = {"options": {"trees": 20}}
     settings = fields.pop("settings", EvidenceSettings(method=method, **fast))
     return EvidenceRequest("area", SYSTEM, settings, seeds, device_name="cpu", **fields)
 
@@ -285,7 +286,7 @@ def test_the_commands(url: str, run_lode: RunLode, tmp_path: Any) -> None:
     assert forest.returncode == 0
     assert "trees 20" in forest.stdout
     shown = run_lode("model", "show", "vit", env=here)
-    assert shown.stdout in trained.stdout + "\n" or "chromite_podiform" in shown.stdout
+    assert "chromite_podiform" in shown.stdout
     assert "0 published with it" in shown.stdout
     assert '"task": "evidence"' in run_lode("model", "show", "vit", "--format", "json", env=here).stdout
     listed = run_lode("model", "list", env=here).stdout

@@ -34,7 +34,9 @@ def ground() -> EvidenceGround:
 
 
 def settings_of(method: str, **options: Any) -> EvidenceSettings:
-    fast: dict[str, Any] = FAST if method in NETWORKS else {}
+    fast: dict[str, Any] = FAST | {"windows": 16} if method in NETWORKS else {}
+    if method == "isolation_forest":
+        options = {"trees": 20} | options
     return EvidenceSettings(method=method, options=options, **fast)
 
 

@@ -365,6 +365,15 @@ def test_bad_places_are_named(tmp_path: Path) -> None:
     assert "lies far from where EPSG:32645 is used" in refused(over)
 
 
+def test_samples_in_one_spot_cannot_be_kriged(tmp_path: Path) -> None:
+    corners = [[500_010, 4_855_010], [505_990, 4_859_990], [500_010, 4_859_990], [505_990, 4_855_010]]
+    xy = np.vstack([corners, np.random.default_rng(1).normal([503_000, 4_857_000], 1, (30, 2))])
+    path = write_csv(tmp_path / "s.csv", xy, {"Li": field(xy)})
+    said = refused(path)
+    assert "s.csv, column 'Li': the samples cannot be kriged: too few of them lie at different" in said
+    assert gridded(path, settings=IDW).resampling == "idw"
+
+
 def test_too_few_to_krige_is_told(tmp_path: Path) -> None:
     xy = places(20)
     path = write_csv(tmp_path / "s.csv", xy, {"Li": field(xy)})

@@ -17,7 +17,7 @@ from inference.evidence.types import EvidenceGround, Report, silent
 def evidence_of(
     conn: Connection[Any], search: EvaluatedSearch, report: Report = silent
 ) -> tuple[EvidenceGround, MineralSystem]:
-    """Evidence of the area that was searched, from the layers of the model, and the model's mineral system.
+    """Stored layers of the area that was searched, those of the model, and the model's mineral system.
 
     Raises:
         UsageError: the search is of no study area, what is stored with the model cannot be read, or a layer
@@ -31,4 +31,5 @@ def evidence_of(
             "of: train the model again with `lode train evidence` and search with it"
         )
     system = MineralSystem.from_json(stored)
-    return evidence_ground(conn, search.area, system, layers=tuple(layers), report=report), system
+    ground = evidence_ground(conn, search.area, system, layers=tuple(layers), geology=False, report=report)
+    return ground, system
