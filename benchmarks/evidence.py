@@ -28,8 +28,8 @@ import click
 import numpy as np
 import rasterio
 import torch
+from affine import Affine
 from numpy.typing import NDArray
-from rasterio.transform import from_origin
 from rasterio.windows import Window
 from scipy import ndimage
 
@@ -100,7 +100,7 @@ def write_files(folder: Path, ground: EvidenceGround) -> list[Path]:
     profile = {
         "driver": "GTiff", "dtype": "float32", "count": 1, "crs": f"EPSG:{grid.srid}", "tiled": True,
         "height": grid.height_px, "width": grid.width_px, "blockxsize": 256, "blockysize": 256,
-        "compress": "deflate", "transform": from_origin(grid.origin_x, grid.origin_y, CELL_M, CELL_M),
+        "compress": "deflate", "transform": Affine(CELL_M, 0.0, grid.origin_x, 0.0, -CELL_M, grid.origin_y),
     }  # fmt: skip
     paths = []
     for channel, values in zip(ground.channels, ground.values, strict=True):

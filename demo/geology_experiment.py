@@ -101,7 +101,7 @@ def run_experiment(
     if "real" in parts:
         found = data_folder() / "nanling_lithium"
         if found.is_dir():
-            survey = _survey(found, folder)
+            survey = ingest_survey(found, folder)
         else:
             skipped.append(_without("real", found.name, report))
     if jobs is None:
@@ -212,7 +212,7 @@ def _ingested(made: ProspectSimulation, *, with_deposits: bool) -> Planted:
     return Planted.read(made.product, SRID, made.ore, made.decoys)
 
 
-def _survey(source: Path, folder: Path) -> Survey:
+def ingest_survey(source: Path, folder: Path) -> Survey:
     """Bring the survey in: area, all elements, granite and faults, and cells with deposits as points."""
     elements = sorted(
         path for path in source.glob("Idw_*.tif") if path.stem.removeprefix("Idw_") not in ("xx", "yy")

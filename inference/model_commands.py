@@ -96,8 +96,8 @@ def compare(names: tuple[str, ...], output_format: str) -> None:
     check_comparable(records)
     if records[0].task == EVIDENCE:
         raise UsageError(
-            f"{records[0].name} and the others were trained without a deposit: no figure of theirs tells which "
-            "finds ore; search ground with each (`lode prospect apply`) and judge the searches with "
+            f"{records[0].name} and the others were trained without a deposit: no figure of theirs tells "
+            "which finds ore; search ground with each (`lode prospect apply`) and judge the searches with "
             "`lode prospect evaluate`"
         )
     if records[0].task == PROSPECT:

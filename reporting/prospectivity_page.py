@@ -14,7 +14,7 @@ from db.reports.report import Row
 from reporting import page
 from reporting.numbers import per_cent
 from reporting.phrases import PHRASES
-from reporting.prospect_charts import PLAIN, Curve, Judged, curve_chart, interval_chart
+from reporting.prospect_charts import PLAIN, Curve, Judged, curve_chart, interval_chart, shortened
 from reporting.prospect_map import search_map
 from reporting.prospect_report import MADE_UP
 from reporting.prospectivity_report import ABOVE, SCORES, ProspectivityReport
@@ -27,6 +27,8 @@ CHANCE_COLOUR = "#b5b5b5"
 BEST_SHARE = 0.3
 """Of the ground, to which the curve of captured deposits is drawn."""
 MOST_REASONS = 5
+MOST_LETTERS = 56
+"""Of the name of a reason, which may list a dozen rocks; the whole shows when one points at it."""
 KINDS = ("geochemistry", "geophysics", "geology", "spectral")
 _SETTINGS = ("window_px", "patch_px", "width", "depth", "heads", "windows", "batch_size", "learning_rate")
 _NETWORK = "vit"
@@ -94,6 +96,7 @@ def _reason(row: Row, words: Words) -> dict[str, Any]:
     deviations = row["deviations"]
     return {
         "name": row["name"],
+        "said": shortened(row["name"], MOST_LETTERS),
         "kind": row["kind"],
         "value": None if row["value"] is None else f"{_number(row['value'])}{unit}",
         "expected": expected,

@@ -45,7 +45,7 @@ ORE = ((8, 6), (14, 12), (21, 9), (27, 15), (33, 7), (12, 17))
 CONTACT_COL = 20
 """The first column of the granite."""
 SYSTEM = "chromite_podiform"
-FAST = {
+FAST: dict[str, Any] = {
     "window_px": 16, "patch_px": 4, "width": 16, "depth": 1, "heads": 2, "stem": 4, "decoder_width": 16,
     "decoder_depth": 1, "windows": 64, "batch_size": 8, "evaluations": 2,
 }  # fmt: skip

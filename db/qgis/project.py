@@ -17,8 +17,9 @@ from db.errors import UsageError
 from db.qgis.layers import LandClass, Layer, land_classes, layer_look, published_layers
 from db.qgis.names import Name, in_language, relation_name
 from db.qgis.project_files import MARK
-from db.qgis.prospects import SCORE_NAMES, prospect_scores
+from db.qgis.prospects import SCORE_NAMES, prospect_scores, score_ranges
 from db.qgis.qml import VERSION, Look, style_element, to_text
+from db.qgis.rasters import search_rasters, shaded_band
 
 GROUPS: dict[str, Name] = {
     "alerts": ("Alerts", "预警"),
@@ -75,6 +76,8 @@ _GEOMETRIES = {
     "MULTIPOINT": ("MultiPoint", "Point"),
     "": ("", "No geometry"),
 }
+SEARCH_COUNT = 3
+"""Searches without deposits that are there as pixels, the newest first."""
 _WRITTEN_BY = "Lode"
 _WEB_MERCATOR = 3857
 
@@ -133,7 +136,10 @@ def project_file(conn: Connection[Any], *, title: str, scene_count: int) -> byte
         scene_count: how many scenes are there as pixels, newest first.
 
     """
-    entries = [*_vector_entries(conn), *_scene_entries(conn, scene_count)]
+    entries = [
+        *(*_vector_entries(conn), *_search_entries(conn, SEARCH_COUNT)),
+        *_scene_entries(conn, scene_count),
+    ]
     text = to_text(_project(entries, title, _extent(conn)))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -253,17 +259,33 @@ def _scene_entries(conn: Connection[Any], count: int) -> Iterator[_Entry]:
         (count,),
     ).fetchall()
     for product, acquired_on, srid, table in rows:
-        source = f"PG: {connection_text(conn)} mode='2' schema='lode_raster' column='rast' table='{table}'"
-        yield _Entry(
-            f"lode_raster_{table}",
-            "scenes",
-            f"{product} {acquired_on:%Y-%m-%d}",
-            "postgresraster",
-            source,
-            "",
-            False,
-            srid,
-        )
+        title = f"{product} {acquired_on:%Y-%m-%d}"
+        yield _raster_entry(conn, table, f"lode_raster_{table}", "scenes", title, srid)
+
+
+def _search_entries(conn: Connection[Any], count: int) -> Iterator[_Entry]:
+    """Each score of the last searches that were made without deposits, out of their rasters."""
+    for raster in search_rasters(conn, count):
+        table = raster.tile_table
+        for score, name in SCORE_NAMES.items():
+            if score in raster.band_names:
+                title = f"{raster.ground} {raster.prospect_run_id}: {in_language(name, chinese_only=False)}"
+                style = shaded_band(raster.band_names.index(score) + 1, score_ranges(score))
+                identity = f"lode_raster_{table}_{score}"
+                yield _raster_entry(conn, table, identity, "prospects", title, raster.srid, style)
+
+
+def _raster_entry(
+    conn: Connection[Any],
+    table: str,
+    identity: str,
+    group: str,
+    title: str,
+    srid: int,
+    style: Sequence[ElementTree.Element] = (),
+) -> _Entry:
+    source = f"PG: {connection_text(conn)} mode='2' schema='lode_raster' column='rast' table='{table}'"
+    return _Entry(identity, group, title, "postgresraster", source, "", False, srid, style)
 
 
 def _extent(conn: Connection[Any]) -> tuple[float, float, float, float] | None:

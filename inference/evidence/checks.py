@@ -30,6 +30,8 @@ def check_ground(
     settings: EvidenceSettings,
     system: MineralSystem | None = None,
     report: Report = silent,
+    *,
+    others: Sequence[str] = (),
 ) -> None:
     """Check that a method can learn from the evidence of a study area.
 
@@ -38,6 +40,7 @@ def check_ground(
         settings: of the method.
         system: whose ore elements are looked for among the layers; None: they are not looked for.
         report: hears what can be lived with, as warnings.
+        others: problems found elsewhere, told with these.
 
     Raises:
         UsageError: it cannot; every problem is named, with what to do.
@@ -49,6 +52,7 @@ def check_ground(
     problems += _content_problems(ground)
     if settings.is_network:
         problems += _size_problems(ground, settings)
+    problems += others
     if problems:
         head = f"{settings.method} cannot learn from study area {ground.area}"
         if len(problems) == 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from db.connection import connect
+from db.errors import UsageError
 from db.settings import Settings
 
 
@@ -62,6 +63,8 @@ def evaluate(
     from inference.evidence.evaluation.searches import EvaluationRequest, evaluate_search, evaluation_lines
     from inference.prospect.deposits import parse_choice
 
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise UsageError(f"--draw {picture}: there is no folder {picture.parent}; make it, or name another")
     request = EvaluationRequest(run_id, parse_choice(chosen), compare, group_distance_m, seed)
     with connect(Settings()) as conn:
         found = evaluate_search(conn, request, report=lambda line: click.echo(line, err=True))

@@ -12,8 +12,11 @@ from psycopg import Connection
 from db.errors import UsageError
 from inference.evidence.mapped import FAR_M, feature_distance, rule_distance_name
 from inference.evidence.mineral_system import GeologyRule, MineralSystem
-from inference.evidence.scaling import ranks
-from inference.evidence.types import EvidenceGround
+from inference.evidence.scaling import ranks, robust_scale
+from inference.evidence.types import EvidenceGround, Report, silent
+
+STEP = 1e-4
+"""Values of a layer that differ by less than this share of their deviation have the same rank."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,27 @@ def favourability(conn: Connection[Any], ground: EvidenceGround, system: Mineral
     return Favourability(value.astype(np.float32), tuple(parts), tuple(notes))
 
 
+def unmet_rules(
+    conn: Connection[Any], ground: EvidenceGround, system: MineralSystem, report: Report = silent
+) -> list[str]:
+    """Why a study area has no favourability, to be told before hours of training; nothing where it has.
+
+    Args:
+        conn: connection.
+        ground: the evidence.
+        system: the rules.
+        report: hears which rules are left out.
+
+    """
+    try:
+        found = favourability(conn, ground, system)
+    except UsageError as error:
+        return [str(error)]
+    for note in found.notes:
+        report(f"favourability: {note}")
+    return []
+
+
 def _feature_part(conn: Connection[Any], ground: EvidenceGround, rule: GeologyRule) -> RulePart | str:
     """What a rule about features says, or why it says nothing."""
     name = rule_distance_name(rule)
@@ -138,7 +162,7 @@ def _layer_part(ground: EvidenceGround, rule: GeologyRule) -> RulePart | str:
     ranked = np.full((len(places), *ground.is_judged.shape), np.nan)
     for rank, place in zip(ranked, places, strict=True):
         is_known = ground.is_known[place]
-        rank[is_known] = ranks(ground.raw[place][is_known])
+        rank[is_known] = ranks(_without_noise(ground.raw[place][is_known]))
     is_known = np.isfinite(ranked)
     count = is_known.sum(axis=0)
     mean = np.where(count > 0, np.where(is_known, ranked, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
@@ -147,6 +171,15 @@ def _layer_part(ground: EvidenceGround, rule: GeologyRule) -> RulePart | str:
     if len(places) > 1:
         return RulePart(rule, name, value, mean.astype(np.float32), None)
     return RulePart(rule, name, value, ground.raw[places[0]], ground.channels[places[0]].unit)
+
+
+def _without_noise(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Values (n,) in steps: where a map was interpolated, 0 is 0 but for rounding, which has no ranks."""
+    scale = robust_scale(values)
+    if scale is None:
+        return np.zeros(values.shape)
+    steps: NDArray[np.float64] = np.round((values.astype(np.float64) - scale.center) / scale.scale / STEP)
+    return steps
 
 
 def _is_meant(rule: GeologyRule, name: str) -> bool:

@@ -117,9 +117,11 @@ def _members(record: ModelRecord) -> list[str]:
         return []
     if not by_seed:
         return ["members", *(f"  {row[0]}: {row[3]}".rstrip(": ") for row in rows)]
+    plain = metrics.get("median_loss")
+    beside = "" if plain is None else f"; guessing the median everywhere {number(plain, 4)}"
     return [
         f"validation loss on held-out blocks: {number(losses.get('mean'), 4)}, spread over seeds "
-        f"{number(losses.get('spread'), 4)}",
+        f"{number(losses.get('spread'), 4)}{beside}",
         *table(rows),
         "  It tells how well evidence is guessed, not how well ore is found: see lode prospect evaluate.",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,37 +84,34 @@ class Explained:
         scaled = self.expected[place, rows, cols].astype(np.float64)
         told: NDArray[np.float64] = scaled * channel.scale + channel.center
         if channel.transform == "clr":
-            told = told + self._mean_logs(rows, cols) + self._median_log(self.place_in_ground(place))
+            medians, means = self._log_ratios
+            told = told + medians[self.place_in_ground(place)] + means[rows, cols]
         return told if channel.transform == "none" else np.exp(np.clip(told, -_MOST_LOG, _MOST_LOG))
 
-    def _median_log(self, at: int) -> float:
-        """Median of a channel's logarithms, which its log ratios leave out, see `scaling`."""
-        positive, _raised, _least = positive_contents(self.ground.raw[at], self.ground.is_known[at])
-        return float(np.nanmedian(np.log(positive)))
+    @cached_property
+    def _log_ratios(self) -> tuple[dict[int, float], NDArray[np.float64]]:
+        """What log ratios leave out, see `scaling.centred_log_ratios`.
 
-    def _mean_logs(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What the log ratios of some cells (n,) are centred by.
+        It is made anew of the contents: scaled values are cut off where ore is richest.
 
-        Each element's own ratio tells it; their median, since the scaled value of a few was clipped.
+        Returns:
+            Medians of the logarithms by place among the channels, and (height, width) the means over the
+            channels known at a cell that are taken away after them.
+
         """
         ground = self.ground
-        found = []
+        medians: dict[int, float] = {}
+        total = np.zeros(ground.is_judged.shape)
+        count = np.zeros(ground.is_judged.shape, np.int64)
         for at, channel in enumerate(ground.channels):
             if channel.transform == "clr":
-                raw = ground.raw[at, rows, cols].astype(np.float64)
-                ratio = ground.values[at, rows, cols] * channel.scale + channel.center
-                is_told = ground.is_known[at, rows, cols] & (raw > 0)
-                logs = np.log(np.where(raw > 0, raw, 1.0)) - self._median_log(at)
-                found.append(np.where(is_told, logs - ratio, np.nan))
-        return _nan_median(np.array(found))
-
-
-def _nan_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median over the first axis of what is known; NaN where nothing is, without a warning."""
-    is_told = np.isfinite(values).any(axis=0)
-    median = np.full(values.shape[1:], np.nan)
-    median[is_told] = np.nanmedian(values[:, is_told], axis=0)
-    return median
+                positive, _raised, _least = positive_contents(ground.raw[at], ground.is_known[at])
+                logs = np.log(positive)
+                is_told = np.isfinite(logs)
+                medians[at] = float(np.median(logs[is_told])) if is_told.any() else 0.0
+                total += np.where(is_told, logs - medians[at], 0.0)
+                count += is_told
+        return medians, total / np.maximum(count, 1)
 
 
 def cell_reasons(explained: Explained, is_wanted: NDArray[np.bool_]) -> Iterator[NewReason]:

@@ -17,12 +17,15 @@ from db.connection import connect
 from db.errors import UsageError
 from db.registry import ModelRecord, NewModel, model_by_name, require_free_name
 from inference.device import describe_device
+from inference.evidence.blocks import default_block_px, validation_ground
 from inference.evidence.checks import check_ground
+from inference.evidence.favourability import unmet_rules
 from inference.evidence.ground import evidence_ground
 from inference.evidence.methods import FittedMethod, fit_method
 from inference.evidence.mineral_system import MineralSystem, find_system, to_toml
 from inference.evidence.types import (
     EVIDENCE,
+    HIDDEN_KINDS,
     METHODS,
     EvidenceGround,
     EvidenceSettings,
@@ -121,10 +124,9 @@ def train_evidence(url: str, name: str, request: EvidenceRequest, report: Report
         ground = evidence_ground(
             conn, request.area, system, layers=request.layers, leave_out=request.leave_out, report=report
         )
-        # rasters of geology that had to be computed anew
-        conn.commit()
+        unmet = unmet_rules(conn, ground, system, report)
     needs_elements = settings.is_network or settings.method in ("pca", "single_layer")
-    check_ground(ground, settings, system if needs_elements else None, report)
+    check_ground(ground, settings, system if needs_elements else None, report, others=unmet)
     _tell(ground, system, request, device, report)
     members = fit_members(ground, system, request, device, report)
     seconds = round(time.monotonic() - begun, 1)
@@ -221,17 +223,20 @@ def new_model(
             "seconds": seconds,
         },
         history=[{"seed": seed, **entry} for seed, method in members for entry in method.history],
-        metrics=member_metrics(members),
+        metrics=member_metrics(members, ground, settings),
         versions={"python": platform.python_version()} | {each: version(each) for each in packages},
         weights=members_to_bytes(members),
     )
 
 
-def member_metrics(members: Sequence[Member]) -> dict[str, Any]:
+def member_metrics(
+    members: Sequence[Member], ground: EvidenceGround, settings: EvidenceSettings
+) -> dict[str, Any]:
     """Validation loss by seed with its mean and spread, and what each fitting found.
 
-    The loss is that on held-out blocks of the same ground, of hidden cells (of all cells for autoencoders).
-    It tells how well evidence is guessed, not how well ore is found.
+    The loss is that on held-out blocks of the same ground, of hidden cells (of all cells for autoencoders);
+    ``median_loss`` is that of who guesses the median everywhere. They tell how well evidence is guessed, not
+    how well ore is found.
     """
     facts = {str(seed): method.facts for seed, method in members}
     losses = {
@@ -244,7 +249,25 @@ def member_metrics(members: Sequence[Member]) -> dict[str, Any]:
     return {
         "members": facts,
         "validation_loss": {"mean": float(values.mean()), "spread": spread, "by_seed": losses},
+        "median_loss": float(np.mean([median_loss(ground, settings, seed) for seed, _method in members])),
     }
+
+
+def median_loss(ground: EvidenceGround, settings: EvidenceSettings, seed: int) -> float:
+    """Huber's loss on the held-out blocks of a seed of who guesses the median everywhere, which is 0 scaled.
+
+    Sources weigh the same, as in the validation loss.
+    """
+    is_scored = ground.is_scored
+    edge = settings.block_px or default_block_px(is_scored, settings.window_px)
+    is_held_out = validation_ground(is_scored, edge, settings.validation_share, seed)
+    losses = []
+    for kind in HIDDEN_KINDS:
+        places = ground.places_of(kind)
+        found = np.abs(ground.values[places][ground.is_known[places] & is_held_out].astype(np.float64))
+        if len(found):
+            losses.append(float(np.where(found < 1, found**2 / 2, found - 0.5).mean()))
+    return float(np.mean(losses))
 
 
 def members_to_bytes(members: Sequence[Member]) -> bytes:

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from rasterio.transform import from_origin
 from scipy import ndimage
 
 from ingest.simulate.fields import ByteMap, FloatMap, fractal_noise, smooth_noise, stream
 
 CELL_M = 500.0
 SRID = 32650
-ORIGIN_M = (400_000.0, 3_000_000.0)
-"""Upper left corner, in South China."""
+ORIGIN_M = (400_000.0, 5_300_000.0)
+"""Upper left corner, in the Great Khingan: far from the real surveys that Lode is tried on."""
 
 ROCKS = ("sandstone", "black shale", "schist", "limestone", "andesite")
 GRANITE, DIORITE = "granite", "diorite"
@@ -146,9 +146,9 @@ def make_geophysics(seed: int, province: Province) -> dict[str, FloatMap]:
     return {"gravity": gravity.astype(np.float32), "magnetics": field.astype(np.float32)}
 
 
-def burnt_transform() -> Any:
+def burnt_transform() -> Affine:
     """Affine transform of the grid."""
-    return from_origin(*ORIGIN_M, CELL_M, CELL_M)
+    return Affine(CELL_M, 0.0, ORIGIN_M[0], 0.0, -CELL_M, ORIGIN_M[1])
 
 
 def _burnt(shapes: list[shapely.Geometry], size_px: int) -> NDArray[np.bool_]:

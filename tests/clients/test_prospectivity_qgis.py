@@ -40,6 +40,13 @@ for identity, layer in project.mapLayers().items():
         told.update(attribute=renderer.classAttribute(), drawn=drawn,
                     legend=[item.label() for item in renderer.legendSymbolItems()])
     found["layers"][identity] = told
+for layer in project.mapLayers().values():
+    if layer.type() == QgsMapLayer.RasterLayer:
+        shader = layer.renderer().shader().rasterShaderFunction()
+        found["layers"][layer.id()] = {
+            "valid": layer.isValid(), "name": layer.name(), "band": layer.renderer().band(),
+            "colours": {str(value): "#%02x%02x%02x" % tuple(shader.shade(value)[1:4])
+                        for value in arguments["shaded"]}}
 raster = QgsRasterLayer(arguments["raster"], "scores", "postgresraster")
 found["raster"] = [raster.isValid(), raster.bandCount(), raster.crs().authid()]
 """
@@ -50,6 +57,9 @@ found = [layer.isValid() and is_loaded, layer.renderer().classAttribute(), []]
 for name in layer.listStylesInDatabase()[2]:
     found[2].append(name)
 """
+
+SHADED = (0.15, 0.85, 50.0)
+"""Values of which the colours in the raster's layers are asked."""
 
 Searched = tuple[str, Connection[Any], int]
 
@@ -72,7 +82,7 @@ def opened(searched: Searched, tmp_path_factory: pytest.TempPathFactory) -> dict
     raster = (
         f"PG: {qgis_source(url)} mode='2' schema='lode_raster' column='rast' table='prospect_score_{run_id}'"
     )
-    found: dict[str, Any] = run_qgis(PROJECT, folder, path=str(path), raster=raster)
+    found: dict[str, Any] = run_qgis(PROJECT, folder, path=str(path), raster=raster, shaded=SHADED)
     assert found["read"]
     return found
 
@@ -106,6 +116,18 @@ def test_reasons_are_a_table(opened: dict[str, Any]) -> None:
 
 def test_the_raster_opens_with_all_bands(opened: dict[str, Any]) -> None:
     assert opened["raster"] == [True, 6, "EPSG:32645"]
+
+
+def test_each_score_is_a_raster_layer_in_the_same_colours(searched: Searched, opened: dict[str, Any]) -> None:
+    _url, _conn, run_id = searched
+    for band, score in enumerate(("prospectivity", "anomaly", "favourability"), 1):
+        layer = opened["layers"][f"lode_raster_prospect_score_{run_id}_{score}"]
+        assert (layer["valid"], layer["band"]) == (True, band)
+        assert layer["name"].endswith(" ".join(SCORE_NAMES[score]))
+        classes = score_ranges(score)
+        for value in SHADED:
+            colour = next((each.colour for each in classes if each.lower <= value < each.upper), None)
+            assert layer["colours"][str(value)] == (colour or classes[-1].colour)
 
 
 def test_the_map_has_a_style_for_each_score(searched: Searched, tmp_path: Path) -> None:

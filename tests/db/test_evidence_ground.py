@@ -15,7 +15,7 @@ from db.embedded import Cluster
 from db.errors import UsageError
 from db.evidence import area_by_name, find_layer
 from inference.evidence.checks import check_ground
-from inference.evidence.favourability import favourability
+from inference.evidence.favourability import favourability, unmet_rules
 from inference.evidence.ground import evidence_ground
 from inference.evidence.mineral_system import GeologyRule, MineralSystem, builtin_systems
 from inference.evidence.scaling import CLIP
@@ -340,6 +340,11 @@ def test_without_any_geology_that_is_asked_for_favourability_is_refused(evidence
         UsageError, match=r"no rule of drawn can be applied to area:\n- near pluton \(syenite\)"
     ):
         favourability(evidence, ground, asked)
+    (problem,) = unmet_rules(evidence, ground, asked)
+    assert problem.startswith("no rule of drawn can be applied to area:")
+    said: list[str] = []
+    assert not unmet_rules(evidence, ground, system(*asked.geology, PERIDOTITE), said.append)
+    assert [line.split(":")[0] for line in said] == ["favourability"] * 2
 
 
 def draw(conn: Connection[Any], table: str, column: str, said: str, shape: shapely.Geometry) -> None:

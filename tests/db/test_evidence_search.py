@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +19,15 @@ from db.embedded import Cluster
 from db.errors import UsageError
 from db.prospect_runs import SCORED_BAND_NAMES
 from db.raster import RasterReader
+from inference.evidence import search
 from inference.evidence.recording import EvidenceRequest, train_evidence
-from inference.evidence.search import EvidenceSearch, search_evidence, threshold_of
+from inference.evidence.scores import score_area, threshold_of
+from inference.evidence.search import EvidenceSearch, search_evidence
 from inference.evidence.types import EvidenceSettings
 from inference.prospect import publishing
-from tests.conftest import copied_database, lode_here
+from tests.conftest import copied_database
 from tests.evidence_area import FAST, HOLE, SIDE, SYSTEM, UNJUDGED_COLS, fill, is_ore
+from tests.support import REPOSITORY, lode_here
 
 MODELS = {"vit": 2, "pca": 1, "isolation_forest": 2, "single_layer": 1}
 """Methods that models of the shared database were trained with, and their members."""
@@ -33,7 +42,7 @@ def trained(cluster: Cluster, template_database: str) -> str:
     with connect(url) as conn:
         fill(conn)
     for method, seeds in MODELS.items():
-        settings = EvidenceSettings(method=method, **FAST)
+        settings = EvidenceSettings(method=method, **FAST)  # type: ignore[arg-type]
         train_evidence(url, method, EvidenceRequest("area", SYSTEM, settings, seeds=seeds))
     return name
 
@@ -72,7 +81,7 @@ def test_a_search_publishes_cells_raster_targets_and_reasons(url: str) -> None:
     assert (scores[0] >= 0).all()
     assert (scores[0] <= 1).all()
     assert (scores[1] >= 0).all()
-    assert scores[3].max() > 0 and scores[4].max() > 0, "two seeds do not learn the same"
+    assert min(scores[3].max(), scores[4].max()) > 0, "two seeds do not learn the same"
     assert not scores[5].any(), "favourability knows no seed"
     with connect(url) as conn:
         reader = RasterReader(conn, "prospect_score_1")
@@ -117,12 +126,11 @@ def test_reasons_name_what_was_found_and_what_was_expected(url: str) -> None:
         assert 0 < share <= 1
         assert expected > 0
         assert (value > expected) == (deviations > 0)
-    told = {}
-    for key, *_, kind, _name, _value, _unit, _expected, _deviations, share in (
-        (reason[0], reason[1], *reason[2:]) for reason in reasons
-    ):
-        told.setdefault((key, kind), []).append(share)
-    assert all(sum(shares) == pytest.approx(1, abs=1e-3) or len(shares) >= 2 for shares in told.values())
+    sums: dict[tuple[int, str], float] = {}
+    for key, _place, kind, *_told, share in reasons:
+        sums[key, kind] = sums.get((key, kind), 0) + share
+    assert max(sums.values()) <= 1.001, "shares are of one score"
+    assert min(share for (_key, kind), share in sums.items() if kind == "element") > 0.5
     ((best,),) = _rows(url, "select min(rank) from lode_api.prospect_reason")
     assert best == 1
     ((places,),) = _rows(url, "select count(distinct (row_px, col_px)) from lode.prospect_reason")
@@ -156,6 +164,19 @@ def test_the_same_search_is_published_once_and_again_when_told(url: str) -> None
     assert same == [(SIDE * (SIDE - UNJUDGED_COLS),)], "the same seeds give the same scores, bit by bit"
 
 
+NOTHING = [(0, 0, 0, 0, 0)]
+
+
+def _left(url: str) -> list[tuple[Any, ...]]:
+    """Rows and rasters of searches."""
+    return _rows(
+        url,
+        "select (select count(*) from lode.prospect_run), (select count(*) from lode.prospect),"
+        " (select count(*) from lode.prospect_target), (select count(*) from lode.prospect_reason),"
+        " (select count(*) from pg_class where relname ~ 'prospect_score_[0-9]' and relkind = 'r')",
+    )
+
+
 @pytest.mark.parametrize("function", ["insert_cells", "insert_targets", "insert_reasons", "_write_raster"])
 def test_a_search_that_dies_while_publishing_leaves_nothing(
     url: str, function: str, monkeypatch: pytest.MonkeyPatch
@@ -166,13 +187,7 @@ def test_a_search_that_dies_while_publishing_leaves_nothing(
     monkeypatch.setattr(publishing, function, die)
     with pytest.raises(KeyboardInterrupt):
         _search(url, "pca")
-    left = _rows(
-        url,
-        "select (select count(*) from lode.prospect_run), (select count(*) from lode.prospect),"
-        " (select count(*) from lode.prospect_target), (select count(*) from lode.prospect_reason),"
-        " to_regclass('lode_raster.prospect_score_1')::text",
-    )
-    assert left == [(0, 0, 0, 0, None)]
+    assert _left(url) == NOTHING
 
 
 def test_deposits_change_nothing_but_the_distance_to_them(url: str) -> None:
@@ -233,7 +248,7 @@ def test_choices_that_make_no_targets_are_refused(options: dict[str, Any], said:
 
 
 def test_the_threshold_takes_the_best_share() -> None:
-    scores = np.arange(100, dtype=np.float32).reshape(10, 10) / 100
+    scores = np.arange(100, dtype=np.float32).reshape(10, 10) / np.float32(100)
     scores[0, 0] = np.nan
     assert threshold_of(scores, 0.05) == pytest.approx(0.95)
     assert threshold_of(np.zeros((2, 2), np.float32), 0.5) > 0, "a score of 0 is no target"
@@ -248,3 +263,45 @@ def test_cells_with_gaps_are_scored_from_what_is_known(url: str) -> None:
         f" and col_px between {cols.start} and {cols.stop - 1}",
     )
     assert count == (rows.stop - rows.start) * (cols.stop - cols.start)
+
+
+def test_deposits_are_read_when_all_is_scored(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = score_area
+
+    def forget_deposits(*arguments: Any) -> Any:
+        scores = real(*arguments)
+        with connect(url) as conn:
+            conn.execute("delete from lode.deposit")
+            conn.commit()
+        return scores
+
+    monkeypatch.setattr(search, "score_area", forget_deposits)
+    _search(url, "pca")
+    ((targets, near),) = _rows(url, "select count(*), count(deposit_distance_m) from lode.prospect_target")
+    assert (targets > 0, near) == (True, 0)
+
+
+@pytest.mark.parametrize("point", ["prospect.publishing", "prospect.before_commit"])
+def test_a_killed_search_leaves_nothing(url: str, tmp_path: Path, point: str) -> None:
+    words = ("prospect", "apply", "--model", "pca", "--area", "area", "--device", "cpu")
+    hold = {"LODE_HOLD_AT": point, "LODE_HOLD_FOLDER": str(tmp_path), "LODE_DATABASE_URL": url}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lode", *words],
+        env=os.environ | hold,
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        deadline = time.monotonic() + 240
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    while _rows(url, "select 1 from pg_stat_activity where application_name = 'lode prospect apply'"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert _left(url) == NOTHING
+    assert not _search(url, "pca").was_there
+    assert _rows(url, "select count(*) from lode.prospect_run") == [(1,)]

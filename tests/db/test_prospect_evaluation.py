@@ -200,8 +200,8 @@ def test_the_command_tells_stores_and_draws(command: Run, evaluated_url: str, tm
     lines = out.splitlines()
     # the verdicts come first
     assert re.fullmatch(
-        r"prospectivity is (above|NOT above|not shown to be above) Mahalanobis distance \([+-]0\.\d{3}, interval"
-        r" [+-]0\.\d{3} to [+-]0\.\d{3}\)",
+        r"prospectivity is (above|NOT above|not shown to be above) Mahalanobis distance \([+-]0\.\d{3},"
+        r" interval [+-]0\.\d{3} to [+-]0\.\d{3}\)",
         lines[0],
     )
     assert "the single layer [Cr:" in lines[1]

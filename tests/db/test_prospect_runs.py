@@ -381,6 +381,8 @@ def test_the_command_line_searches_lists_and_withdraws(dark: None, searched_copy
         (("targets", "--run", "1"), "search 1 was withdrawn (a test)"),
         (("targets", "--run", "7"), "there is no search 7"),
         (("apply", "--model", "net"), "either a scene (--scene) or a study area (--area)"),
+        ((*words[1:], "--stride", "0"), "a stride of 0 px does not go with patches"),
+        ((*words[1:], "--top", "0.1"), "--top means nothing to model net"),
     ):
         failed = lode_here(searched_copy, "prospect", *arguments)
         assert failed.returncode == 1

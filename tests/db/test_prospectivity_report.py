@@ -8,7 +8,7 @@ import io
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from html import unescape
 from pathlib import Path
@@ -114,7 +114,7 @@ def add_search(conn: Connection[Any], *, with_raster: bool = True) -> int:
 def add_evaluation(
     conn: Connection[Any],
     run_id: int,
-    differences: dict[str, tuple[float, float | None, float | None, str]],
+    differences: Mapping[str, tuple[float, float | None, float | None, str]],
     *,
     null_p: float = 0.004,
     has_ends: bool = True,

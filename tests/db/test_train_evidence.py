@@ -56,7 +56,7 @@ def url(cluster: Cluster, area_database: str) -> Iterator[str]:
 
 
 def request_of(method: str = "vit", seeds: int = 2, **fields: Any) -> EvidenceRequest:
-    fast: dict[str, Any] = FAST if method in NETWORKS else {}
+    fast = FAST if method in NETWORKS else {}
     if method == "isolation_forest":
         fast = {"options": {"trees": 20}}
     settings = fields.pop("settings", EvidenceSettings(method=method, **fast))
@@ -89,6 +89,7 @@ def test_a_model_is_stored_with_all_it_takes(url: str) -> None:
     assert losses["mean"] == pytest.approx((by_seed["4"] + by_seed["5"]) / 2)
     assert losses["spread"] == pytest.approx(abs(by_seed["4"] - by_seed["5"]) / np.sqrt(2))
     assert any(line.startswith("seed 5 (2 of 2): fitted in") for line in heard)
+    assert 0.2 < record.metrics["median_loss"] < 1.5
     with connect(url) as conn:
         model = load_evidence_model(conn, "ore", CPU)
         ground = model_ground(conn, model, "area")
@@ -225,7 +226,7 @@ def test_a_unit_matters_where_contents_are_taken_as_they_are(url: str) -> None:
     with connect(url) as conn:
         other = add_area(conn, "other")
         add_layers(conn, other, seed=9)
-        add_layer(conn, other, "Cr", contents(seed=9)["Cr"] / 10_000, element="Cr", unit="%")
+        add_layer(conn, other, "Cr", contents(seed=9)["Cr"] / np.float32(10_000), element="Cr", unit="%")
         with pytest.raises(UsageError, match="Cr of other is in %, model plain was trained on ppm"):
             model_ground(conn, load_evidence_model(conn, "plain", CPU), "other")
         assert model_ground(conn, load_evidence_model(conn, "ratios", CPU), "other").area == "other"
@@ -236,7 +237,9 @@ def test_layers_that_changed_since_are_told_and_taken_in_the_old_scale(url: str)
     heard: list[str] = []
     with connect(url) as conn:
         area = area_by_name(conn, "area")
-        add_layer(conn, area, GEOPHYSICS, 5 * contents(seed=4)["Co"], kind="geophysics", unit="nT")
+        add_layer(
+            conn, area, GEOPHYSICS, np.float32(5) * contents(seed=4)["Co"], kind="geophysics", unit="nT"
+        )
         model = load_evidence_model(conn, "ore", CPU)
         ground = model_ground(conn, model, "area", heard.append)
         assert ground.channels == model.channels
@@ -276,7 +279,14 @@ def test_the_commands(url: str, run_lode: RunLode, tmp_path: Any) -> None:
         env=here,
     )
     assert (trained.returncode, trained.stderr) == (0, "")
-    for words in ("seed 2 (2 of 2)", "none was read", "simulated: made up", "spread over seeds", "width 16"):
+    for words in (
+        "seed 2 (2 of 2)",
+        "none was read",
+        "simulated: made up",
+        "spread over seeds",
+        "guessing the median",
+        "width 16",
+    ):
         assert words in trained.stdout, words
     forest = run_lode(
         *("train", "evidence", "--name", "forest", *base, "--method", "isolation_forest"),

@@ -123,6 +123,11 @@ def test_sizes_must_divide_one_another(changes: dict[str, int], said: str) -> No
     check_ground(ground_of(), settings_of("mahalanobis", **changes), CHROMITE)
 
 
+def test_what_was_found_elsewhere_is_told_with_the_rest() -> None:
+    with pytest.raises(UsageError, match=r"for 2 reasons:\n- Cr is its only channel.*\n- no rule applies$"):
+        check_ground(ground_of(("geochemistry", "Cr")), settings_of(), others=["no rule applies"])
+
+
 def test_ground_without_a_value_or_too_small_is_refused() -> None:
     ground = ground_of()
     nothing = replace(ground, is_judged=np.zeros(SHAPE, bool), is_known=np.zeros_like(ground.is_known))

@@ -16,6 +16,7 @@ from inference.evidence.fitting import (
     restore,
 )
 from inference.evidence.masks import as_cells, complementary_masks
+from inference.evidence.networks import MaskedViT
 from inference.evidence.predicting import predict
 from inference.evidence.types import NETWORKS
 from inference.evidence.windows import padded_ground
@@ -224,6 +225,27 @@ def test_ground_held_out_is_never_asked_for_in_training(method, monkeypatch):
     hidden = ground.values[:3]
     assert not np.isin(torch.cat(seen).numpy(), hidden[:, held]).any()
     assert np.isin(torch.cat(judged).numpy(), hidden[:, held]).all()
+
+
+def test_a_masked_network_is_asked_for_hidden_cells_alone(monkeypatch):
+    masks, asked = [], []
+
+    def watched(network, values, known, is_hidden):
+        masks.append(as_cells(is_hidden, 4))
+        return forward(network, values, known, is_hidden)
+
+    def heard(expected, observed, is_asked, sizes):
+        asked.append(is_asked.any(1))
+        return reconstruction_loss(expected, observed, is_asked, sizes)
+
+    forward = MaskedViT.forward
+    monkeypatch.setattr(MaskedViT, "forward", watched)
+    monkeypatch.setattr(fitting, "reconstruction_loss", heard)
+    fit_network(mixed_ground(), settings_of(windows=16), 1, CPU)
+    assert len(masks) == len(asked) > 2
+    for is_hidden, is_asked in zip(masks, asked, strict=True):
+        assert is_asked.any()
+        assert not (is_asked & ~is_hidden).any()
 
 
 @pytest.mark.parametrize("method", NETWORKS)

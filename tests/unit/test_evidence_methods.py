@@ -21,6 +21,7 @@ from inference.evidence.methods.mahalanobis import Mahalanobis, log_contents
 from inference.evidence.methods.one_class_svm import OneClass
 from inference.evidence.methods.pca import Pca
 from inference.evidence.methods.single_layer import SingleLayer
+from inference.evidence.recording import median_loss
 from inference.evidence.types import HIDDEN_KINDS, METHODS, NETWORKS, EvidenceGround, EvidenceSettings
 from tests.evidence_area import FAST, GEOPHYSICS, HOLE, drawn_ground, drawn_system, is_ore
 
@@ -34,7 +35,7 @@ def ground() -> EvidenceGround:
 
 
 def settings_of(method: str, **options: Any) -> EvidenceSettings:
-    fast: dict[str, Any] = FAST | {"windows": 16} if method in NETWORKS else {}
+    fast = FAST | {"windows": 16} if method in NETWORKS else {}
     if method == "isolation_forest":
         options = {"trees": 20} | options
     return EvidenceSettings(method=method, options=options, **fast)
@@ -69,7 +70,7 @@ def test_every_method_is_used_alike(ground: EvidenceGround, method: str) -> None
     model = fitted(ground, method)
     answer = model.anomaly(ground, drawn_system(), heard.append)
     shape = ground.is_judged.shape
-    assert (answer.anomaly.dtype, answer.anomaly.shape) == (np.float32, shape)
+    assert (answer.anomaly.dtype, answer.anomaly.shape) == (np.dtype(np.float32), shape)
     np.testing.assert_array_equal(np.isfinite(answer.anomaly), ground.is_scored)
     assert np.nanmin(answer.anomaly) >= 0
     assert len(np.unique(answer.anomaly[ground.is_scored])) > 100
@@ -348,3 +349,12 @@ def test_ground_without_any_value_is_refused(ground: EvidenceGround) -> None:
     for method in ("pca", "isolation_forest", "one_class_svm"):
         with pytest.raises(UsageError, match="no cell with geochemistry or geophysics"):
             fitted(nothing, method)
+
+
+def test_the_loss_of_the_median_is_that_of_huber(ground: EvidenceGround) -> None:
+    values = ground.values.copy()
+    values[ground.places_of("geochemistry")] = 3.0
+    values[ground.places_of("geophysics")] = -0.5
+    settings = settings_of("vit")
+    # 3 - 1/2 of contents, 0.5^2 / 2 of the field
+    assert median_loss(replace(ground, values=values), settings, 1) == pytest.approx((2.5 + 0.125) / 2)

@@ -93,7 +93,8 @@ def test_scores_are_means_over_members_with_their_spread() -> None:
     area = ground(**contents())
     found = scored([MethodAnswer(rising(area, factor)) for factor in (1.0, 2.0, 6.0)], area)
     np.testing.assert_allclose(found.anomaly[0, :3], [0, 3, 6])
-    np.testing.assert_allclose(found.anomaly_spread[0, :3], [0, np.std([1, 2, 6], ddof=1), 2 * 7**0.5])
+    spread = float(np.std([1, 2, 6], ddof=1))
+    np.testing.assert_allclose(found.anomaly_spread[0, :3], [0.0, spread, 2 * spread], rtol=1e-6)
     # all rank alike, so that their ranks do not differ
     np.testing.assert_allclose(found.prospectivity[0, :2], [0, 1 / 29], rtol=1e-6)
     assert found.prospectivity[4, 5] == 1

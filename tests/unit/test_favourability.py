@@ -61,6 +61,13 @@ def test_a_layer_favours_by_its_rank() -> None:
     assert high.parts[0].found[0, 1] == -1
 
 
+def test_rounding_gives_no_rank() -> None:
+    granite = np.where(RISING < 14, 1e-8 * np.cos(RISING), RISING).astype(np.float32)
+    found = found_of(GeologyRule("layer", name="map"), ground=toy_ground({("geophysics", "map"): granite}))
+    np.testing.assert_allclose(found.value[RISING < 14], 6.5 / 19, rtol=1e-6)
+    np.testing.assert_allclose(found.value[RISING >= 14], np.arange(14, 20) / 19, rtol=1e-6)
+
+
 def test_words_mean_surveys_and_maps_but_never_contents() -> None:
     found = found_of(GeologyRule("layer", match=("GRANIT",)))
     assert found.parts[0].name == "Granite map"

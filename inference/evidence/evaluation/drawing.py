@@ -18,6 +18,7 @@ from db.raster import Grid
 from inference.evidence.evaluation.judging import Evaluation, MethodEvaluation
 from inference.evidence.evaluation.map_panels import COLOURS, draw_map, ranks_of
 from inference.evidence.evaluation.stored import SCORES
+from inference.experiments.files import write_whole
 
 if TYPE_CHECKING:
     from inference.evidence.evaluation.searches import SearchEvaluation
@@ -54,8 +55,12 @@ def draw_comparison(
         title: above all.
         dpi: dots per inch.
 
+    Raises:
+        UsageError: the file cannot be written.
+
     """
-    comparison_figure(grid, scores, evaluation, labels=labels, title=title).savefig(path, dpi=dpi)
+    figure = comparison_figure(grid, scores, evaluation, labels=labels, title=title)
+    write_whole(path, lambda part: figure.savefig(part, dpi=dpi, format="png"))
 
 
 def comparison_figure(
@@ -158,7 +163,7 @@ def draw_prediction_area(axis: Axes, method: MethodEvaluation, name: str) -> Non
     axis.annotate(
         f"{100 * capture:.0f} % of the deposits\nin {100 * (1 - capture):.0f} % of the area\n"
         f"density {density:.2f}",
-        (at, capture), xytext=(0.04, 0.5), textcoords="axes fraction", fontsize=SMALL_PT, va="center",
+        (at, capture), xytext=(0.36, 0.12), textcoords="axes fraction", fontsize=SMALL_PT, va="center",
         arrowprops={"arrowstyle": "-", "color": "#777777"},
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
     )  # fmt: skip

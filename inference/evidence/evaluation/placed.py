@@ -12,6 +12,8 @@ from db.raster import Grid
 
 LEAST_JUDGED = 0.5
 """A deposit counts when at least this share of it lies on judged cells."""
+LEAST_SHARE = 0.01
+"""A smaller share of a deposit in a cell is left out: coordinates in degrees are rounded, too."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def place_deposits(
         [(1 - below) * (1 - beside), (1 - below) * beside, below * (1 - beside), below * beside], axis=1
     )
     shares[(rows < 0) | (rows >= grid.height_px) | (cols < 0) | (cols >= grid.width_px)] = 0
+    shares[shares < LEAST_SHARE] = 0
     shares /= shares.sum(axis=1, keepdims=True)
     found = tuple(int(key) for key, is_in in zip(keys, is_here, strict=True) if is_in)
     return PlacedDeposits(found, x[is_here], y[is_here], rows, cols, shares)

@@ -93,6 +93,7 @@ def evaluate_search(
     grid, scores = _scores(conn, search)
     is_judged = np.isfinite(scores[SCORES[0]])
     others: dict[str, dict[str, Any]] = {}
+    compared: dict[str, NDArray[np.float64]] = {}
     for run_id in dict.fromkeys(request.compare):
         if run_id == search.prospect_run_id:
             raise UsageError(f"--compare {run_id}: that is the search which is evaluated; name another")
@@ -104,8 +105,8 @@ def evaluate_search(
                 f"{search.area}: compare searches of one study area"
             )
         name = f"search {run_id}"
-        scores[name] = other_scores[SCORES[0]]
-        is_judged &= np.isfinite(scores[name])
+        compared[name] = other_scores[SCORES[0]]
+        is_judged &= np.isfinite(compared[name])
         others[name] = {"run": run_id, "model": other.model, "architecture": other.architecture}
     chosen = choose_deposits(read_deposits(conn), request.deposits)
     deposits = _placed(chosen, grid)
@@ -124,7 +125,7 @@ def evaluate_search(
             "anew since; search it again with `lode prospect apply`"
         )
     plain = plain_answers(ground, system, is_judged, deposits, report)
-    scores |= {answer.key: answer.scores for answer in plain}
+    scores |= {answer.key: answer.scores for answer in plain} | compared
     cell_m = max(grid.resolution_x, grid.resolution_y)
     distance_m = GROUP_CELLS * cell_m if request.group_distance_m is None else request.group_distance_m
     report(f"ranking {len(deposits)} deposits by {len(scores)} scores ...")

@@ -17,7 +17,7 @@ from inference.evidence.types import EvidenceGround, Report, silent
 def evidence_of(
     conn: Connection[Any], search: EvaluatedSearch, report: Report = silent
 ) -> tuple[EvidenceGround, MineralSystem]:
-    """Stored layers of the area that was searched, those of the model, and the model's mineral system.
+    """Stored layers of the area that was searched, as the model takes them, and its mineral system.
 
     Raises:
         UsageError: the search is of no study area, what is stored with the model cannot be read, or a layer
@@ -27,7 +27,7 @@ def evidence_of(
     stored, layers = search.training.get("system"), search.training.get("layers")
     if search.area is None or not isinstance(stored, Mapping) or not isinstance(layers, Mapping):
         raise UsageError(
-            f"search {search.prospect_run_id} of model {search.model} does not say which evidence it was made "
+            f"search {search.prospect_run_id} of model {search.model} does not say what evidence it was made "
             "of: train the model again with `lode train evidence` and search with it"
         )
     system = MineralSystem.from_json(stored)
