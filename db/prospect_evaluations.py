@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
 from db.errors import UsageError
@@ -162,12 +162,13 @@ def insert_evaluation(conn: Connection[Any], new: NewEvaluation) -> int:
 
 def latest_evaluation(conn: Connection[Any], run_id: int) -> StoredEvaluation | None:
     """The last evaluation of a search; None where nobody made one."""
-    row = conn.execute(_LATEST, (run_id,)).fetchone()
-    if row is None:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(_LATEST, (run_id,)).fetchone()
+    if found is None:
         return None
     figures = conn.execute(
         "select score, figure, value, low, high, null_p from lode.prospect_evaluation_figure"
         " where prospect_evaluation_id = %s order by prospect_evaluation_figure_id",
-        (row[0],),
+        (found["prospect_evaluation_id"],),
     ).fetchall()
-    return StoredEvaluation(*row, figures=tuple(NewFigure(*figure) for figure in figures))
+    return StoredEvaluation(**found, figures=tuple(NewFigure(*figure) for figure in figures))

@@ -16,7 +16,7 @@ from reporting.numbers import per_cent
 from reporting.phrases import PHRASES
 from reporting.prospect_charts import PLAIN, Curve, Judged, curve_chart, interval_chart, shortened
 from reporting.prospect_map import search_map
-from reporting.prospect_report import MADE_UP
+from reporting.prospect_report import FEW_BLOCKS, LEAST_BLOCKS, MADE_UP
 from reporting.prospectivity_report import ABOVE, SCORES, ProspectivityReport
 from reporting.prospectivity_report import PLAIN as PLAIN_ANSWERS
 from reporting.words import Language, Words
@@ -24,7 +24,7 @@ from reporting.words import Language, Words
 SHOWN_FIGURES = ("roc_auc", "capture_1", "capture_5", "capture_10", "capture_20", "density")
 COLOURS = ("#12305c", "#c4502e", "#1f8a70", "#8e5bb5", "#d39b1e", "#3f8fd2", "#8a6d3b", "#d46a9f", "#6b7a78")
 CHANCE_COLOUR = "#b5b5b5"
-BEST_SHARE = 0.3
+BEST_SHARE = 0.4
 """Of the ground, to which the curve of captured deposits is drawn."""
 MOST_REASONS = 5
 MOST_LETTERS = 56
@@ -310,6 +310,7 @@ def _told(report: ProspectivityReport) -> dict[str, Any] | None:
         "count": len(stored.deposit_ids),
         "rule": stored.deposit_rule,
         "places": given.get("places", "–"),
+        "is_few": LEAST_BLOCKS <= given.get("places", FEW_BLOCKS) < FEW_BLOCKS,
         "cells": f"{given['cells']:,}" if "cells" in given else "–",
         "outside": stored.outside,
         "off_grid": given.get("off_grid", "–"),

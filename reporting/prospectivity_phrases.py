@@ -18,8 +18,8 @@ PROSPECTIVITY_PHRASES: dict[str, tuple[str, str]] = {
     ),
     "verdict.NOT above": (
         "A PLAIN ANSWER IS NOT BEATEN. {name} ranks the known deposits as high or higher: the area under the "
-        "ROC curve of this search is {value} beside it{interval}. On these deposits the model shows nothing "
-        "that the plain answer does not.",
+        "ROC curve of this search less that of the plain answer is {value}{interval}. On these deposits the "
+        "model shows nothing that the plain answer does not.",
         "未胜过简单方法。{name}对已知矿床的排序不低于本预测：本预测ROC曲线下面积与其相差{value}{interval}。"
         "就这些矿床而言，模型没有显示出简单方法所没有的信息。",
     ),
@@ -120,14 +120,14 @@ PROSPECTIVITY_PHRASES: dict[str, tuple[str, str]] = {
         "{off_grid}个在格网以外。训练和预测均未使用矿床。{who}于{when}评价。",
     ),
     "score": ("Score", "得分"),
-    "answer.mahalanobis": ("Mahalanobis distance on log geochemistry", "对数地球化学马氏距离"),
+    "answer.mahalanobis": ("Mahalanobis distance", "马氏距离"),
     "answer.single_layer": ("Single layer {layer}", "单图层{layer}"),
     "answer.best_layer": ("Best layer in hindsight, {layer}", "事后最佳图层{layer}"),
     "answer.search": ("Search {run}, {model}", "预测任务{run}，{model}"),
-    "figure.capture_5": ("Deposits in the best 5 %", "前5 %面积含矿床"),
+    "figure.capture_5": ("in the best 5 %", "前5 %"),
     "figure.capture_10": ("in the best 10 %", "前10 %"),
     "figure.capture_20": ("in the best 20 %", "前20 %"),
-    "figure.capture_1": ("in the best 1 %", "前1 %"),
+    "figure.capture_1": ("Deposits in the best 1 %", "前1 %面积含矿床"),
     "figure.density": ("Normalised density", "归一化密度"),
     "null_p": ("Null p", "零假设p"),
     "interval_of": ("{level} interval", "{level}区间"),
@@ -139,6 +139,15 @@ PROSPECTIVITY_PHRASES: dict[str, tuple[str, str]] = {
         "torus, that do as well.",
         "ROC曲线下面积：得分低于矿床处的面积比例的平均值，随机为0.5。归一化密度：预测-面积图两曲线交点处矿床比例与面积比例之比，"
         "随机为1。区间：对矿床地点重抽样，相距不足{distance}米者一并抽取。零假设p：矿床整体环面平移{shifts}次中不低于实际者的比例。",
+    ),
+    "plain_note": (
+        "Plain answers, on the same cells: Mahalanobis distance of log contents to their mean, and the layer "
+        "of the element that the mineral system weighs most.",
+        "简单方法（相同单元）：对数含量到均值的马氏距离，以及成矿系统中权重最大元素的图层。",
+    ),
+    "few_note": (
+        "With deposits in {places} places only, the intervals are narrower than the truth.",
+        "矿床仅分布于{places}处，数量偏少，区间偏窄。",
     ),
     "hindsight_note": (
         "The best layer in hindsight was chosen by these very deposits: nobody could have chosen it before.",

@@ -124,7 +124,7 @@ def add_evaluation(
     for place, score in enumerate(("prospectivity", "anomaly", "favourability", *differences)):
         value = 0.8 - 0.05 * place
         ends = (value - 0.1, value + 0.1) if has_ends else (None, None)
-        figures.append(NewFigure(score, "roc_auc", value, *ends, null_p))
+        figures.append(NewFigure(score, "roc_auc", value, ends[0], ends[1], null_p))
         captures = ("capture_1", "capture_5", "capture_10", "capture_20")
         figures += [NewFigure(score, key, 0.25, None, None, 0.2) for key in captures]
         figures.append(NewFigure(score, "pa_capture", 0.75, None, None, 0.01))
@@ -133,7 +133,7 @@ def add_evaluation(
         figures.append(NewFigure("prospectivity", f"roc_auc_minus_{rival}", value, low, high, None))
         figures.append(NewFigure("prospectivity", f"density_minus_{rival}", 0.5, None, None, None))
     curves = {
-        score: {"area": [0, 0.2, 0.4, 1], "captured": [0, 0.7, 0.9, 1], "score": [1, 0.6, 0.4, 0],
+        score: {"area": [0, 0.2, 0.6, 1], "captured": [0, 0.7, 0.9, 1], "score": [1, 0.6, 0.4, 0],
                 "false": [0, 0, 0.5, 0.5, 1], "true": [0, 0.5, 0.5, 1, 1]}
         for score in ("prospectivity", "anomaly", "favourability", *differences)
     }  # fmt: skip
@@ -270,7 +270,7 @@ def test_a_plain_answer_that_is_not_beaten_is_said_first(
         ("NOT above", "bad") in expected
     )
     if changed:
-        assert "−0.020 beside it (interval −0.100 to +0.060)" in text
+        assert "is −0.020 (interval −0.100 to +0.060)" in text
 
 
 def test_few_places_and_a_missing_plain_answer_are_named(searched: Connection[Any]) -> None:
@@ -279,7 +279,7 @@ def test_few_places_and_a_missing_plain_answer_are_named(searched: Connection[An
     page = page_of(searched)
     assert [key for key, _tone in verdicts_of(page)] == ["not shown to be above", "few", "lacking"]
     assert "too few places for an interval" in text_of(page)
-    assert "Mahalanobis distance on log geochemistry could not be held beside it" in text_of(page)
+    assert "Mahalanobis distance could not be held beside it" in text_of(page)
 
 
 def test_figures_stand_with_interval_and_null(searched: Connection[Any]) -> None:
@@ -292,7 +292,7 @@ def test_figures_stand_with_interval_and_null(searched: Connection[Any]) -> None
         "Prospectivity S", "0.800", "0.700–0.900", "0.004", "25.0 %", "25.0 %", "25.0 %", "25.0 %", "3.00"
     ]  # fmt: skip
     assert [line[0] for line in lines[3:]] == [
-        "Mahalanobis distance on log geochemistry", "Single layer Cr <ppm>", "Best layer in hindsight, Ni",
+        "Mahalanobis distance", "Single layer Cr <ppm>", "Best layer in hindsight, Ni",
         "Search 7, other <b>",
     ]  # fmt: skip
     # of what was chosen by the deposits themselves there is no null
@@ -303,6 +303,7 @@ def test_figures_stand_with_interval_and_null(searched: Connection[Any]) -> None
     text = text_of(page_of(searched))
     assert "12 deposits (commodity=Cr) in 9 places, on 68 cells; 3 more lie on this grid" in text
     assert "nobody could have chosen it before" in text
+    assert "With deposits in 9 places only, the intervals are narrower" in text
 
 
 def test_the_last_evaluation_counts(searched: Connection[Any]) -> None:
@@ -322,12 +323,12 @@ def test_curves_are_drawn_where_they_are(searched: Connection[Any]) -> None:
     assert len(paths) == 7
     assert paths[-1] == ("M48.0 256.0L48.0 133.0L187.0 133.0L187.0 10.0L326.0 10.0", "#12305c")
     capture = page.split('data-chart="capture_chart"')[1].split("</figure>")[0]
-    # cut at three tenths of the ground, half way between 0.7 at 0.2 and 0.9 at 0.4
+    # cut at four tenths of the ground, half way between 0.7 at 0.2 and 0.9 at 0.6
     assert f"L326.0 {256 - 0.8 * 246:.1f}" in capture
     crossing = page.split('data-chart="pa_chart"')[1].split("</figure>")[0]
     [(x, y)] = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', crossing)
-    # at a quarter of the area the score is 0.55
-    assert float(x) == pytest.approx(48 + 0.55 * (326 - 34 - 48), abs=0.1)
+    # at a quarter of the area the score is 0.575
+    assert float(x) == pytest.approx(48 + 0.575 * (326 - 34 - 48), abs=0.1)
     assert float(y) == pytest.approx(256 - 0.75 * 246, abs=0.1)
 
 

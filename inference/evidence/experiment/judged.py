@@ -18,6 +18,7 @@ from inference.evidence.evaluation.judging import (
     evaluate,
 )
 from inference.evidence.evaluation.placed import PlacedDeposits, place_deposits
+from inference.evidence.evaluation.toroidal import SHIFTS
 from inference.evidence.experiment.plan import LABELS, MAIN, SIMULATED
 from inference.evidence.experiment.running import MethodScores
 from inference.prospect.experiment.rows import mean_interval
@@ -70,6 +71,8 @@ def judge(
     points: tuple[NDArray[np.float64], NDArray[np.float64]],
     others: Mapping[str, NDArray[np.float64]],
     planted: PlantedPlaces | None = None,
+    *,
+    shifts: int = SHIFTS,
 ) -> JudgedPart:
     """Rank the deposits by every method on the cells that all methods score.
 
@@ -80,6 +83,7 @@ def judge(
         points: x and y (n,) of the deposits, in the CRS of the grid.
         others: further scores (height, width) that are judged alike: favourability, best layer in hindsight.
         planted: of simulated ground.
+        shifts: toroidal shifts of the null.
 
     """
     mean_scores = {f"S {method}": each.mean_prospectivity.astype(float) for method, each in methods.items()}
@@ -88,7 +92,8 @@ def judge(
     is_judged = np.logical_and.reduce([np.isfinite(each) for each in mean_scores.values()])
     deposits = place_deposits(grid, *points)
     cell_m = max(grid.resolution_x, grid.resolution_y)
-    evaluation = evaluate(mean_scores, is_judged, deposits, EvaluationSettings(GROUP_CELLS * cell_m))
+    settings = EvaluationSettings(GROUP_CELLS * cell_m, shifts=shifts)
+    evaluation = evaluate(mean_scores, is_judged, deposits, settings)
     counted, groups = evaluation.deposits, evaluation.groups
     placed = {
         f"{score} {method}": _placements(getattr(each, name), is_judged, counted)
@@ -101,7 +106,13 @@ def judge(
         rows.append({**_row(part, score, method, evaluation, key), "roc_auc": _over_seeds(of_seeds, groups)})
     for key in others:
         found = evaluation.methods[key].figures["roc_auc"]
-        area: dict[str, Any] = {"mean": found.value, "spread": None, "low": found.low, "high": found.high, "seeds": []}
+        area: dict[str, Any] = {
+            "mean": found.value,
+            "spread": None,
+            "low": found.low,
+            "high": found.high,
+            "seeds": [],
+        }
         rows.append({**_row(part, "", key, evaluation, key), "roc_auc": area})
     for score in SCORES:
         main = placed[f"{score} {MAIN}"].mean(axis=0)

@@ -15,8 +15,8 @@ _ABOUT = (
     "ROC-AUC: mean over the seeds ± their deviation, and the 95 % interval when deposits are drawn anew, "
     "those beside each other together. Captures: share of the deposits in the best 1, 5, 10 and 20 % of the "
     "area; density: normalised density at the intersection of the prediction-area plot; p: share of toroidal "
-    "shifts of the deposits that rank as high. S is prospectivity, A the anomaly alone. Deposits were used for "
-    "nothing but these figures."
+    "shifts of the deposits that rank as high. S is prospectivity, A the anomaly alone. Deposits were used "
+    "for nothing but these figures."
 )
 
 
