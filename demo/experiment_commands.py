@@ -22,6 +22,16 @@ def experiment_group() -> None:
     """Train networks side by side and compare them."""
 
 
+_out = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="build",
+    show_default=True,
+    help="Folder of the results.",
+)
+_device = click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]")
+
+
 def _options(command: Command) -> Command:
     """The options that both experiments have."""
     for option in reversed(
@@ -51,15 +61,9 @@ def _options(command: Command) -> Command:
                 "--batch", "batch_size", type=int, help="Windows in a step, instead of the preset's."
             ),
             click.option("--tile-px", type=int, help="Window edge, pixels, instead of the preset's."),
-            click.option(
-                "--out",
-                type=click.Path(file_okay=False, path_type=Path),
-                default="build",
-                show_default=True,
-                help="Folder of the results.",
-            ),
+            _out,
             click.option("--name", help="Names of models begin so. [default: the experiment's]"),
-            click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]"),
+            _device,
             click.option(
                 "--seed",
                 "split_seed",
@@ -162,14 +166,8 @@ def _run(
 @click.option(
     "--part", "parts", multiple=True, help="simulated, implanted or real; again for more. [default: all]"
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="build",
-    show_default=True,
-    help="Folder of the results.",
-)
-@click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]")
+@_out
+@_device
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -210,14 +208,8 @@ def geology(
     help="tiny: a trial; small: 25 minutes on two cores.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="Trainings of each case, instead of the preset's.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="build",
-    show_default=True,
-    help="Folder of the results.",
-)
-@click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]")
+@_out
+@_device
 def few_labels(preset: str, seeds: int | None, out: Path, device_name: str | None) -> None:
     """Train on 1, 5 and 20 % of the labels, from nothing and from a backbone pretrained without labels.
 
@@ -239,14 +231,8 @@ def few_labels(preset: str, seeds: int | None, out: Path, device_name: str | Non
     help="tiny: a trial; small: 45 minutes on two cores; full: a larger province and network, for a GPU.",
 )
 @click.option("--part", "parts", multiple=True, help="simulated or real. [default: both]")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="build",
-    show_default=True,
-    help="Folder of the results.",
-)
-@click.option("--device", "device_name", metavar="NAME", help="cpu, cuda. [default: CUDA if any]")
+@_out
+@_device
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

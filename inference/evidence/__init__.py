@@ -1,1 +1,1 @@
-"""Where ore may lie, learned without a deposit: what the evidence leads one to expect, and what exceeds it."""
+"""Where ore may lie, learned without a deposit: what evidence leads one to expect, and what exceeds it."""

@@ -57,9 +57,8 @@ def check_ground(
         head = f"{settings.method} cannot learn from study area {ground.area}"
         if len(problems) == 1:
             raise UsageError(f"{head}: {problems[0]}")
-        raise UsageError(
-            f"{head}, for {len(problems)} reasons:\n" + "\n".join(f"- {each}" for each in problems)
-        )
+        listed = "\n".join("- " + each.replace("\n", "\n  ") for each in problems)
+        raise UsageError(f"{head}, for {len(problems)} reasons:\n{listed}")
     _warn(ground, report)
 
 

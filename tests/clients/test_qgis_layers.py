@@ -244,7 +244,8 @@ def test_the_project_opens_with_every_layer(world: World, tmp_path: Path) -> Non
     found = run_qgis(OPEN_PROJECT, tmp_path, path=str(path), drawn=DRAWN)
     check_project(world, found)
     vectors = {name for name, layer in found["layers"].items() if layer["vector"]}
-    assert len(vectors) == len(published_layers(world.conn)) + 1  # land cover is there once a year
+    # Land cover is there once a year, prospectivity once for each of its three scores.
+    assert len(vectors) == len(published_layers(world.conn)) + 1 + 2
 
 
 def test_the_command_stores_a_project_that_qgis_opens(
@@ -275,13 +276,19 @@ def styles(conn: Connection[Any]) -> list[tuple[Any, ...]]:
 
 
 def test_every_published_layer_has_its_styles(world: World) -> None:
-    found = {(row[0], row[1], row[2]): [] for row in styles(world.conn)}
+    found: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {
+        (row[0], row[1], row[2]): [] for row in styles(world.conn)
+    }
     for row in styles(world.conn):
         found[row[:3]].append(row[3:5])
-    assert found == {
-        (layer.schema, layer.table, layer.column or None): [("Lode", True), ("Lode 中文", False)]
+    more = ("Lode anomaly", "Lode favourability", "Lode 中文 anomaly", "Lode 中文 favourability")
+    wanted = {
+        (layer.schema, layer.table, layer.column or None): {("Lode", True), ("Lode 中文", False)}
         for layer in published_layers(world.conn)
     }
+    wanted["lode_api", "prospectivity_map", "geom"] |= {(name, False) for name in more}
+    assert {key: set(names) for key, names in found.items()} == wanted
+    assert all(len(names) == len(wanted[key]) for key, names in found.items()), "none is there twice"
 
 
 def test_installing_again_changes_nothing(world: World) -> None:

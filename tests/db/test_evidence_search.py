@@ -42,7 +42,7 @@ def trained(cluster: Cluster, template_database: str) -> str:
     with connect(url) as conn:
         fill(conn)
     for method, seeds in MODELS.items():
-        settings = EvidenceSettings(method=method, **FAST)  # type: ignore[arg-type]
+        settings = EvidenceSettings(method=method, **FAST)
         train_evidence(url, method, EvidenceRequest("area", SYSTEM, settings, seeds=seeds))
     return name
 
