@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def run_experiment(
     *,
     preset_name: str,
     parts: Sequence[str],
-    device_name: str | None,
+    seeds: int | None = None,
+    device_name: str | None = None,
     jobs: int | None = None,
     report: Report = click.echo,
 ) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def run_experiment(
         out: folder of tables and figures.
         preset_name: tiny, small or full.
         parts: of ``PARTS``.
+        seeds: members of methods that know chance; None: the preset's.
         device_name: see `inference.device.choose_device`.
         jobs: methods at a time; None: one for each processor core, one on a GPU.
         report: takes lines of progress.
@@ -69,6 +72,8 @@ def run_experiment(
 
     """
     preset = preset_by_name(preset_name)
+    if seeds is not None:
+        preset = replace(preset, seeds=seeds, real_seeds=seeds)
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise UsageError(f"--part {unknown[0]}: choose {' or '.join(PARTS)}")

@@ -230,6 +230,7 @@ def few_labels(preset: str, seeds: int | None, out: Path, device_name: str | Non
     show_default=True,
     help="tiny: a trial; small: 45 minutes on two cores; full: a larger province and network, for a GPU.",
 )
+@click.option("--seeds", type=click.IntRange(min=1), help="Members of each method, instead of the preset's.")
 @click.option("--part", "parts", multiple=True, help="simulated or real. [default: both]")
 @_out
 @_device
@@ -239,7 +240,12 @@ def few_labels(preset: str, seeds: int | None, out: Path, device_name: str | Non
     help="Methods at a time. [default: as many as there are processor cores; 1 on a GPU]",
 )
 def prospectivity(
-    preset: str, parts: tuple[str, ...], out: Path, device_name: str | None, jobs: int | None
+    preset: str,
+    seeds: int | None,
+    parts: tuple[str, ...],
+    out: Path,
+    device_name: str | None,
+    jobs: int | None,
 ) -> None:
     """Compare methods that look for ore without labels: a masked ViT, seven rivals and two plain answers.
 
@@ -251,6 +257,13 @@ def prospectivity(
     from demo.evidence_experiment import run_experiment
     from inference.evidence.experiment.plan import PARTS
 
-    result = run_experiment(out, preset_name=preset, parts=parts or PARTS, device_name=device_name, jobs=jobs)
+    result = run_experiment(
+        out,
+        preset_name=preset,
+        parts=parts or PARTS,
+        seeds=seeds,
+        device_name=device_name,
+        jobs=jobs,
+    )
     for sentence in result["findings"]:
         click.echo(sentence)

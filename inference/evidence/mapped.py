@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from psycopg import Connection
 from rasterio.features import rasterize
 
-from db.geology import features_near, is_mapped_about, rocks_near
+from db.geology_near import features_near, is_mapped_about, rocks_near
 from db.raster import Grid
 from inference.evidence.system_types import GeologyRule
 from inference.geology.distances import distance_to_edges, edges_of, is_inside

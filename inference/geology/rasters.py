@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from db.connection import Report
 from db.errors import UsageError
-from db.geology import NearFeatures, features_near
+from db.geology_near import NearFeatures, features_near
 from db.geology_rasters import hold_content, read_values, remove_outdated, store_raster, stored_raster
 from db.raster import Grid
 from inference.geology.distances import (

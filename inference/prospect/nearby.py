@@ -12,7 +12,7 @@ import shapely
 from psycopg import Connection
 
 from db.errors import RetryError, UsageError
-from db.geology import NearFeatures, features_near
+from db.geology_near import NearFeatures, features_near
 from db.prospect_sets import read_deposits
 from db.raster import Grid
 from inference.prospect.deposits import projected

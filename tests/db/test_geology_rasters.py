@@ -14,7 +14,7 @@ from psycopg import Connection
 
 import inference.geology.rasters as rasters
 from db.connection import connect
-from db.geology import features_near
+from db.geology_near import features_near
 from db.geology_rasters import stored_raster
 from db.raster import Grid, RasterReader
 from inference.geology import BANDS, GeologyRasters, GeologySettings, geology_rasters

@@ -11,7 +11,7 @@ import shapely
 from psycopg import Connection
 
 from db.errors import UsageError
-from db.geology import _check_shapes, features_near
+from db.geology_near import _check_shapes, features_near
 from db.raster import Grid
 from inference.geology import GeologySettings, geology_rasters
 from tests.db.mapped_geology import GRID, SRID, add, draw

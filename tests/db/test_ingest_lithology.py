@@ -12,7 +12,7 @@ import shapely
 from psycopg import Connection
 
 from db.errors import UsageError
-from db.geology import lithology_digest, lithology_near, rocks_near
+from db.geology_near import lithology_digest, lithology_near, rocks_near
 from db.raster import Grid
 from tests.conftest import RunLode
 from tests.db.ingested_features import BOW_TIE, geology

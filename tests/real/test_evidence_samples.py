@@ -11,7 +11,7 @@ import rasterio
 import shapely
 from psycopg import Connection
 
-from db.geology import lithology_near
+from db.geology_near import lithology_near
 from db.raster import Grid
 from ingest.evidence.contents import read_contents
 from ingest.evidence.placed import GriddingSettings, place_samples

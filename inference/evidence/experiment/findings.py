@@ -8,6 +8,7 @@ from typing import Any
 from inference.evidence.evaluation.judging import ABOVE, NOT_ABOVE, NOT_SHOWN
 from inference.evidence.experiment.plan import ABLATIONS, LABELS, MAIN, PLAIN, REAL, SIMULATED
 
+_SAID = {"A": "anomaly", "S": "prospectivity"}
 _WORST_FIRST = (NOT_ABOVE, NOT_SHOWN, ABOVE)
 
 
@@ -36,23 +37,24 @@ def findings_of(result: Mapping[str, Any]) -> list[str]:
 
 
 def _plain_on(result: Mapping[str, Any], part: str) -> list[str]:
-    """The ViT against plain answers; on anomaly (the methods themselves) and on prospectivity."""
-    found = [
-        (verdict_of(each), each)
-        for each in result["differences"]
-        if each["data"] == part and each["minus"] in PLAIN
-    ]
-    found.sort(key=lambda pair: _WORST_FIRST.index(pair[0]))
+    """The ViT against plain answers, Mahalanobis distance first, and of each what the ViT does worst in."""
     ground = result["parts"][part]["ground"]
     sentences = []
-    for verdict, each in found:
-        score = each["score"]
-        own, other = (_area(result, part, method, score) for method in (MAIN, each["minus"]))
-        said = "anomaly" if score == "A" else "prospectivity"
-        sentences.append(
-            f"{ground} ({part}): the {said} of the ViT is {verdict} that of {LABELS[each['minus']]} in "
-            f"ranking the deposits: ROC-AUC {own:.3f} and {other:.3f}, difference {_difference(each)}."
-        )
+    for method in PLAIN:
+        found = [
+            (verdict_of(each), each)
+            for each in result["differences"]
+            if each["data"] == part and each["minus"] == method
+        ]
+        found.sort(key=lambda pair: _WORST_FIRST.index(pair[0]))
+        for verdict, each in found:
+            own = _area(result, part, MAIN, each["score"])
+            other = _area(result, part, method, each["minus_score"])
+            sentences.append(
+                f"{ground} ({part}): the {_SAID[each['score']]} of the ViT is {verdict} the "
+                f"{_SAID[each['minus_score']]} by {LABELS[method]} in ranking the deposits: ROC-AUC "
+                f"{own:.3f} and {other:.3f}, difference {_difference(each)}."
+            )
     return sentences
 
 

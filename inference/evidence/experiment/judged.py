@@ -19,7 +19,7 @@ from inference.evidence.evaluation.judging import (
 )
 from inference.evidence.evaluation.placed import PlacedDeposits, place_deposits
 from inference.evidence.evaluation.toroidal import SHIFTS
-from inference.evidence.experiment.plan import LABELS, MAIN, SIMULATED
+from inference.evidence.experiment.plan import LABELS, MAIN, PLAIN, SIMULATED
 from inference.evidence.experiment.running import MethodScores
 from inference.prospect.experiment.rows import mean_interval
 
@@ -100,7 +100,7 @@ def judge(
         for method, each in methods.items()
         for score, name in SCORES.items()
     }
-    rows, differences = [], []
+    rows = []
     for key, of_seeds in placed.items():
         score, method = key.split(" ", 1)
         rows.append({**_row(part, score, method, evaluation, key), "roc_auc": _over_seeds(of_seeds, groups)})
@@ -114,18 +114,34 @@ def judge(
             "seeds": [],
         }
         rows.append({**_row(part, "", key, evaluation, key), "roc_auc": area})
-    for score in SCORES:
-        main = placed[f"{score} {MAIN}"].mean(axis=0)
-        for method in methods:
-            if method != MAIN:
-                apart = main - placed[f"{score} {method}"].mean(axis=0)
-                differences.append(
-                    {"data": part, "score": score, "minus": method, **mean_interval(apart, groups)}
-                )
+    differences = [
+        _difference(part, score, method, score, placed, groups)
+        for score in SCORES
+        for method in methods
+        if method != MAIN
+    ]
+    # what a plain answer is without any geology stands against all that the network can do
+    differences += [
+        _difference(part, "S", method, "A", placed, groups) for method in PLAIN if method in methods
+    ]
     told = [] if planted is None else _against_planted(methods, planted, is_judged, counted, groups)
     figure = {method: mean_scores[f"S {method}"] for method in methods}
     counts = {"deposits": len(counted), "places": evaluation.places, "cells": evaluation.cells}
     return JudgedPart(rows, differences, told, evaluation, figure, counts)
+
+
+def _difference(
+    part: str,
+    score: str,
+    method: str,
+    of_method: str,
+    placed: Mapping[str, NDArray[np.float64]],
+    groups: NDArray[np.int64],
+) -> dict[str, Any]:
+    """A score of the full model minus that of a method, in ROC-AUC, on the same deposits."""
+    apart = placed[f"{score} {MAIN}"].mean(axis=0) - placed[f"{of_method} {method}"].mean(axis=0)
+    about = {"data": part, "score": score, "minus": method, "minus_score": of_method}
+    return {**about, **mean_interval(apart, groups)}
 
 
 def _row(part: str, score: str, method: str, evaluation: Evaluation, key: str) -> dict[str, Any]:
@@ -175,6 +191,8 @@ def _against_planted(
     for method, each in methods.items():
         for score, name in SCORES.items():
             for against, cells in (("barren", planted.barren), ("decoys", planted.decoys)):
+                if not is_judged[cells[:, 0], cells[:, 1]].any():
+                    continue
                 of_seeds = [_above(scores, is_judged, counted, cells) for scores in getattr(each, name)]
                 found = mean_interval(np.mean(of_seeds, axis=0), groups)
                 rows.append(
@@ -192,9 +210,9 @@ def _above(
     """Share (deposits,) of some cells that score lower than each deposit."""
     known = cells[is_judged[cells[:, 0], cells[:, 1]]]
     rest = np.sort(scores[known[:, 0], known[:, 1]].astype(np.float64))
-    held = np.where(counted.shares > 0, scores[counted.rows, counted.cols].astype(np.float64), 0.0)
-    if not len(rest):
-        return np.full(len(held), np.nan)
+    rows = np.clip(counted.rows, 0, scores.shape[0] - 1)
+    cols = np.clip(counted.cols, 0, scores.shape[1] - 1)
+    held = np.where(counted.shares > 0, scores[rows, cols].astype(np.float64), 0.0)
     low, high = np.searchsorted(rest, held, "left"), np.searchsorted(rest, held, "right")
     above: NDArray[np.float64] = ((low + high) / (2 * len(rest)) * counted.shares).sum(axis=1)
     return above

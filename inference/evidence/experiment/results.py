@@ -97,7 +97,7 @@ def run_parts(
         }
         _draw(out, part, ground, judged)
     result["findings"] = findings_of(result)
-    write_text(out / f"{STEM}.json", json.dumps(result, indent=1) + "\n")
+    write_text(out / f"{STEM}.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     write_text(out / f"{STEM}.md", as_markdown(result))
     write_text(out / f"{STEM}.csv", as_csv(result))
     return result

@@ -7,12 +7,14 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.connection import connect
+from db.errors import UsageError
 from db.registry import list_models
 from inference.device import choose_device
 from inference.evidence.combine import prospectivity
@@ -117,7 +119,13 @@ def run_methods(bench: Bench, ground: EvidenceGround) -> dict[str, MethodScores]
             for method in LABELS
         }
         for done in as_completed(waiting):
-            found[waiting[done]] = done.result()
+            try:
+                found[waiting[done]] = done.result()
+            except BrokenProcessPool as error:
+                raise UsageError(
+                    f"{LABELS[waiting[done]]} died, for want of memory or because somebody killed it: the "
+                    "same command goes on; with --jobs 1 it needs less memory"
+                ) from error
             bench.report(
                 f"{bench.part}: {len(found)} of {len(LABELS)} methods after {time.monotonic() - begun:.0f} s"
             )

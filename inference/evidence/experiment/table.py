@@ -13,10 +13,10 @@ from inference.evidence.experiment.plan import LABELS
 _CAPTURES = ("capture_1", "capture_5", "capture_10", "capture_20")
 _ABOUT = (
     "ROC-AUC: mean over the seeds ± their deviation, and the 95 % interval when deposits are drawn anew, "
-    "those beside each other together. Captures: share of the deposits in the best 1, 5, 10 and 20 % of the "
-    "area; density: normalised density at the intersection of the prediction-area plot; p: share of toroidal "
-    "shifts of the deposits that rank as high. S is prospectivity, A the anomaly alone. Deposits were used "
-    "for nothing but these figures."
+    "those beside each other together. All else is of the scores averaged over the seeds. Captures: share of "
+    "the deposits in the best 1, 5, 10 and 20 % of the area; density: normalised density at the intersection "
+    "of the prediction-area plot; p: share of toroidal shifts of the deposits that rank as high. S is "
+    "prospectivity, A the anomaly alone. Deposits were used for nothing but these figures."
 )
 
 
@@ -69,8 +69,8 @@ def _difference_table(differences: Sequence[Mapping[str, Any]]) -> Iterator[str]
     for each in differences:
         ends = "-" if each["low"] is None else f"{each['low']:+.3f} to {each['high']:+.3f}"
         yield (
-            f"| {each['data']} | {each['score']} | {LABELS[each['minus']]} | {each['value']:+.3f} | {ends} | "
-            f"{verdict_of(each)} |"
+            f"| {each['data']} | {each['score']} | {each['minus_score']} of {LABELS[each['minus']]} | "
+            f"{each['value']:+.3f} | {ends} | {verdict_of(each)} |"
         )
 
 
