@@ -339,7 +339,7 @@ prospect_reason = Table(
     _run_column(),
     Column("row_px", Integer, nullable=False, comment="Row of the cell, as in prospect"),
     Column("col_px", Integer, nullable=False, comment="Column of the cell, as in prospect"),
-    Column("place", Integer, nullable=False, comment="1 says most about the cell"),
+    Column("place", Integer, nullable=False, comment="Elements first, then geology, each by its share"),
     Column("kind", Text, nullable=False, comment="element, geophysics or geology"),
     Column("name", Text, nullable=False, comment="Element, layer or geological feature"),
     Column("value", Double, comment="What was found there, in unit"),

@@ -1,6 +1,6 @@
 -- Purpose: why the best cells of searches without labels score as they do.
 -- Units: as the unit column says; deviations are robust standard deviations; share 0..1. CRS: EPSG:4326.
--- Rules: cells of searches that stand. A cell has several rows, place 1 first.
+-- Rules: cells of searches that stand. A cell has several rows: elements first, then geology, each by its share.
 -- Used by: QGIS, people who ask why.
 create view lode_api.prospect_reason as
 select
@@ -38,7 +38,7 @@ comment on column lode_api.prospect_reason.model is 'The method';
 comment on column lode_api.prospect_reason.ground is 'Study area that was searched';
 comment on column lode_api.prospect_reason.rank is 'Rank of the cell: 1 is the best of its search';
 comment on column lode_api.prospect_reason.prospectivity is 'Of the cell, 0..1';
-comment on column lode_api.prospect_reason.place is '1 says most about the cell';
+comment on column lode_api.prospect_reason.place is 'Elements first, then geology, each by its share';
 comment on column lode_api.prospect_reason.kind is 'element, geophysics or geology';
 comment on column lode_api.prospect_reason.name is 'Element, layer or geological feature';
 comment on column lode_api.prospect_reason.value is 'What was found there, in unit';

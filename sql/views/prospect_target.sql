@@ -1,5 +1,5 @@
 -- Purpose: target areas of every search for ore that stands, ranked, with what speaks for them.
--- Units: m, m2 (geodesic, WGS 84), probability 0..1. CRS: EPSG:4326.
+-- Units: m, m2 (geodesic, WGS 84), probability 0..1, or prospectivity 0..1 where score_kind says so. CRS: EPSG:4326.
 -- Rules: a search stands that was not withdrawn, over a study area or over the version of its scene that counts.
 --   Distances are those of the geology that was searched with, in the plane of the grid.
 -- Used by: QGIS, `lode report prospect`.
@@ -42,8 +42,10 @@ comment on column lode_api.prospect_target.prospect_run_id is 'The search';
 comment on column lode_api.prospect_target.model is 'The network';
 comment on column lode_api.prospect_target.ground is 'Scene or study area that was searched';
 comment on column lode_api.prospect_target.rank is '1 is the first to be looked at';
-comment on column lode_api.prospect_target.mean_probability is 'Mean probability over its cells, 0..1';
-comment on column lode_api.prospect_target.highest_probability is 'Probability of its best cell, 0..1';
+comment on column lode_api.prospect_target.mean_probability is
+  'Mean probability over its cells, 0..1; mean prospectivity where score_kind says so';
+comment on column lode_api.prospect_target.highest_probability is
+  'Probability of its best cell, 0..1; its prospectivity where score_kind says so';
 comment on column lode_api.prospect_target.area_m2 is 'Geodesic area, m2';
 comment on column lode_api.prospect_target.cells is 'Cells it consists of';
 comment on column lode_api.prospect_target.fault_distance_m is
