@@ -39,8 +39,8 @@ _SMALL: dict[str, Any] = {
     "stem": 16,
     "decoder_width": 64,
     "decoder_depth": 1,
-    "learning_rate": 2e-3,
-    "windows": 4000,
+    "learning_rate": 4e-3,
+    "windows": 8000,
 }
 _TINY: dict[str, Any] = {
     **_SMALL,

@@ -29,6 +29,8 @@ from inference.evidence.types import EvidenceGround, EvidenceSettings
 from inference.prospect.experiment.processes import tell, trainings_in
 
 Floats = NDArray[np.float32]
+RULES = 2
+"""Counts up whenever a method learns otherwise from the same evidence: older models are then left alone."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,13 @@ def _model_name(bench: Bench, method: str, ground: EvidenceGround) -> str:
     digest = hashlib.sha256(ground.values.tobytes())
     digest.update(ground.is_known.tobytes())
     settings: EvidenceSettings = bench.preset.settings_of(method)
-    about = [bench.system, bench.seeds, settings.as_json(), [each.as_json() for each in ground.channels]]
+    about = [
+        RULES,
+        bench.system,
+        bench.seeds,
+        settings.as_json(),
+        [each.as_json() for each in ground.channels],
+    ]
     digest.update(json.dumps(about, sort_keys=True).encode())
     return f"prospectivity {bench.part} {LABELS[method]} {digest.hexdigest()[:10]}"
 

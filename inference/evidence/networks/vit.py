@@ -62,7 +62,9 @@ class MaskedViT(nn.Module):
     that tells which share of a source is known there: nothing that is hidden reaches a weight. Geology and
     spectra stay in sight everywhere, so hidden patches are tokens like all others, and what is guessed there
     is what this geology and its surroundings lead one to expect. After He et al. (2022), "Masked autoencoders
-    are scalable vision learners", whose encoder leaves hidden patches out; here they carry geology.
+    are scalable vision learners", whose encoder leaves hidden patches out; here they carry geology. A token
+    holds the geology of all cells of its patch in few numbers; what changes from cell to cell, as at the edge
+    of a rock, reaches the answer beside the tokens, by a convolution of what stays in sight.
 
     Shapes:
         values (n, channels, window_px, window_px) in the order of the layout, 0 where nothing is known;
@@ -88,6 +90,8 @@ class MaskedViT(nn.Module):
         self.heads = nn.ModuleList(
             nn.Linear(options.decoder_width, size * options.patch_px**2) for size in layout.hidden_sizes
         )
+        seen = sum(layout.sizes) - sum(layout.hidden_sizes)
+        self.detail = _detail(seen, sum(layout.hidden_sizes)) if seen else None
         for name, width in (("positions", options.width), ("decoder_positions", options.decoder_width)):
             self.register_buffer(name, square_positions(self.edge, width), persistent=False)
         begin_blocks(self)
@@ -100,7 +104,13 @@ class MaskedViT(nn.Module):
         cells = torch.cat(sources, 1) if self.fusion is None else self.fusion(sources)
         tokens = self.encoder(self.embedding(_patches(cells, self.options.patch_px)) + self.positions)
         decoded = self.decoder(self.narrowed(tokens) + self.decoder_positions)
-        return torch.cat([_cells(head(decoded), self.edge, self.options.patch_px) for head in self.heads], 1)
+        expected = torch.cat(
+            [_cells(head(decoded), self.edge, self.options.patch_px) for head in self.heads], 1
+        )
+        if self.detail is None:
+            return expected
+        seen: Tensor = self.detail(values[:, sum(self.layout.hidden_sizes) :])
+        return expected + seen
 
     def _in_sight(self, values: Tensor, known: Tensor, is_hidden: Tensor) -> list[Tensor]:
         """Of each source (n, size + 1, h, w): values and known share, both 0 where they are hidden."""
@@ -112,6 +122,14 @@ class MaskedViT(nn.Module):
             # filled, not multiplied: whatever stands there, infinity too, is gone
             sources.append(source.masked_fill(cells, 0.0) if place < hidden else source)
         return sources
+
+
+def _detail(seen: int, hidden: int) -> nn.Conv2d:
+    """3x3 convolution from what stays in sight to what is expected; it begins at 0."""
+    detail = nn.Conv2d(seen, hidden, 3, padding=1)
+    nn.init.zeros_(detail.weight)
+    nn.init.zeros_(detail.bias if detail.bias is not None else detail.weight)
+    return detail
 
 
 def _patches(cells: Tensor, patch_px: int) -> Tensor:
