@@ -178,6 +178,7 @@ def rocks_near(conn: Connection[Any], grid: Grid, *, within_m: float = 0.0) -> l
         conn.execute("select lithology_id, rock from lode.lithology where lithology_id = any(%s)", (keys,))
     )
     near = np.flatnonzero(shapely.dwithin(shapes, box, within_m + _SLACK_M)).tolist()
+    near = [place for place in near if keys[place] in rocks]  # others were deleted since their shape was read
     found = [
         MappedRock(
             rocks[keys[place]],

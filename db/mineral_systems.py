@@ -43,14 +43,15 @@ def find_stored(conn: Connection[Any], name: str) -> StoredSystem | None:
     return None if row is None else StoredSystem(*row)
 
 
-def store_system(conn: Connection[Any], name: str, definition: str) -> None:
-    """Store a system, in the place of one of that name where there is one."""
-    conn.execute(
-        "insert into lode.mineral_system (name, definition, sha256) values (%s, %s, %s)"
+def store_system(conn: Connection[Any], name: str, definition: str, *, is_replacing: bool) -> bool:
+    """Store a system, in the place of one of that name only where told so; tells whether it was stored."""
+    stored = conn.execute(
+        "insert into lode.mineral_system as there (name, definition, sha256) values (%s, %s, %s)"
         " on conflict (name) do update set definition = excluded.definition, sha256 = excluded.sha256,"
-        " imported_by = session_user, imported_at = now()",
-        (name, definition, hashlib.sha256(definition.encode()).hexdigest()),
+        " imported_by = session_user, imported_at = now() where %s",
+        (name, definition, hashlib.sha256(definition.encode()).hexdigest(), is_replacing),
     )
+    return stored.rowcount > 0
 
 
 def delete_system(conn: Connection[Any], name: str) -> bool:

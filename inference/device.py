@@ -61,10 +61,16 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def describe_device(device: torch.device) -> str:
-    """What computes, in words for the record of a run: name and number format."""
+def describe_device(device: torch.device, *, is_half: bool = True) -> str:
+    """What computes, in words for the record of a run: name and number format.
+
+    Args:
+        device: that computes.
+        is_half: a GPU computes within `half_precision`.
+
+    """
     if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)} ({device}), bf16"
+        return f"{torch.cuda.get_device_name(device)} ({device}), {'bf16' if is_half else 'fp32'}"
     return f"CPU, {torch.get_num_threads()} threads, fp32"
 
 

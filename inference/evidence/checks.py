@@ -169,7 +169,7 @@ def _size_problems(ground: EvidenceGround, settings: EvidenceSettings) -> list[s
         fits = (
             f"the largest window that fits is --window {largest}"
             if largest
-            else f"it is smaller than a patch of {patch} cells, too: make an area of finer cells"
+            else f"a side of it holds no two patches of {patch} cells: take a smaller --patch, or finer cells"
         )
         problems.append(
             f"its grid of {width} x {height} cells of {cell} m is smaller than a window of {window} x "
@@ -179,6 +179,12 @@ def _size_problems(ground: EvidenceGround, settings: EvidenceSettings) -> list[s
         problems.append(
             f"patches of {patch} cells do not divide a window of {window}: take --window "
             f"{max(patch, window // patch * patch)}, or --patch {_divisor(window, patch)}"
+        )
+    patches = (window // patch) ** 2
+    if settings.method in _TRANSFORMERS and not 2 <= settings.groups <= patches:
+        problems.append(
+            f"{settings.groups} groups cannot be dealt from the {patches} patches of {patch} cells in a "
+            f"window of {window}: take --groups 2 to {max(2, patches)}, or a larger window"
         )
     if settings.method in _TRANSFORMERS:
         for name, size in (("width", settings.width), ("decoder width", settings.decoder_width)):
@@ -199,8 +205,8 @@ def _size_problems(ground: EvidenceGround, settings: EvidenceSettings) -> list[s
 
 
 def _largest_window(cells: int, patch: int) -> int:
-    """The largest window of whole patches up to an edge; 0: there is none."""
-    return cells // patch * patch
+    """The largest window of two patches by two or more up to an edge; 0: there is none."""
+    return cells // patch * patch if cells >= 2 * patch else 0
 
 
 def _divisor(window: int, patch: int) -> int:

@@ -32,10 +32,10 @@ from db.settings import Settings
 )
 @click.option(
     "--group-distance-m",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=1e8),
     help="Deposits nearer to each other are drawn together for intervals. [default: five cells]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all draws.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all draws.")
 @click.option(
     *("--draw", "picture"),
     type=click.Path(path_type=Path, dir_okay=False),

@@ -268,6 +268,11 @@ class _Training:
                 for begin in range(0, len(self.validation.values), _JUDGED_AT_ONCE)
             ]
             sums, counts = torch.stack(parts).double().sum(0)
+        if not counts.sum() > 0:
+            raise UsageError(
+                "nothing is known on the hidden patches of the ground held out, by which the weights are "
+                "chosen: the layers are too sparse; hold out more with --validation-share, or larger --block"
+            )
         self.network.train()
         return float(mean_over_sources(sums, counts))
 

@@ -245,7 +245,8 @@ def _mapped_channels(
         return made
     digests["lithology"] = rocks.digests
     for code, rock in enumerate(rocks.names):
-        raw = np.where(is_judged, rocks.codes == code, np.nan).astype(np.float32)
+        # what nobody mapped is not known, and not none of the rocks
+        raw = np.where(is_judged & (rocks.codes >= 0), rocks.codes == code, np.nan).astype(np.float32)
         made.append(_Candidate(f"lithology: {rock}", "geology", raw, raw, "one_hot", is_stored=False))
     return made
 

@@ -87,7 +87,10 @@ def import_system(conn: Connection[Any], system: MineralSystem, *, is_replacing:
             f"{there.imported_at:%Y-%m-%d}: give yours another name, or say --replace; models keep the one "
             "that they were trained with"
         )
-    store_system(conn, system.name, definition)
+    if not store_system(conn, system.name, definition, is_replacing=is_replacing):
+        raise UsageError(
+            f"somebody brought in a mineral system {system.name} at this moment: look at it first"
+        )
     return "stored" if there is None else "replaced"
 
 

@@ -219,7 +219,7 @@ def new_model(
             "scored_cells": int(ground.is_scored.sum()),
             "notes": list(ground.notes),
             "data": request.data,
-            "device": describe_device(device),
+            "device": describe_device(device, is_half=False),
             "seconds": seconds,
         },
         history=[{"seed": seed, **entry} for seed, method in members for entry in method.history],
@@ -296,7 +296,7 @@ def _tell(
         f"{ground.area}: {int(ground.is_judged.sum()):,} judged cells of {ground.grid.resolution_x:g} m, "
         f"{len(ground.channels)} channels ({counted}); system {system.name}"
     )
-    where = f" on {describe_device(device)}" if settings.is_network else ""
+    where = f" on {describe_device(device, is_half=False)}" if settings.is_network else ""
     seeds = request.all_seeds
     report(f"{settings.method}{where}, {_seed_text(seeds)}")
     if len(seeds) < request.seeds:

@@ -120,7 +120,10 @@ class _Mean:
 
 
 def threshold_of(scores: NDArray[np.float32], top: float) -> float:
-    """The score from which on the best share of the scored cells lies; ties may make it more.
+    """The score from which on the best share of the scored cells lies.
+
+    Where so many cells share that score that twice the share would be taken, it is the next higher score;
+    where no cell is higher, it lies above all of them.
 
     Args:
         scores: (height, width), NaN where not scored.
@@ -128,8 +131,13 @@ def threshold_of(scores: NDArray[np.float32], top: float) -> float:
 
     """
     known = np.sort(scores[np.isfinite(scores)])[::-1]
+    wanted = max(1, math.ceil(top * len(known)))
     # A score of 0 tells nothing: no target has it.
-    return max(float(known[max(1, math.ceil(top * len(known))) - 1]), float(np.finfo(np.float32).tiny))
+    threshold = max(float(known[wanted - 1]), float(np.finfo(np.float32).tiny))
+    if np.count_nonzero(known >= threshold) <= 2 * wanted:
+        return threshold
+    higher = known[known > threshold]
+    return float(higher[-1]) if len(higher) else float(np.nextafter(known[0], np.float32(2)))
 
 
 class _Progress:

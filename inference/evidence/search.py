@@ -143,7 +143,6 @@ def search_evidence(url: str, request: EvidenceSearch, report: Report) -> Search
         with connect(url, application_name=APPLICATION) as conn:
             require_current(conn)
             task = _read(conn, request, report)
-            conn.commit()  # rasters of geology that were not there yet are kept: they are complete
             standing = standing_search(conn, task.content_digest)
         if standing is not None and not request.is_again:
             return as_it_stands(task.ground.area, standing)
@@ -175,7 +174,16 @@ def _read(conn: Connection[Any], request: EvidenceSearch, report: Report) -> _Ta
     ]
     sha256 = weights_sha256(conn, model.model_id)
     return _Task(
-        *(model, str(sha256), ground, favoured, nearby, settings, tuple(earlier), describe_device(device))
+        *(
+            model,
+            str(sha256),
+            ground,
+            favoured,
+            nearby,
+            settings,
+            tuple(earlier),
+            describe_device(device, is_half=False),
+        )
     )
 
 
@@ -259,6 +267,7 @@ def _new_run(task: _Task, threshold: float, figures: dict[str, Any]) -> NewProsp
             **task.settings,
             "system": task.model.system.as_json(),
             "channels": [channel.as_json() for channel in task.ground.channels],
+            "layers": dict(task.ground.layer_ids),
             "geology_digest": task.ground.geology_digest,
             "nearby_digest": task.nearby.geology_digest,
         },

@@ -120,8 +120,12 @@ def remove(name: str) -> None:
 
 
 def _read(file: str) -> str:
+    from inference.evidence.system_toml import LONGEST
+
     try:
-        return Path(file).read_bytes().decode("utf-8-sig")
+        # no more than can be one: what is longer is refused for that
+        with Path(file).open("rb") as opened:
+            return opened.read(4 * LONGEST + 4).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror}): name a TOML file") from error
     except UnicodeDecodeError as error:

@@ -38,8 +38,17 @@ _SYMBOLS = frozenset(
         "LaCePrNdPmSmEuGdTbDyHoErTmYbLuHfTaWReOsIrPtAuHgTlPbBiPoAtRnFrRaAcThPaU",
     )
 )
-_LONGEST = 1_000_000
+LONGEST = 1_000_000
 """Characters of a file that is read."""
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""What no text needs, and what the database does not take."""
+
+
+def _is_line(value: object) -> bool:
+    """Whether a value is a text that says something, without control characters."""
+    return isinstance(value, str) and bool(value.strip()) and not _CONTROL.search(value)
 
 
 class _Reader:
@@ -55,11 +64,14 @@ class _Reader:
         if not isinstance(value, str) or not (value.strip() or not is_needed):
             self.problems.append(f"{where}{key} is {_shown(value)}: write text in quotes")
             return ""
+        if _CONTROL.search(value):
+            self.problems.append(f"{where}{key} is {_shown(value)}: leave control characters out")
+            return ""
         return value.strip()
 
     def texts(self, table: Mapping[str, Any], key: str, where: str = "") -> tuple[str, ...]:
         value = table.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
+        if not isinstance(value, list) or not all(_is_line(each) for each in value):
             self.problems.append(f'{where}{key} is {_shown(value)}: write a list of texts, ["...", "..."]')
             return ()
         return tuple(each.strip() for each in value)
@@ -97,7 +109,7 @@ def parse_system(text: str, where: str) -> MineralSystem:
         UsageError: it is no such TOML; every problem is named with what to write.
 
     """
-    if len(text) > _LONGEST:
+    if len(text) > LONGEST:
         raise UsageError(f"{where} has {len(text):,} characters: a mineral system is a page of TOML")
     try:
         table = tomllib.loads(text)

@@ -294,9 +294,11 @@ def _require_same_unit(
 
 def _notes(ground: EvidenceGround, model: EvidenceModel, absent: Sequence[EvidenceChannel]) -> list[str]:
     notes = []
-    if ground.area == model.area:
+    own = {(channel.kind, channel.name): channel for channel in ground.channels}
+    is_changed = any(own.get((channel.kind, channel.name)) != channel for channel in model.channels)
+    if ground.area == model.area and is_changed:
         notes.append(f"the evidence of {ground.area} changed since {model.name} was trained on it")
-    else:
+    if ground.area != model.area:
         notes.append(
             f"{model.name} was trained on {model.area}: the evidence of {ground.area} is in its scale"
         )

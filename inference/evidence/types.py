@@ -206,7 +206,7 @@ class EvidenceSettings:
             )
         if not 0 < self.validation_share < 1:
             problems.append(f"validation_share is {self.validation_share}: give a share between 0 and 1")
-        if self.time_limit_s is not None and not self.time_limit_s > 0:
+        if self.time_limit_s is not None and not 0 < self.time_limit_s < math.inf:
             problems.append(f"time_limit_s is {self.time_limit_s}: give seconds above 0")
         if problems:
             raise UsageError("; ".join(problems))

@@ -90,6 +90,11 @@ def fit_variogram(xy_m: Floats, values: Floats, name: str) -> Variogram:
     extent_m = np.ptp(xy_m, axis=0)
     edges = float(np.hypot(*extent_m)) * _FARTHEST * np.linspace(0, 1, _CLASSES + 1) ** 1.5
     place = (xy_m - xy_m.mean(axis=0)).T
+    # Fitting begins from, and ends by, numbers near 1: without this a unit would decide what is found.
+    spread = float(np.std(values))
+    if not spread > 0:
+        raise UsageError(_advice(name, "they are all the same"))
+    values = (values - values.mean()) / spread
     sampling = (
         {"sampling_size": PAIRED_SAMPLES, "sampling_seed": _SEED} if len(values) > PAIRED_SAMPLES else {}
     )
@@ -114,9 +119,9 @@ def fit_variogram(xy_m: Floats, values: Floats, name: str) -> Variogram:
     if not found:
         raise UsageError(_advice(name, "no variogram fits them"))
     r2, model_name, model = max(found, key=lambda each: each[0])
-    return Variogram(
-        model, model_name, float(model.nugget), float(model.sill), float(model.percentile_scale(0.95)), r2
-    )
+    range_m = float(model.percentile_scale(0.95))
+    model.var, model.nugget = float(model.var) * spread**2, float(model.nugget) * spread**2
+    return Variogram(model, model_name, float(model.nugget), float(model.sill), range_m, r2)
 
 
 def _told(gamma: Floats, modelled: Floats, weights: Floats) -> float:

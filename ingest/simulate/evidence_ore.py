@@ -6,6 +6,7 @@ element. Ore and decoys have halos of the same strengths; what tells them apart 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ STRENGTH = (0.08, 0.34)
 """What the middle of a halo adds to the logarithm of a content."""
 RADIUS_PX = (1.2, 2.2)
 """Standard deviation of a halo, cells."""
+_REACH = 6
+"""Deviations of a halo beyond which nothing is left of it."""
 KINDS = ("ore", "decoy", "barren")
 
 
@@ -111,12 +114,16 @@ def _places(seed: int, province: Province, wanted: int) -> list[Place]:
 def halos(places: list[Place], size_px: int) -> dict[str, FloatMap]:
     """By element, what all halos add to the logarithm of its content, (size, size)."""
     found = {element: np.zeros((size_px, size_px), np.float32) for element in ORE_ELEMENTS}
-    rows, cols = np.indices((size_px, size_px))
     for place in places:
-        away = (rows - place.row) ** 2 + (cols - place.col) ** 2
+        if not any(place.strength.values()):
+            continue
+        reach = math.ceil(_REACH * place.radius_px)
+        rows = np.arange(max(0, place.row - reach), min(size_px, place.row + reach + 1))
+        cols = np.arange(max(0, place.col - reach), min(size_px, place.col + reach + 1))
+        away = (rows[:, None] - place.row) ** 2 + (cols - place.col) ** 2
         shape = np.exp(-away / (2 * place.radius_px**2)).astype(np.float32)
         for element, strength in place.strength.items():
-            found[element] += np.float32(strength) * shape
+            found[element][np.ix_(rows, cols)] += np.float32(strength) * shape
     return found
 
 

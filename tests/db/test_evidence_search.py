@@ -33,7 +33,7 @@ MODELS = {"vit": 2, "pca": 1, "isolation_forest": 2, "single_layer": 1}
 """Methods that models of the shared database were trained with, and their members."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(cluster: Cluster, template_database: str) -> str:
     """Name of a database with a study area and a model of each of ``MODELS``, called like its method."""
     name = "lode_test_trained_evidence"

@@ -43,7 +43,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ground(cluster: Cluster, template_database: str) -> str:
     """A study area with geology, and no model."""
     cluster.create_database("lode_test_prospect_elsewhere", template=template_database)
@@ -57,7 +57,7 @@ def ground(cluster: Cluster, template_database: str) -> str:
     return "lode_test_prospect_elsewhere"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(cluster: Cluster, ground: str) -> str:
     """The same with a set and a model of every kind."""
     cluster.create_database("lode_test_prospect_exchange", template=ground)

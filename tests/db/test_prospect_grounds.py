@@ -39,7 +39,7 @@ from tests.prospect_ground import (
 NONE = GeologyChoice(bands=())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ground_database(
     cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> str:

@@ -51,7 +51,7 @@ NONE = GeologyChoice(bands=())
 REQUEST = SetRequest("set", "scene")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def prospect_database(
     cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> str:

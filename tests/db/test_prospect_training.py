@@ -47,7 +47,7 @@ CPU = torch.device("cpu")
 FOREST = ProspectSettings(network="forest", options={"trees": 20})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained_database(
     cluster: Cluster, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> str:

@@ -104,8 +104,8 @@ def test_windows_must_fit_the_area() -> None:
         "fits is --window 20"
     )
     check_ground(ground_of(), settings_of(window_px=24), CHROMITE)
-    (said,) = problems(ground_of(shape=(3, 40)), settings_of(window_px=4, patch_px=4))
-    assert "it is smaller than a patch of 4 cells, too" in said
+    said = problems(ground_of(shape=(3, 40)), settings_of(window_px=4, patch_px=4))[0]
+    assert "a side of it holds no two patches of 4 cells" in said
     check_ground(ground_of(shape=(3, 40)), settings_of("pca", window_px=4), CHROMITE)  # has no windows
 
 
@@ -203,3 +203,21 @@ def test_settings_that_nothing_can_take_are_refused(changes: dict[str, object], 
     with pytest.raises(UsageError) as told:
         EvidenceSettings(**changes)  # type: ignore[arg-type]
     assert said in str(told.value)
+
+
+def test_groups_that_no_window_has_patches_for_are_named() -> None:
+    """A model of them could be trained and never search."""
+    (found,) = problems(ground_of(), settings_of("vit", window_px=8, patch_px=8, groups=4))
+    assert "4 groups cannot be dealt from the 1 patches" in found
+
+
+def test_no_window_of_a_single_patch_is_advised() -> None:
+    found = "; ".join(problems(ground_of(shape=(7, 40)), settings_of("vit", window_px=16, patch_px=4)))
+    assert "holds no two patches" in found
+    assert "--window 4" not in found
+
+
+@pytest.mark.parametrize("limit", [float("inf"), float("nan"), 0.0])
+def test_time_limits_without_an_end_are_refused(limit: float) -> None:
+    with pytest.raises(UsageError, match="time_limit_s"):
+        EvidenceSettings(time_limit_s=limit)

@@ -13,6 +13,7 @@ import shapely
 from db.errors import UsageError
 from ingest.evidence.contents import parse_value
 from ingest.evidence.gridded import Gridded
+from ingest.evidence.kriging import fit_variogram
 from ingest.evidence.placed import GriddingSettings
 from ingest.evidence.point_files import SampleReading, is_sample_file, read_samples
 from ingest.evidence.value_columns import ColumnChoice, called, value_columns
@@ -183,6 +184,29 @@ def test_samples_at_one_place_are_averaged_and_those_beyond_the_edge_count(tmp_p
     assert "100 samples share their place" in said
     assert "1 places lie out of reach" in said
     assert "1 places beyond the edge" in said
+
+
+@pytest.mark.parametrize("factor", [1e-6, 0.03, 1.0, 1e4])
+def test_the_unit_of_the_values_does_not_decide_the_variogram(factor: float) -> None:
+    """A variogram of 0.05 nT and one of 50,000 pT is the same but for its unit."""
+    xy_m, values = sampled_field()
+    found, plain = fit_variogram(xy_m, values * factor, "x"), fit_variogram(xy_m, values, "x")
+    assert found.name == plain.name
+    assert found.range_m == pytest.approx(plain.range_m, rel=1e-3)
+    assert found.sill == pytest.approx(plain.sill * factor**2, rel=1e-3)
+    assert found.nugget == pytest.approx(
+        plain.nugget * factor**2, rel=1e-2, abs=1e-4 * plain.sill * factor**2
+    )
+    assert found.fit_r2 == pytest.approx(plain.fit_r2, abs=1e-3)
+    assert found.fit_r2 > 0.8
+
+
+def sampled_field() -> tuple[Any, Any]:
+    """Places (400, 2), m, and values (400,) of a smooth field with a little noise, deviation about 1."""
+    random = np.random.default_rng(4)
+    xy_m = random.uniform(0, 10_000, (400, 2))
+    smooth = np.sin(xy_m[:, 0] / 1500) + np.cos(xy_m[:, 1] / 1900)
+    return xy_m, smooth + random.normal(0, 0.1, 400)
 
 
 def test_samples_on_a_line_are_warned_of(tmp_path: Path) -> None:

@@ -210,3 +210,13 @@ def test_targets_are_told_the_mean_of_their_cells() -> None:
     (items,) = target_evidence(explained, owner, 1)
     assert [(item["name"], item["deviations"]) for item in items] == [("Ni", 4.0), ("Cr", 3.0)]
     assert items[1]["value"] == pytest.approx(float(area.raw[0, 1, 1:3].mean()), rel=1e-3)
+
+
+def test_ties_do_not_make_half_of_the_ground_a_target() -> None:
+    scores = np.full((10, 10), 0.5, np.float32)
+    scores[0, :3] = 0.9
+    assert (scores >= threshold_of(scores, 0.05)).sum() == 3, "the next higher score"
+    alike = np.full((10, 10), 0.5, np.float32)
+    assert not (alike >= threshold_of(alike, 0.05)).any()
+    scores[1, :7] = 0.6
+    assert (scores >= threshold_of(scores, 0.06)).sum() == 10, "less than twice the share is taken"

@@ -32,7 +32,7 @@ feature = "pluton"
 range_m = 1000
 """
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).filter(
     lambda text: text == text.strip()
 )
 weights = st.floats(1e-3, 1e3)

@@ -153,7 +153,9 @@ def upgrade() -> None:
         sa.Column("prospect_run_id", sa.Integer(), nullable=False, comment="The search"),
         sa.Column("row_px", sa.Integer(), nullable=False, comment="Row of the cell, as in prospect"),
         sa.Column("col_px", sa.Integer(), nullable=False, comment="Column of the cell, as in prospect"),
-        sa.Column("place", sa.Integer(), nullable=False, comment="Elements first, then geology, each by its share"),
+        sa.Column(
+            "place", sa.Integer(), nullable=False, comment="Elements first, then geology, each by its share"
+        ),
         sa.Column("kind", sa.Text(), nullable=False, comment="element, geophysics or geology"),
         sa.Column("name", sa.Text(), nullable=False, comment="Element, layer or geological feature"),
         sa.Column("value", sa.Double(), nullable=True, comment="What was found there, in unit"),

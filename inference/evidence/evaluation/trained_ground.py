@@ -21,7 +21,7 @@ def evidence_of(
 
     Raises:
         UsageError: the search is of no study area, what is stored with the model cannot be read, or a layer
-            is no more there.
+            is no more there, or came in anew since.
 
     """
     stored, layers = search.training.get("system"), search.training.get("layers")
@@ -32,4 +32,12 @@ def evidence_of(
         )
     system = MineralSystem.from_json(stored)
     ground = evidence_ground(conn, search.area, system, layers=tuple(layers), geology=False, report=report)
+    found = {str(name): key for name, key in (search.parameters.get("layers") or {}).items()}
+    changed = [name for name, key in found.items() if ground.layer_ids.get(name, key) != key]
+    if changed:
+        raise UsageError(
+            f"{', '.join(changed)} of study area {search.area} came in anew since search "
+            f"{search.prospect_run_id}, so that plain answers would be of other evidence: search the area "
+            "again with `lode prospect apply`"
+        )
     return ground, system

@@ -92,12 +92,10 @@ class MethodScores:
 
 
 def read_ground(bench: Bench) -> EvidenceGround:
-    """The evidence that all methods are given; rasters of geology are computed once, before all trainings."""
+    """The evidence that all methods are given."""
     with connect(bench.url, application_name="lode experiment") as conn:
         system = find_system(conn, bench.system)
-        ground = evidence_ground(conn, bench.area, system, report=bench.report)
-        conn.commit()
-    return ground
+        return evidence_ground(conn, bench.area, system, report=bench.report)
 
 
 def run_methods(bench: Bench, ground: EvidenceGround) -> dict[str, MethodScores]:

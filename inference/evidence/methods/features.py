@@ -47,9 +47,13 @@ def as_map(values: NDArray[Any], is_there: NDArray[np.bool_]) -> NDArray[np.floa
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
-    """Places of ``most`` of ``count`` rows at the most, evenly drawn, without chance."""
-    step = -(-count // most)
-    return np.arange(0, count, step, dtype=np.int64)
+    """Places of ``most`` of ``count`` rows at the most, in order, the same in every call.
+
+    Drawn, and not every n-th: rows are cells line by line, of which a step can meet the same columns.
+    """
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False)).astype(np.int64)
 
 
 def require_options(options: Mapping[str, Any], method: str, known: Sequence[str]) -> None:

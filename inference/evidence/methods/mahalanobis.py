@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from db.errors import UsageError
 from inference.evidence.methods.answers import MethodAnswer, State, require_channels
 from inference.evidence.methods.features import as_map, require_options, stored_array
+from inference.evidence.scaling import positive_contents
 from inference.evidence.system_types import MineralSystem
 from inference.evidence.types import EvidenceChannel, EvidenceGround, EvidenceSettings, Progress
 
@@ -62,8 +63,10 @@ class Mahalanobis:
         found = np.empty(len(logs))
         is_known = np.isfinite(logs)
         patterns, which = np.unique(is_known, axis=0, return_inverse=True)
+        by_pattern = np.argsort(which.reshape(-1), kind="stable")
+        ends = np.cumsum(np.bincount(which.reshape(-1), minlength=len(patterns)))
         for number, pattern in enumerate(patterns):
-            cells = np.flatnonzero(which.reshape(-1) == number)
+            cells = by_pattern[ends[number - 1] if number else 0 : ends[number]]
             far = logs[np.ix_(cells, pattern)] - self.mean[pattern]
             solved = np.linalg.solve(self.covariance[np.ix_(pattern, pattern)], far.T)
             found[cells] = np.sqrt(np.einsum("ij,ji->i", far, solved) / pattern.sum())
@@ -77,11 +80,20 @@ class Mahalanobis:
 
 
 def log_contents(ground: EvidenceGround) -> NDArray[np.float64]:
-    """(elements, height, width) natural logarithms of the contents, NaN where not known or not above 0."""
+    """(elements, height, width) natural logarithms of the contents, NaN where not known.
+
+    Contents of 0 or less count as half the smallest above 0, as for all other methods; a layer without any
+    above 0 is NaN.
+    """
     places = ground.places_of("geochemistry")
-    contents = ground.raw[places].astype(np.float64)
-    is_there = ground.is_known[places] & (contents > 0)
-    return np.log(np.where(is_there, contents, 1.0), where=is_there, out=np.full(contents.shape, np.nan))
+    found = np.full((len(places), *ground.is_judged.shape), np.nan)
+    for logs, place in zip(found, places, strict=True):
+        held = np.where(ground.is_known[place], ground.raw[place], np.float32(np.nan))
+        positive, _raised, least = positive_contents(held, ground.is_judged)
+        if least is not None:
+            is_there = np.isfinite(positive)
+            logs[is_there] = np.log(positive[is_there])
+    return found
 
 
 def fit_mahalanobis(ground: EvidenceGround, settings: EvidenceSettings) -> Mahalanobis:
