@@ -32,7 +32,7 @@ from inference.evidence.system_types import GeologyRule, MineralSystem
 from inference.experiments.files import held, made_folder, write_text
 from ingest.simulate.evidence import AREA, EvidenceSimulation, simulate_evidence
 
-DATABASES = {SIMULATED: "lode_experiment_evidence_{size_px}", REAL: "lode_experiment_evidence_survey"}
+DATABASES = {SIMULATED: "lode_experiment_evidence_{size_px}_{seed}", REAL: "lode_experiment_evidence_survey"}
 """In the private cluster, one for each part: geology of one must be no neighbour of the other's."""
 SEED = 33
 """Of the province that is reported; nothing was tuned on it."""
@@ -106,7 +106,7 @@ def run_experiment(
 def _simulated(folder: Path, preset: Preset, device_name: str | None, jobs: int, report: Report) -> Part:
     report(f"simulating a province of {preset.size_px} x {preset.size_px} cells")
     made = simulate_evidence(folder / f"province-{preset.size_px}", seed=SEED, size_px=preset.size_px)
-    url = _own_database(DATABASES[SIMULATED].format(size_px=preset.size_px), AREA)
+    url = _own_database(DATABASES[SIMULATED].format(size_px=preset.size_px, seed=SEED), AREA)
     for command in made.commands():
         run_lode(*command)
     run_lode("ingest", "deposits", str(made.deposits))
